@@ -1,0 +1,91 @@
+"""The ``apportion`` command: a table of subcommands, each imported only when it is called.
+
+``apportion --help`` must answer at once, so nothing heavy (numpy, numba, pandas, simpy) is imported here.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from apportion.cli.version import __version__
+from apportion.core.errors import UserError
+
+COMMANDS = {
+    "replay": ("apportion.cli.replay:replay", "Replay a job trace under a policy; leave a run folder with a report."),
+    "traces": ("apportion.cli.traces:traces", "Read, clean, convert, describe and make job traces."),
+    "policy": ("apportion.cli.policy:policy", "Show, check and compare scheduling policies."),
+    "compare": ("apportion.cli.compare:compare", "Set runs side by side, with confidence intervals."),
+    "report": ("apportion.cli.report:report", "Write a run's report anew."),
+    "diff": ("apportion.cli.diff:diff", "Find the first decision in which two runs part."),
+    "conformance": ("apportion.cli.conformance:conformance", "Check the schedules against ones known to be right."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its subcommands' names and short helps, and imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of a first session."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of one subcommand."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Suggest the nearest name for a mistyped one."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1) if args else []
+            if near:
+                error.message += f" Did you mean '{near[0]}'?"
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List subcommands from the table, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="apportion")
+def cli() -> None:
+    """Fair-share scheduling on evidence: replay real job traces through the decision core that goes live.
+
+    \b
+    A first session:
+      apportion traces list                          public traces by name
+      apportion replay KTH-SP2-1996 --policy easy    a run folder with report.html
+      apportion compare RUN RUN                      runs side by side
+
+    \b
+    Exit codes: 0 done, 1 failed, 2 usage, 3 a check found problems, 4 center unreachable, 5 parity broken.
+    """
+
+
+def main(args: list[str] | None = None) -> Any:
+    """Run the command line; a user's mistake becomes one line on stderr, never a traceback."""
+    try:
+        return cli.main(args=args, prog_name="apportion", standalone_mode=True)
+    except UserError as error:
+        click.echo(f"apportion: {error}", err=True)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"apportion: {where}{(error.strerror or str(error)).lower()}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
