@@ -1,0 +1,279 @@
+"""One scheduling pass of each kind, from its definition and for reading, not for speed.
+
+Common to all. The queue is sorted anew at each pass. Each pool has its own capacity; there is one queue for all
+of them, and a job that does not fit blocks its own pool only. A job *fits* if its need is free now and stays
+free up to its limit; running jobs only give room back, so without capacity windows "now" is enough. A job whose
+user is at the running limit is *held*: it is passed over, blocks nothing and gets no reservation. Held is asked
+when a job is looked at, so starts earlier in the same pass count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from oracles.jobs import Job, Vector, fits, minus, plus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from oracles.profile import Profile
+    from oracles.world import News, World
+
+
+class Scheduler(Protocol):
+    """What the clock needs of a scheduler."""
+
+    def wakes_at(self, world: World) -> int | None:
+        """Return the next time after now at which it wants a pass even if nothing happens."""
+
+    def decide(self, world: World, news: News, *, first_round: bool) -> None:
+        """Start jobs."""
+
+
+def start_in_order(world: World, queue: Sequence[Job], depth: int = 0) -> dict[int, Job]:
+    """Start jobs in order until, pool by pool, one does not fit; return that job of each pool.
+
+    With `depth`, no more than so many jobs are tested; held jobs and jobs of a blocked pool are not tested.
+    """
+    blocked: dict[int, Job] = {}
+    tested = 0
+    for job in queue:
+        if job.pool in blocked or world.held(job):
+            continue
+        if depth and tested == depth:
+            break
+        tested += 1
+        if world.can_start(job):
+            world.start(job)
+        else:
+            blocked[job.pool] = job
+    return blocked
+
+
+class Strict:
+    """No backfill: nobody passes the first job that does not fit."""
+
+    def wakes_at(self, _world: World) -> int | None:
+        return None
+
+    def decide(self, world: World, _news: News, *, first_round: bool) -> None:
+        start_in_order(world, world.queue())
+
+
+def shadow_and_extra(world: World, head: Job) -> tuple[int, Vector]:
+    """Return when the head can start if all running jobs take their whole limit, and what it will leave free then."""
+    mates = [(job, start + job.limit) for job, start in world.running if job.pool == head.pool]
+    for time in sorted({end for _, end in mates}):
+        free = world.free[head.pool]
+        for job, end in mates:
+            if end <= time:
+                free = plus(free, job.need)
+        if fits(head.need, free):
+            return time, minus(free, head.need)
+    raise ValueError(f"job {head.id} never fits")
+
+
+@dataclass
+class Easy:
+    """EASY: the first blocked job of each pool has a reservation, others may pass if they do not delay it.
+
+    Two phases. First jobs start in order until one is blocked (pool by pool). Then the other jobs of the
+    blocked pools are candidates, in order of the queue or, `shortest_first` (EASY-SJBF), by (limit, submit,
+    id). A candidate starts if it fits now and either ends by the shadow time (its limit counted; at the very
+    time is early enough) or needs no more than the extra, which it then uses up.
+
+    With capacity windows, or `by_profile`, the same is said with a free profile: the head takes its earliest
+    slot, and a candidate starts if it fits, for its whole limit, what that leaves. Without windows both say the
+    same.
+    """
+
+    shortest_first: bool = False
+    by_profile: bool = False
+
+    def wakes_at(self, _world: World) -> int | None:
+        return None
+
+    def decide(self, world: World, _news: News, *, first_round: bool) -> None:
+        queue = world.queue()
+        heads = start_in_order(world, queue)
+        candidates = [
+            job for job in queue if job.id not in world.starts and job.pool in heads and job is not heads[job.pool]
+        ]
+        if self.shortest_first:
+            candidates.sort(key=lambda job: (job.limit, job.submit, job.id))
+        if self.by_profile or world.windows:
+            self._backfill_by_profile(world, heads, candidates)
+        else:
+            self._backfill_by_shadow(world, heads, candidates)
+
+    def _backfill_by_shadow(self, world: World, heads: dict[int, Job], candidates: list[Job]) -> None:
+        shadow, extra = {}, {}
+        for pool, head in heads.items():
+            shadow[pool], extra[pool] = shadow_and_extra(world, head)
+        for job in candidates:
+            if world.held(job) or not fits(job.need, world.free[job.pool]):
+                continue
+            if world.now + job.limit <= shadow[job.pool]:
+                world.start(job)
+            elif fits(job.need, extra[job.pool]):
+                extra[job.pool] = minus(extra[job.pool], job.need)
+                world.start(job)
+
+    def _backfill_by_profile(self, world: World, heads: dict[int, Job], candidates: list[Job]) -> None:
+        profiles = {}
+        for pool, head in heads.items():
+            profiles[pool] = world.profile(pool)
+            slot = profiles[pool].earliest(head.need, head.limit)
+            profiles[pool].take(head.need, slot, slot + head.limit)
+        for job in candidates:
+            end = world.now + job.limit
+            if not world.held(job) and profiles[job.pool].fits(job.need, world.now, end):
+                profiles[job.pool].take(job.need, world.now, end)
+                world.start(job)
+
+
+class Conservative:
+    """Conservative backfill: every job has a plan, made at its arrival, that no later arrival delays.
+
+    A pass:
+
+    1. If a job ended before its limit, or a planned job was cancelled, or a plan was dropped (below), the
+       planned jobs are re-planned once, in order of the queue: a job's plan is taken out, and it gets its
+       earliest start among running jobs and all other plans, which is never later than the plan it had.
+    2. Jobs without a plan that are not held get, in order of the queue, the earliest start that disturbs no
+       plan.
+    3. Jobs whose planned start is now start, in order of the queue. One that is held then loses its plan, and
+       the pass begins again at 1.
+
+    A pass takes place also at a planned start at which nothing happens.
+    """
+
+    def __init__(self) -> None:
+        self.plan: dict[int, int] = {}  # job id -> planned start
+
+    def wakes_at(self, world: World) -> int | None:
+        return min((start for start in self.plan.values() if start > world.now), default=None)
+
+    def decide(self, world: World, news: News, *, first_round: bool) -> None:
+        queue = world.queue()
+        waiting = {job.id for job in queue}
+        cancelled = [id_ for id_ in self.plan if id_ not in waiting]
+        for id_ in cancelled:
+            del self.plan[id_]
+        compress = news.freed or bool(cancelled)
+        while True:
+            queue = [job for job in queue if job.id not in world.starts]
+            profiles = self._profiles(world, queue)
+            if compress:
+                self._replan(profiles, queue)
+            for job in queue:
+                if job.id not in self.plan and not world.held(job):
+                    self._place(profiles[job.pool], job)
+            dropped = False
+            for job in queue:
+                if self.plan.get(job.id) == world.now:
+                    del self.plan[job.id]
+                    if world.held(job):
+                        dropped = True
+                    else:
+                        world.start(job)
+            if not dropped:
+                return
+            compress = True
+
+    def _profiles(self, world: World, queue: list[Job]) -> list[Profile]:
+        profiles = [world.profile(pool) for pool in range(len(world.pools))]
+        for job in queue:
+            if job.id in self.plan:
+                start = self.plan[job.id]
+                profiles[job.pool].take(job.need, start, start + job.limit)
+        return profiles
+
+    def _replan(self, profiles: list[Profile], queue: list[Job]) -> None:
+        for job in queue:
+            if job.id in self.plan:
+                before = self.plan[job.id]
+                profiles[job.pool].give(job.need, before, before + job.limit)
+                if self._place(profiles[job.pool], job) > before:
+                    raise AssertionError(f"the plan of job {job.id} moved back")
+
+    def _place(self, profile: Profile, job: Job) -> int:
+        start = profile.earliest(job.need, job.limit)
+        profile.take(job.need, start, start + job.limit)
+        self.plan[job.id] = start
+        return start
+
+
+@dataclass
+class SlurmBackfill:
+    """Slurm's pair: a strict main pass at each event, and a backfill pass every so often that plans many jobs.
+
+    Main pass: in each round in which something happened (end, capacity, cancel, submit), jobs start in order
+    until, pool by pool, one does not fit; at most `default_queue_depth` jobs are tested.
+
+    Backfill pass: in the first round of an instant that is a multiple of `bf_interval` (since epoch 0), after
+    the main pass, if something changed since the last backfill pass (an event, or a start by a main pass) and
+    jobs are pending. Each pool has a free profile: capacity minus windows minus running jobs up to their
+    limits, exact. In order of the queue, held jobs and jobs of a user who has had `bf_max_job_user` jobs tested
+    are passed over; after `bf_max_job_test` tested jobs the pass is over. A tested job has a slot at the
+    earliest time s from which its need is free for its whole limit:
+
+    - s is now: it starts and takes [now, now + limit);
+    - s is later than now + bf_window: nothing is kept for it;
+    - else it is planned, and takes [floor(s), floor(s + limit + bf_resolution - 1)), floor being the multiple
+      of `bf_resolution` at or before. What is free may become negative by that: nobody fits there.
+
+    Plans live for one pass. Zero switches a bound off. Times in ms.
+    """
+
+    bf_interval: int = 30_000
+    bf_window: int = 1_440 * 60_000
+    bf_resolution: int = 60_000
+    bf_max_job_test: int = 500
+    bf_max_job_user: int = 0
+    default_queue_depth: int = 100
+
+    def __post_init__(self) -> None:
+        self.changed = False
+        self.plan: dict[int, int] = {}  # job id -> slot, of the latest backfill pass
+
+    def wakes_at(self, world: World) -> int | None:
+        if not self.changed or not world.pending:
+            return None
+        return (world.now // self.bf_interval + 1) * self.bf_interval
+
+    def decide(self, world: World, news: News, *, first_round: bool) -> None:
+        if news:
+            start_in_order(world, world.queue(), self.default_queue_depth)
+            self.changed = True
+        if first_round and world.now % self.bf_interval == 0 and self.changed and world.pending:
+            self._backfill(world)
+            self.changed = False
+
+    def _floor(self, time: int) -> int:
+        return time // self.bf_resolution * self.bf_resolution
+
+    def _backfill(self, world: World) -> None:
+        self.plan = {}
+        profiles = [world.profile(pool) for pool in range(len(world.pools))]
+        tested = 0
+        tested_of: dict[int, int] = {}
+        for job in world.queue():
+            of_user = tested_of.get(job.user, 0)
+            if world.held(job) or (self.bf_max_job_user and of_user == self.bf_max_job_user):
+                continue
+            if self.bf_max_job_test and tested == self.bf_max_job_test:
+                break
+            tested += 1
+            tested_of[job.user] = of_user + 1
+            profile = profiles[job.pool]
+            slot = profile.earliest(job.need, job.limit)
+            if slot == world.now:
+                profile.take(job.need, slot, slot + job.limit)
+                world.start(job)
+            elif slot > world.now + self.bf_window:
+                continue
+            else:
+                profile.take(job.need, self._floor(slot), self._floor(slot + job.limit + self.bf_resolution - 1))
+            self.plan[job.id] = slot
