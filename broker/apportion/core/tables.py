@@ -11,24 +11,27 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from numpy import float64, int64
+from numpy import float64, int8, int64
 from numpy.typing import NDArray
+
+from apportion.core.jit import table
 
 Ints = NDArray[int64]
 Floats = NDArray[float64]
+Bytes = NDArray[int8]
 
 NEVER = 2**62  # later than any time, and still safe to add a time limit to
 SHARES_PARENT = -1  # Slurm's FairShare=parent
 
 
+@table
 class Jobs(NamedTuple):
     """What the core may know of the jobs, one row a job; filled by the driver, only read by the core.
 
     ``submit``, ``limit`` : ms. ``procs`` : processors. ``extra`` : (n_jobs, n_extra) further resources.
     ``pool`` : index of the pool of resources that the job runs in. ``partition``, ``qos``, ``assoc`` : indices.
-    ``key`` : score of a static order, ascending (empty when the order is not static).
-    ``static_priority`` : the multifactor terms that never change (empty without multifactor).
-    ``billing`` : billed units per second x 1000.
+    ``tier`` : PriorityTier of the partition. ``static_priority`` : the multifactor terms that never change.
+    ``billing`` : billed units per second x 1000. Columns that the policy does not use are empty.
     """
 
     submit: Ints
@@ -39,11 +42,11 @@ class Jobs(NamedTuple):
     partition: Ints
     assoc: Ints
     qos: Ints
-    key: Floats
     static_priority: Floats
     billing: Ints
 
 
+@table
 class Accounts(NamedTuple):
     """The association tree in topological order: row 0 is root and ``parent[i] < i``; root's parent is -1.
 
@@ -57,3 +60,149 @@ class Accounts(NamedTuple):
     shares: Ints
     child_start: Ints
     child: Ints
+
+
+@table
+class Live(NamedTuple):
+    """What the core decides and remembers of each job.
+
+    ``state`` : int8 code. ``start`` : ms, -1 before. ``score`` : rank key, ascending (empty for ORDER_ARRIVAL).
+    ``plan`` : present planned start, -1 none (empty where the backfill keeps no plans).
+    ``first_plan`` : first planned start a backfill pass gave, -1 none. ``reasons`` : mask of all pending reasons seen so far.
+    """
+
+    state: Bytes
+    start: Ints
+    score: Floats
+    plan: Ints
+    first_plan: Ints
+    reasons: Ints
+
+
+@table
+class Queue(NamedTuple):
+    """Pending jobs by rank: ``order[head[0]:tail[0]]``. Entries whose job is no longer pending are skipped and swept out later."""
+
+    order: Ints
+    head: Ints
+    tail: Ints
+    dead: Ints
+
+
+@table
+class Pools(NamedTuple):
+    """Resources that jobs compete for; each partition draws on one pool.
+
+    ``procs``, ``free`` : processors there are, and not in use (negative after a loss of capacity); ``extra``, ``extra_free`` :
+    (n_pools, n_extra) likewise. ``min_procs`` : no pending job of the pool asks for less (a lower bound).
+    ``head`` : first blocked job or a HEAD code; ``shadow``, ``spare`` : its reserved start in ms and the processors that it
+    leaves free then (EASY).
+    ``step_first`` (n_pools + 1), ``step_next``, ``step_time``, ``step_procs``, ``step_extra`` : capacity changes known in advance, by
+    pool and time; rows before ``step_next`` have happened.
+    """
+
+    procs: Ints
+    free: Ints
+    extra: Ints
+    extra_free: Ints
+    min_procs: Ints
+    head: Ints
+    shadow: Ints
+    spare: Ints
+    step_first: Ints
+    step_next: Ints
+    step_time: Ints
+    step_procs: Ints
+    step_extra: Ints
+
+
+@table
+class Running(NamedTuple):
+    """Running jobs of pool p, by expected end: rows ``first[p]`` to ``first[p] + count[p]``. ``end`` : start plus limit, ms."""
+
+    first: Ints
+    count: Ints
+    end: Ints
+    procs: Ints
+    job: Ints
+
+
+@table
+class Profile(NamedTuple):
+    """Free resources over time: pool p has ``free[i]`` from ``time[i]`` to ``time[i + 1]``, rows ``first[p]`` to ``first[p] + count[p]``; the last is for ever."""
+
+    first: Ints
+    count: Ints
+    time: Ints
+    free: Ints
+    extra: Ints
+
+
+@table
+class Clock(NamedTuple):
+    """Single numbers that change, each an array of one element.
+
+    ``now``, ``wake`` : ms; the core asks to be called again at ``wake`` (NEVER if it need not be).
+    ``pending`` : pending jobs. ``decided`` : decisions of this call. ``arrived``, ``last_arrived`` : submissions of this instant.
+    ``stale`` : 1 if the last pass must not be built upon. ``tick`` : last priority calculation, ms.
+    ``next_plan`` : earliest plan that is due, ms. ``replan`` : 1 if resources came free earlier than planned;
+    ``gain`` : last instant, ms, up to which a pending plan may have gained. ``next_pass`` : ms of the next backfill pass (Slurm).
+    """
+
+    now: Ints
+    wake: Ints
+    pending: Ints
+    decided: Ints
+    arrived: Ints
+    last_arrived: Ints
+    stale: Ints
+    tick: Ints
+    next_plan: Ints
+    replan: Ints
+    gain: Ints
+    next_pass: Ints
+
+
+@table
+class Rules(NamedTuple):
+    """The policy in numbers.
+
+    ``order``, ``backfill`` : codes. ``score_function`` : address of a compiled order (ORDER_MOVING).
+    ``plain`` : 1 if processors of constant number are all there is to a pool.
+    ``bf_*``, ``main_depth`` : Slurm's SchedulerParameters (times in ms, 0 unlimited). ``calc_period`` : PriorityCalcPeriod, ms.
+    """
+
+    order: int
+    backfill: int
+    score_function: int
+    plain: int
+    limited: int
+    calc_period: int
+    bf_interval: int
+    bf_window: int
+    bf_resolution: int
+    bf_max_job_test: int
+    bf_max_job_user: int
+    main_depth: int
+
+
+@table
+class State(NamedTuple):
+    """All the core knows: what it is given, what it remembers, and where it writes what it decides.
+
+    ``decided`` : job indices, in the order of decision; what was decided is the job's state. ``digest`` : two lanes of the running
+    hash of all decisions.
+    """
+
+    jobs: Jobs
+    live: Live
+    queue: Queue
+    short_queue: Queue
+    pools: Pools
+    running: Running
+    profile: Profile
+    clock: Clock
+    rules: Rules
+    decided: Ints
+    digest: Ints
+    work: Ints

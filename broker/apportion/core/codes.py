@@ -1,0 +1,36 @@
+"""Integer codes of the core. Their order is part of the contract: events of one instant are applied in the order of their code."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Events, in the order in which they are applied within one instant.
+END: Final = 0
+CAPACITY: Final = 1
+CANCEL: Final = 2
+SUBMIT: Final = 3
+TIMER: Final = 4
+
+# What the core knows of a job.
+UNSEEN: Final = 0
+PENDING: Final = 1
+RUNNING: Final = 2
+ENDED: Final = 3
+REJECTED: Final = 4
+CANCELLED: Final = 5
+
+# How pending jobs are ranked: as they came, by a score fixed at submit, by a score that moves with time, by Slurm's formula.
+ORDER_ARRIVAL: Final = 0
+ORDER_FIXED: Final = 1
+ORDER_MOVING: Final = 2
+ORDER_MULTIFACTOR: Final = 3
+
+BACKFILL_NONE: Final = 0
+BACKFILL_EASY: Final = 1
+BACKFILL_EASY_SJBF: Final = 2
+BACKFILL_CONSERVATIVE: Final = 3
+BACKFILL_SLURM: Final = 4
+
+# Values of Pools.head beside a job index.
+HEAD_NONE: Final = -1  # no job of this pool is blocked
+HEAD_UNKNOWN: Final = -2  # jobs wait, but the last pass did not have to look at them

@@ -1,0 +1,28 @@
+"""A running hash of all decisions: two runs that decided the same have the same digest.
+
+Two polynomial hashes modulo the Mersenne prime 2^31 - 1, with all products below 2^63, so that it is the same number with and
+without the JIT. It tells runs apart; it does not resist an adversary.
+"""
+
+from __future__ import annotations
+
+from apportion.core.jit import kernel
+from apportion.core.tables import Ints
+
+PRIME = 2147483647
+LANE_0 = 1103515245
+LANE_1 = 1597334677
+
+
+@kernel
+def record(digest: Ints, now: int, job: int, what: int) -> None:
+    """Add one decision. ``digest`` : int64[2]; ``now`` in ms; ``what`` a job state code."""
+    first = ((now & PRIME) * 8 + what) % PRIME
+    second = ((now >> 31) * 1000003 + job) % PRIME
+    digest[0] = ((digest[0] * LANE_0 + first) % PRIME * LANE_0 + second) % PRIME
+    digest[1] = ((digest[1] * LANE_1 + first) % PRIME * LANE_1 + second) % PRIME
+
+
+def text(digest: Ints) -> str:
+    """The digest as 16 hexadecimal digits."""
+    return f"{int(digest[0]):08x}{int(digest[1]):08x}"

@@ -1,0 +1,55 @@
+"""What changes when a job starts or gives its resources back: the same few lines for every policy."""
+
+from __future__ import annotations
+
+from apportion.core import digest, running
+from apportion.core.codes import ENDED, RUNNING
+from apportion.core.jit import kernel
+from apportion.core.tables import State
+
+
+@kernel
+def decide(s: State, now: int, job: int, what: int) -> None:
+    """Record a decision about ``job``; ``what`` becomes its state."""
+    s.live.state[job] = what
+    s.decided[s.clock.decided[0]] = job
+    s.clock.decided[0] += 1
+    digest.record(s.digest, now, job, what)
+
+
+@kernel
+def fits_now(s: State, job: int) -> bool:
+    """Whether the pool has all that the job asks for free at this instant."""
+    pool = s.jobs.pool[job]
+    if s.jobs.procs[job] > s.pools.free[pool]:
+        return False
+    for e in range(s.pools.extra.shape[1]):
+        if s.jobs.extra[job, e] > s.pools.extra_free[pool, e]:
+            return False
+    return True
+
+
+@kernel
+def start(s: State, now: int, job: int) -> None:
+    """Start a pending job that fits."""
+    pool = s.jobs.pool[job]
+    s.live.start[job] = now
+    s.pools.free[pool] -= s.jobs.procs[job]
+    for e in range(s.pools.extra.shape[1]):
+        s.pools.extra_free[pool, e] -= s.jobs.extra[job, e]
+    running.add(s.running, pool, now + s.jobs.limit[job], s.jobs.procs[job], job)
+    s.clock.pending[0] -= 1
+    s.queue.dead[0] += 1
+    s.short_queue.dead[0] += 1
+    decide(s, now, job, RUNNING)
+
+
+@kernel
+def end(s: State, job: int) -> None:
+    """A running job has ended."""
+    pool = s.jobs.pool[job]
+    s.live.state[job] = ENDED
+    s.pools.free[pool] += s.jobs.procs[job]
+    for e in range(s.pools.extra.shape[1]):
+        s.pools.extra_free[pool, e] += s.jobs.extra[job, e]
+    running.remove(s.running, pool, s.live.start[job] + s.jobs.limit[job], job)

@@ -1,0 +1,44 @@
+"""A binary heap of (time, job) pairs: the ends that are to come."""
+
+from __future__ import annotations
+
+from apportion.core.jit import kernel
+from apportion.core.tables import Ints
+
+
+@kernel
+def push(times: Ints, jobs: Ints, n: int, time: int, job: int) -> None:
+    """Add a pair to a heap of ``n``."""
+    i = n
+    while i > 0:
+        up = (i - 1) >> 1
+        if times[up] < time or (times[up] == time and jobs[up] < job):
+            break
+        times[i] = times[up]
+        jobs[i] = jobs[up]
+        i = up
+    times[i] = time
+    jobs[i] = job
+
+
+@kernel
+def pop(times: Ints, jobs: Ints, n: int) -> None:
+    """Remove the first pair of a heap of ``n``; the caller has read it at index 0."""
+    n -= 1
+    time = times[n]
+    job = jobs[n]
+    i = 0
+    while True:
+        down = 2 * i + 1
+        if down >= n:
+            break
+        right = down + 1
+        if right < n and (times[right] < times[down] or (times[right] == times[down] and jobs[right] < jobs[down])):
+            down = right
+        if time < times[down] or (time == times[down] and job < jobs[down]):
+            break
+        times[i] = times[down]
+        jobs[i] = jobs[down]
+        i = down
+    times[i] = time
+    jobs[i] = job
