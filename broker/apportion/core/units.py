@@ -17,7 +17,7 @@ MS_PER_DAY: Final = 86_400_000
 _UNLIMITED_WORDS = frozenset({"unlimited", "infinite", "-1"})
 _DAYS = re.compile(r"(?P<days>\d{1,9})-(?P<clock>[\d:.]+)")
 _CLOCK = re.compile(r"\d{1,12}(:\d{1,12}){0,2}(\.\d{1,9})?")
-_MEMORY = re.compile(r"(?P<number>\d{1,18}(\.\d{1,9})?)\s*(?P<unit>[KMGTP]?)(i?B)?", re.IGNORECASE)
+_MEMORY = re.compile(r"(?P<number>\d{1,18}(\.\d{1,9})?)\s*(?:(?P<unit>[KMGTP])(?:i?B)?)?", re.IGNORECASE)
 _KIB_PER: Final = {"": 1024, "K": 1, "M": 1024, "G": 1024**2, "T": 1024**3, "P": 1024**4}
 
 
@@ -101,7 +101,7 @@ def parse_mem_kib(text: str) -> int:
     found = _MEMORY.fullmatch(text.strip())
     if not found:
         raise UserError(f"'{text}' is not a memory size", "write a number with K, M, G, T or P; a bare number is M")
-    scale = _KIB_PER[found["unit"].upper()]
+    scale = _KIB_PER[(found["unit"] or "").upper()]
     whole, _, fraction = found["number"].partition(".")
     return int(whole) * scale + (round(int(fraction) * scale / 10 ** len(fraction)) if fraction else 0)
 

@@ -1,0 +1,278 @@
+"""How each oddity of a trace is found and mended; `apportion.traces.rules` says which of these run and why.
+
+A finder takes a `Sheet` and gives a mask of rows; a mender takes both and changes the sheet.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from apportion.traces.schema import UNKNOWN, Status
+from apportion.traces.sheet import Ints, Mask, Sheet, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SECOND_MS: Final = 1000
+PER_CPU_FLAG_KIB: Final = 2**31 * 1024  # Slurm sets bit 31 of a size in MiB that is meant per CPU
+SWF_STATUS: Final = frozenset(range(-1, 6))
+BYTES_TAKEN_FOR_KIB: Final = 2**28  # a median request of 256 GiB a processor is a unit slip, not a job
+NO_NAME: Final = frozenset({"0.0", "0", "-1", "-1.0", "nan", "None", ""})
+
+
+def none(sheet: Sheet) -> Mask:
+    """Give a mask of no rows."""
+    return np.zeros(len(sheet), dtype=np.bool_)
+
+
+def set_column(column: str, value: int) -> Callable[[Sheet, Mask], None]:
+    """Make a mender that writes one value into a column."""
+    return lambda sheet, rows: sheet.put(column, rows, value)
+
+
+def repeated(sheet: Sheet, columns: list[str], key: Ints) -> Mask:
+    """Find rows equal in ``columns`` to an earlier one; ``key`` is a cheap column they must agree in first."""
+    order = np.argsort(key, kind="stable")
+    same = key[order][1:] == key[order][:-1]
+    found = none(sheet)
+    if same.any():
+        suspects = np.zeros(len(sheet), dtype=np.bool_)
+        suspects[order[1:][same]] = suspects[order[:-1][same]] = True
+        rows = np.flatnonzero(suspects)
+        found[rows[sheet.trace.jobs[columns].iloc[rows].duplicated().to_numpy()]] = True
+    return found
+
+
+def numbered_ids(sheet: Sheet) -> Ints:
+    """Give job ids as integers; text ids by the order of first appearance."""
+    import pandas as pd
+
+    ids = sheet.ints("job_id")
+    return ids if ids.dtype.kind == "i" else pd.factorize(ids)[0].astype(np.int64)
+
+
+def repeated_row(sheet: Sheet) -> Mask:
+    """Find rows equal to an earlier one in every column."""
+    ids = numbered_ids(sheet)
+    if len(ids) < 2 or (np.diff(ids) > 0).all():
+        return none(sheet)
+    return repeated(sheet, [name for name in sheet.trace.jobs.columns if name != "dependencies"], ids)
+
+
+def repeated_without_id(sheet: Sheet) -> Mask:
+    """Find rows equal to an earlier one, in a format without job ids (its reader numbers the rows)."""
+    if sheet.meta.format != "philly":
+        return none(sheet)
+    columns = [name for name in sheet.trace.jobs.columns if name not in {"job_id", "dependencies"}]
+    return repeated(sheet, columns, sheet.ints("submit_ms"))
+
+
+def repeated_id(sheet: Sheet) -> Mask:
+    """Find jobs whose id an earlier job has."""
+    ids = numbered_ids(sheet)
+    if len(ids) < 2 or (np.diff(ids) > 0).all():
+        return none(sheet)
+    order = np.argsort(ids, kind="stable")
+    order = order[sheet.alive[order]]
+    found = none(sheet)
+    found[order[1:][ids[order][1:] == ids[order][:-1]]] = True
+    return found
+
+
+def steps_back(sheet: Sheet) -> Mask:
+    """Find rows submitted before the row above them."""
+    rows = np.flatnonzero(sheet.alive)
+    found = none(sheet)
+    found[rows[1:][np.diff(sheet.ints("submit_ms")[rows]) < 0]] = True
+    return found
+
+
+def want_sorted(sheet: Sheet, rows: Mask) -> None:
+    """Ask for a stable sort by submit time."""
+    if rows.any():
+        sheet.sort_wanted = True
+
+
+def size_differs(sheet: Sheet) -> Mask:
+    """Find jobs that got another size than they asked for."""
+    found = none(sheet)
+    for kind in ("procs", "nodes", "gpus"):
+        used, asked = sheet.ints(f"{kind}_used"), sheet.ints(f"{kind}_req")
+        found |= (used > 0) & (asked > 0) & (used != asked)
+    return found
+
+
+def raw_exit_codes(sheet: Sheet) -> Mask:
+    """Find all rows, where the status column of an SWF file cannot be SWF's own codes."""
+    if sheet.meta.format != "swf" or not sheet.has("status_raw"):
+        return none(sheet)
+    raw = raw_status(sheet)
+    return np.ones(len(sheet), dtype=np.bool_) if not set(np.unique(raw).tolist()) <= SWF_STATUS else none(sheet)
+
+
+def raw_status(sheet: Sheet) -> Ints:
+    """Read the status column as the numbers that the source wrote."""
+    codes, names = sheet.codes("status_raw")
+    numbers = np.array([int(name) if name.lstrip("-").isdigit() else UNKNOWN for name in names] + [UNKNOWN])
+    return np.where(codes < 0, sheet.ints("status").astype(np.int64), numbers[codes])
+
+
+def read_exit_codes(sheet: Sheet, rows: Mask) -> None:
+    """Read 0 as COMPLETED, -1 as unknown and all else as FAILED."""
+    raw = raw_status(sheet)
+    ended = np.where(raw == 0, Status.COMPLETED, np.where(raw == UNKNOWN, Status.UNKNOWN, Status.FAILED))
+    sheet.put("status", rows, ended[rows])
+
+
+def memory_in_bytes(sheet: Sheet) -> Mask:
+    """Find memory requests written in bytes where the format says kilobytes."""
+    asked = sheet.ints("mem_req_kib")
+    known = (asked > 0) & (asked < PER_CPU_FLAG_KIB)
+    slip = sheet.meta.format == "swf" and known.any() and float(np.median(asked[known])) >= BYTES_TAKEN_FOR_KIB
+    return known if slip else none(sheet)
+
+
+def bytes_to_kib(sheet: Sheet, rows: Mask) -> None:
+    """Divide by 1024."""
+    sheet.put("mem_req_kib", rows, sheet.ints("mem_req_kib")[rows] // 1024)
+
+
+def clear_per_cpu_flag(sheet: Sheet, rows: Mask) -> None:
+    """Take Slurm's per-CPU bit away, and multiply by the processors where the trace counts memory per job."""
+    per_cpu = sheet.ints("mem_req_kib")[rows] - PER_CPU_FLAG_KIB
+    times = (
+        np.maximum(sheet.ints("procs_req")[rows], sheet.ints("procs_used")[rows])
+        if sheet.meta.mem_basis == "job"
+        else 1
+    )
+    sheet.put("mem_req_kib", rows, per_cpu * times)
+
+
+def no_run(sheet: Sheet) -> Mask:
+    """Find jobs without a run time."""
+    return unknown(sheet.ints("run_ms"))
+
+
+def cancelled_or_unsaid(sheet: Sheet) -> Mask:
+    """Find jobs that were cancelled or are still pending, or of which the trace does not say how they ended."""
+    status = sheet.ints("status")
+    found: Mask = np.isin(status, (Status.CANCELLED, Status.UNKNOWN, Status.PENDING))
+    return found
+
+
+def false_dependency(sheet: Sheet) -> Mask:
+    """Find jobs that must follow themselves, a job that is not there, or all the very same job."""
+    after = sheet.ints("after_job")
+    set_: Mask = after > UNKNOWN
+    if not set_.any() or sheet.ints("job_id").dtype.kind != "i":
+        return none(sheet)
+    if set_.all() and len(after) > 2 and after.min() == after.max():
+        return set_
+    ids = sheet.ints("job_id")
+    found: Mask = set_ & (~np.isin(after, ids[sheet.alive]) | (after == ids))
+    return found
+
+
+def forget_dependency(sheet: Sheet, rows: Mask) -> None:
+    """Make the preceding job and the think time unknown."""
+    sheet.put("after_job", rows, UNKNOWN)
+    if sheet.has("think_ms"):
+        sheet.put("think_ms", rows, UNKNOWN)
+
+
+def nameless(sheet: Sheet) -> Mask:
+    """Find users written as the number nought: the source could not name them."""
+    if sheet.meta.format != "alcf":
+        return none(sheet)
+    codes, names = sheet.codes("user")
+    found: Mask = np.array([name in NO_NAME for name in names] + [False])[codes]
+    return found
+
+
+def no_user(sheet: Sheet) -> Mask:
+    """Find jobs without a user."""
+    if not sheet.has("user"):
+        return np.ones(len(sheet), dtype=np.bool_)
+    found: Mask = sheet.codes("user")[0] < 0
+    return found
+
+
+def too_wide(sheet: Sheet) -> Mask:
+    """Find jobs larger than the machine."""
+    found = none(sheet)
+    for kind, most in (("procs", sheet.meta.max_procs), ("nodes", sheet.meta.max_nodes)):
+        if most > 0:
+            found |= np.maximum(sheet.ints(f"{kind}_used"), sheet.ints(f"{kind}_req")) > most
+    return found
+
+
+def logged_usage(sheet: Sheet) -> tuple[Ints, Ints, Ints]:
+    """Give rows with a recorded run; the instants of logged starts and ends; processors in use after each."""
+    submit, wait, run, procs = (sheet.ints(name) for name in ("submit_ms", "wait_ms", "run_ms", "procs_used"))
+    procs = np.where(procs > 0, procs, sheet.ints("procs_req"))
+    ran = np.flatnonzero(sheet.alive & (submit >= 0) & (wait >= 0) & (run > 0) & (procs > 0))
+    start = submit[ran] + wait[ran]
+    instants = np.concatenate([start + run[ran], start])
+    change = np.concatenate([-procs[ran], procs[ran]])
+    order = np.argsort(instants)
+    return ran, instants[order], np.cumsum(change[order])
+
+
+def above_capacity(sheet: Sheet) -> Mask:
+    """Find jobs that the log says started while, or so that, more was in use than the machine has."""
+    found = none(sheet)
+    most = sheet.meta.max_procs
+    if most <= 0 or unknown(sheet.ints("wait_ms")).all():
+        return found
+    ran, instants, in_use = logged_usage(sheet)
+    start = sheet.ints("submit_ms")[ran] + sheet.ints("wait_ms")[ran]
+    settled = np.searchsorted(instants, start, side="right") - 1
+    found[ran[in_use[settled] > most]] = True
+    return found
+
+
+def capacity_in_words(sheet: Sheet, rows: Mask) -> str:
+    """Say how high the logged usage rose, and for how much of the time it was above the machine's size."""
+    if not rows.any():
+        return ""
+    _, instants, in_use = logged_usage(sheet)
+    lasts = np.diff(instants, append=instants[-1])
+    share = float(lasts[in_use > sheet.meta.max_procs].sum()) / max(int(instants[-1] - instants[0]), 1)
+    return (
+        f"peak {int(in_use[lasts > 0].max())} of {sheet.meta.max_procs} processors; "
+        f"above the machine's size {share * 100:.2f} % of the time"
+    )
+
+
+def fractions(sheet: Sheet) -> Mask:
+    """Find times that are not whole seconds."""
+    found = none(sheet)
+    for name in ("submit_ms", "wait_ms", "run_ms", "limit_ms"):
+        if sheet.has(name):
+            found |= (sheet.ints(name) != UNKNOWN) & (sheet.ints(name) % SECOND_MS != 0)
+    return found
+
+
+def round_up_to_seconds(sheet: Sheet, rows: Mask) -> None:
+    """Round lengths up and submit times down to whole seconds."""
+    for name in ("wait_ms", "run_ms", "limit_ms"):
+        if sheet.has(name):
+            known = rows & (sheet.ints(name) > 0)
+            sheet.put(name, known, -(-sheet.ints(name)[known] // SECOND_MS) * SECOND_MS)
+    sheet.put("submit_ms", rows, sheet.ints("submit_ms")[rows] // SECOND_MS * SECOND_MS)
+
+
+def worst_overrun(sheet: Sheet, rows: Mask) -> str:
+    """Say by how much the worst job outlived its limit."""
+    if not rows.any():
+        return ""
+    from apportion.core.units import format_duration
+
+    return f"worst by {format_duration(int((sheet.ints('run_ms') - sheet.ints('limit_ms'))[rows].max()))}"
+
+
+def split_by_status(sheet: Sheet, rows: Mask) -> str:
+    """Say how many of the jobs were cancelled."""
+    cancelled = int((rows & (sheet.ints("status") == Status.CANCELLED)).sum())
+    return f"{cancelled} cancelled, {int(rows.sum()) - cancelled} of unknown status" if rows.any() else ""
