@@ -213,11 +213,11 @@ class SlurmBackfill:
     until, pool by pool, one does not fit; at most `default_queue_depth` jobs are tested.
 
     Backfill pass: in the first round of an instant that is a multiple of `bf_interval` (since epoch 0), after
-    the main pass, if something changed since the last backfill pass (an event, or a start by a main pass) and
-    jobs are pending. Each pool has a free profile: capacity minus windows minus running jobs up to their
-    limits, exact. In order of the queue, held jobs and jobs of a user who has had `bf_max_job_user` jobs tested
-    are passed over; after `bf_max_job_test` tested jobs the pass is over. A tested job has a slot at the
-    earliest time s from which its need is free for its whole limit:
+    the main pass, if jobs are pending and something happened since the last backfill pass or that pass started
+    a job. Each pool has a free profile: capacity minus windows minus running jobs up to their limits, exact. In
+    order of the queue, held jobs and jobs of a user who has had `bf_max_job_user` jobs tested are passed over;
+    after `bf_max_job_test` tested jobs the pass is over. A tested job has a slot at the earliest time s from
+    which its need is free for its whole limit:
 
     - s is now: it starts and takes [now, now + limit);
     - s is later than now + bf_window: nothing is kept for it;
@@ -248,15 +248,16 @@ class SlurmBackfill:
             start_in_order(world, world.queue(), self.default_queue_depth)
             self.changed = True
         if first_round and world.now % self.bf_interval == 0 and self.changed and world.pending:
-            self._backfill(world)
-            self.changed = False
+            self.changed = self._backfill(world)
 
     def _floor(self, time: int) -> int:
         return time // self.bf_resolution * self.bf_resolution
 
-    def _backfill(self, world: World) -> None:
+    def _backfill(self, world: World) -> bool:
+        """Plan and start jobs; tell whether one started."""
         self.plan = {}
         profiles = [world.profile(pool) for pool in range(len(world.pools))]
+        before = len(world.starts)
         tested = 0
         tested_of: dict[int, int] = {}
         for job in world.queue():
@@ -277,3 +278,4 @@ class SlurmBackfill:
             else:
                 profile.take(job.need, self._floor(slot), self._floor(slot + job.limit + self.bf_resolution - 1))
             self.plan[job.id] = slot
+        return len(world.starts) > before
