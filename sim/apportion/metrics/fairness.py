@@ -2,22 +2,24 @@
 
 References
 ----------
-Jain, Chiu & Hawe, "A quantitative measure of fairness and discrimination for resource allocation in shared computer systems", DEC
-Research Report TR-301, 1984.
-Gini, "Variabilita e mutabilita", 1912 (the coefficient, here of the population).
-Klusacek & Rudova, "Performance and fairness for users in parallel job scheduling", JSSPP 2012, doi:10.1007/978-3-642-35867-8_13.
+Jain, Chiu & Hawe, "A quantitative measure of fairness and discrimination for resource allocation in shared computer
+systems", DEC Research Report TR-301, 1984. Gini, "Variabilita e mutabilita", 1912 (the coefficient, here of the
+population). Klusacek & Rudova, "Performance and fairness for users in parallel job scheduling", JSSPP 2012,
+doi:10.1007/978-3-642-35867-8_13.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy import float64, int64
 from numpy.typing import NDArray
 
 from apportion.metrics.occupancy import binned, present
-from apportion.metrics.run import Run
+
+if TYPE_CHECKING:
+    from apportion.metrics.run import Run
 
 Ints = NDArray[int64]
 Floats = NDArray[float64]
@@ -28,9 +30,9 @@ SHARED: Final = ("user", "account")  # groupings that can have target shares
 
 
 def jain(values: Floats) -> float:
-    """Jain's index (sum x)^2 / (n sum x^2): 1 when all are equal, 1/n when one has everything; NaN without values or when all are 0.
+    """Jain's index (sum x)^2 / (n sum x^2): 1 when all are equal, 1/n when one has everything.
 
-    Source: Jain, Chiu & Hawe 1984.
+    NaN without values or when all are 0. Source: Jain, Chiu & Hawe 1984.
     """
     squares = float((values * values).sum())
     return float(values.sum()) ** 2 / (len(values) * squares) if squares > 0 else float("nan")
@@ -51,9 +53,9 @@ def gini(values: Floats) -> float:
 def service_rate(run: Run, by: str) -> tuple[Floats, list[str]]:
     """Normalised service of each group: processor-time served / processor-time present.
 
-    x_g = sum of procs * run / sum of procs * (wait + run) over the group's measured jobs that ended: 1 when the group never
-    waited, near 0 when it mostly waited. It is the inverse of the area-weighted slowdown, and so is comparable between groups
-    of any size.
+    x_g = sum of procs * run / sum of procs * (wait + run) over the group's measured jobs that ended: 1 when the group
+    never waited, near 0 when it mostly waited. It is the inverse of the area-weighted slowdown, and so is comparable
+    between groups of any size.
 
     Returns
     -------
@@ -113,29 +115,38 @@ class Shares:
     def received(self) -> Floats:
         """Share of what was used in each bin that each group got; 0 in a bin in which nothing was used."""
         total = self.used.sum(axis=0)
-        return np.divide(self.used, total, out=np.zeros_like(self.used), where=total > 0)
+        share = np.zeros_like(self.used)
+        np.divide(self.used, total, out=share, where=total > 0)
+        return share
 
     def entitled(self) -> Floats:
-        """Targets of each bin over those groups alone that had demand in it (as parts of 1)."""
-        assert self.target is not None  # noqa: S101  (a caller's duty, not a user's)
-        live = self.target[:, None] * self.wanted
+        """Targets of each bin over those groups alone that had demand in it (as parts of 1); 0 without any targets."""
+        target = np.zeros(len(self.names)) if self.target is None else self.target
+        live = target[:, None] * self.wanted
         total = live.sum(axis=0)
-        return np.divide(live, total, out=np.zeros_like(live), where=total > 0)
+        share = np.zeros_like(live)
+        np.divide(live, total, out=share, where=total > 0)
+        return share
 
 
 def share_error(run: Run, by: str) -> dict[str, float]:
     """Share error over time: target minus received share, in days of 24 h from the start of the measure window.
 
-    - ``share_error_mean``: mean over days, weighted by the core-hours used in each, of half the sum over groups of |target -
-      received|: the part of the delivered work that went to others than it was promised to (0 to 1);
-    - ``share_error_demand_mean``: the same against targets shared out among the groups that had a job waiting or running that
-      day, since nobody can be given what they do not ask for. Days on which no group with a target had demand are left out;
+    - ``share_error_mean``: mean over days, weighted by the core-hours used in each, of half the sum over groups of
+      |target - received|: the part of the delivered work that went to others than it was promised to (0 to 1);
+    - ``share_error_demand_mean``: the same against targets shared out among the groups that had a job waiting or
+      running that day, since nobody can be given what they do not ask for. Days on which no group with a target had
+      demand are left out;
     - ``share_error_final``: the same as the first over the window as one piece.
     """
     begin, end = run.window_s
     edges = np.append(np.arange(begin, end, DAY_S), end) if end > begin else np.array([begin, end])
     shares = Shares(run, by, edges)
-    nothing = {"share_error_mean": float("nan"), "share_error_demand_mean": float("nan"), "share_error_final": float("nan")}
+    nothing = {
+        "share_error_mean": float("nan"),
+        "share_error_demand_mean": float("nan"),
+        "share_error_final": float("nan"),
+    }
     total = shares.used.sum(axis=0)
     if shares.target is None or total.sum() <= 0:
         return nothing
@@ -152,7 +163,7 @@ def share_error(run: Run, by: str) -> dict[str, float]:
 
 
 def usage_per_share(run: Run, by: str) -> Floats | None:
-    """Core-seconds used in the measure window per unit of target share, of each group with a target and any demand in it."""
+    """Core-seconds used in the measure window per unit of target share, of each group with a target and any demand."""
     shares = Shares(run, by, np.array(run.window_s))
     if shares.target is None:
         return None
@@ -162,12 +173,12 @@ def usage_per_share(run: Run, by: str) -> Floats | None:
 
 
 def nuwt(run: Run) -> Floats:
-    """Normalised user wait time of each user: sum of waits / sum of procs * run (its squashed area), over its measured jobs that
-    started; users that used nothing are left out.
+    """Normalised user wait time of each user, in seconds of waiting per core-second used.
 
-    Below 1 a user computed for longer than it waited; the nearer the users' values to each other, the fairer.
-    Source: Klusacek & Rudova 2012, formulas 1 to 3.
-    """  # noqa: D205
+    Sum of waits / sum of procs * run (the user's squashed area), over its measured jobs that started; users that used
+    nothing are left out. Below 1 a user computed for longer than it waited; the nearer the users' values to each
+    other, the fairer. Source: Klusacek & Rudova 2012, formulas 1 to 3.
+    """
     codes, names = run.codes("user")
     mine = run.is_measured & run.started
     waits = np.bincount(codes[mine], weights=run.wait_s[mine], minlength=len(names))
@@ -178,9 +189,10 @@ def nuwt(run: Run) -> Floats:
 def fairness(run: Run) -> dict[str, Any]:
     """Fairness metrics of a run, without the fair start times (`fair_start`).
 
-    Per user, account, QOS and size class: Jain and Gini of the normalised service (`service_rate`), and where the groups have
-    target shares, of the usage per share, with the share errors. ``nuwt``: users, mean, standard deviation, median and maximum
-    of `nuwt`, and Klusacek & Rudova's F = sum of squared deviations from the mean (formula 5).
+    Per user, account, QOS and size class: Jain and Gini of the normalised service (`service_rate`), and where the
+    groups have target shares, of the usage per share, with the share errors. ``nuwt``: users, mean, standard
+    deviation, median and maximum of `nuwt`, and Klusacek & Rudova's F = sum of squared deviations from the mean
+    (formula 5).
     """
     result: dict[str, Any] = {}
     for by in GROUPINGS:
@@ -189,7 +201,11 @@ def fairness(run: Run) -> dict[str, Any]:
         if by in SHARED:
             usage = usage_per_share(run, by)
             even = np.zeros(0) if usage is None else usage
-            result[by] |= {"jain_usage_per_share": jain(even), "gini_usage_per_share": gini(even), **share_error(run, by)}
+            result[by] |= {
+                "jain_usage_per_share": jain(even),
+                "gini_usage_per_share": gini(even),
+                **share_error(run, by),
+            }
     values = nuwt(run)
     some = values.size > 0
     result["nuwt"] = {

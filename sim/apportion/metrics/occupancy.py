@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy import float64, int64
 from numpy.typing import NDArray
 
-from apportion.metrics.run import Run, Steps
+if TYPE_CHECKING:
+    from apportion.metrics.run import Run, Steps
 
 Ints = NDArray[int64]
 Floats = NDArray[float64]
 
 
 class Sweep(NamedTuple):
-    """State of queue and machine between events: row i holds from ``t_s[i]`` for ``dt_s[i]`` seconds, clipped to the window."""
+    """State of queue and machine between events: row i holds from ``t_s[i]`` for ``dt_s[i]`` s, in the window."""
 
     t_s: Floats
     dt_s: Floats
@@ -26,13 +27,12 @@ class Sweep(NamedTuple):
     capacity_procs: Floats
 
 
-def binned(
-    group: Ints, n_groups: int, begin_s: Floats, end_s: Floats, weight: Floats, edges_s: Floats
-) -> Floats:
+def binned(group: Ints, n_groups: int, begin_s: Floats, end_s: Floats, weight: Floats, edges_s: Floats) -> Floats:
     """Integral of ``weight`` over each interval, summed by group and bin of time.
 
-    Each job adds a rise at its begin and a fall at its end; what is left of the bin in which it happens is added at once, and the
-    running sum of the rises gives the full bins. Cost is one pass over the jobs whatever the number of bins.
+    Each job adds a rise at its begin and a fall at its end; what is left of the bin in which it happens is added at
+    once, and the running sum of the rises gives the full bins. Cost is one pass over the jobs whatever the number of
+    bins.
 
     Parameters
     ----------
@@ -56,7 +56,9 @@ def binned(
     group, weight = group[known], weight[known]
     for moment, sign in ((begin_s[known], 1.0), (end_s[known], -1.0)):
         t = np.clip(moment, edges_s[0], edges_s[-1])
-        at = np.searchsorted(edges_s, t, side="right") - 1  # n_bins for the last edge itself: a bin that is cut off below
+        at = (
+            np.searchsorted(edges_s, t, side="right") - 1
+        )  # n_bins for the last edge itself: a bin that is cut off below
         inside = np.append(edges_s[1:], edges_s[-1])[at] - t
         cell = group * (n_bins + 1) + at
         total += np.bincount(cell, weights=sign * weight * inside, minlength=total.size)
@@ -66,7 +68,9 @@ def binned(
     full[:, 1:] = rate[:, : n_bins - 1]
     result: Floats = total.reshape(n_groups, n_bins + 1)[:, :n_bins] + full * np.diff(edges_s)
     # rounding of large running sums may leave a speck below zero
-    return np.maximum(result, 0.0) if weight.size == 0 or weight.min() >= 0 else result
+    if weight.size and weight.min() < 0:
+        return result
+    return np.asarray(np.maximum(result, 0.0))
 
 
 def present(group: Ints, n_groups: int, begin_s: Floats, end_s: Floats, edges_s: Floats) -> NDArray[np.bool_]:
@@ -94,7 +98,7 @@ def integral(steps: Steps, edges_s: Floats) -> Floats:
         return np.zeros(len(edges_s) - 1)
     until = np.append(steps.t_s[1:], np.inf)
     one = np.zeros(len(steps.t_s), dtype=int64)
-    return binned(one, 1, steps.t_s, until, steps.value, edges_s)[0]
+    return np.asarray(binned(one, 1, steps.t_s, until, steps.value, edges_s)[0])
 
 
 def sweep(run: Run, jobs: NDArray[np.bool_] | None = None, capacity: Steps | None = None) -> Sweep:
@@ -128,13 +132,18 @@ def sweep(run: Run, jobs: NDArray[np.bool_] | None = None, capacity: Steps | Non
 
     def level(pick: tuple[float | Floats, ...]) -> Floats:
         change = np.concatenate(
-            [np.full(n, part) if isinstance(part, float) else part[o] for part, n, o in zip(pick, size, order, strict=True)]
+            [
+                np.full(n, part) if isinstance(part, float) else part[o]
+                for part, n, o in zip(pick, size, order, strict=True)
+            ]
         )
         return np.cumsum(change[merged])
 
     amount = [part[1] for part in parts]
     t = when[merged]
-    keep = np.append(t[1:] > t[:-1], True) if t.size else np.zeros(0, dtype=bool)  # the last event of an instant has its state
+    keep = (
+        np.append(t[1:] > t[:-1], True) if t.size else np.zeros(0, dtype=bool)
+    )  # the last event of an instant has its state
     columns = [
         level((amount[0], amount[1], 0.0, 0.0, 0.0)),
         level(tuple(part[2] for part in parts)),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,9 @@ from numpy import float64, int64
 from numpy.typing import NDArray
 
 from apportion.core.errors import RunError
+
+if TYPE_CHECKING:
+    import os
 
 Ints = NDArray[int64]
 Floats = NDArray[float64]
@@ -40,8 +43,8 @@ class Steps(NamedTuple):
 class Run:
     """One run folder in memory.
 
-    Two different populations are measured, and each metric says which it uses: *jobs* are those submitted within the measure
-    window (`measured`), while the *machine* is watched over the window as a stretch of time, whoever uses it.
+    Two different populations are measured, and each metric says which it uses: *jobs* are those submitted within the
+    measure window (`measured`), while the *machine* is watched over the window as a stretch of time, whoever uses it.
 
     Attributes
     ----------
@@ -126,7 +129,7 @@ class Run:
 
     @cached_property
     def stop_s(self) -> Floats:
-        """When a started job gave its processors back: its end, or +inf while it still runs; NaN where it never started."""
+        """When a started job gave its processors back: its end, +inf while it still runs; NaN where it never started."""
         stop: Floats = np.where(self.started & np.isnan(self.end_s), np.inf, self.end_s)
         return np.where(self.started, stop, np.nan)
 
@@ -134,8 +137,8 @@ class Run:
     def leave_s(self) -> Floats:
         """When a job left the queue.
 
-        Its start; for a job cancelled while it waited its end (its submit where the run does not say when); for a rejected one
-        its submit, as it never stood in the queue; +inf for one that still waits.
+        Its start; for a job cancelled while it waited its end (its submit where the run does not say when); for a
+        rejected one its submit, as it never stood in the queue; +inf for one that still waits.
         """
         state = self.labels("state")
         gone = np.isin(state, ["CANCELLED", *NOT_QUEUED])
@@ -163,8 +166,8 @@ class Run:
     def pools(self) -> list[tuple[Bools, Steps]]:
         """Jobs and capacity of each pool.
 
-        A pool's jobs are those whose partition, else center, bears its name. Where the names do not match, or there is but one
-        pool, everything is one pool.
+        A pool's jobs are those whose partition, else center, bears its name. Where the names do not match, or there
+        is but one pool, everything is one pool.
         """
         names = sorted({str(row[1]) for row in self.manifest.get("capacity_steps") or []})
         if len(names) > 1:
@@ -210,8 +213,8 @@ class Run:
         Parameters
         ----------
         by : {"user", "account", "qos", "size_class", "run_class", "partition", "center", "state"}
-            ``size_class`` is by processors, in powers of four; ``run_class`` by time run, from under a minute to over a day
-            (jobs that never ran fall into the first).
+            ``size_class`` is by processors, in powers of four; ``run_class`` by time run, from under a minute to over
+            a day (jobs that never ran fall into the first).
 
         Returns
         -------
@@ -338,7 +341,7 @@ def size_class_names() -> list[str]:
 def run_class_names() -> list[str]:
     """Names of all run-time classes: "< 1 min", "1 min - 10 min", ..., ">= 1 d"."""
     names = [name for _, name in RUN_EDGES]
-    return [f"< {names[0]}", *(f"{a} - {b}" for a, b in zip(names, names[1:], strict=False)), f">= {names[-1]}"]
+    return [f"< {names[0]}", *(f"{a} - {b}" for a, b in pairwise(names)), f">= {names[-1]}"]
 
 
 def _present(codes: Any, names: list[str]) -> tuple[Ints, list[str]]:

@@ -12,14 +12,15 @@ Feitelson, "Metrics for parallel job scheduling and their convergence", JSSPP 20
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy import float64
 from numpy.typing import NDArray
 
-from apportion.metrics.occupancy import Sweep
-from apportion.metrics.run import Run
+if TYPE_CHECKING:
+    from apportion.metrics.occupancy import Sweep
+    from apportion.metrics.run import Run
 
 Floats = NDArray[float64]
 
@@ -33,7 +34,7 @@ def slowdown(wait_s: Floats, run_s: Floats) -> Floats:
 
     Source: Feitelson & Rudolph 1998.
     """
-    return np.divide(wait_s + run_s, run_s, out=np.full(len(run_s), np.nan), where=run_s > 0)
+    return _ratio(wait_s + run_s, run_s)
 
 
 def bounded_slowdown(wait_s: Floats, run_s: Floats, tau_s: float = TAU_S) -> Floats:
@@ -41,7 +42,7 @@ def bounded_slowdown(wait_s: Floats, run_s: Floats, tau_s: float = TAU_S) -> Flo
 
     Source: Feitelson et al. 1997; tau is 10 s, as is usual.
     """
-    return np.maximum(1.0, (wait_s + run_s) / np.maximum(run_s, tau_s))
+    return np.asarray(np.maximum(1.0, (wait_s + run_s) / np.maximum(run_s, tau_s)))
 
 
 def per_processor_slowdown(wait_s: Floats, run_s: Floats, procs: Floats) -> Floats:
@@ -49,8 +50,7 @@ def per_processor_slowdown(wait_s: Floats, run_s: Floats, procs: Floats) -> Floa
 
     Source: Zotkin & Keleher 1999.
     """
-    work = procs * run_s
-    return np.divide(wait_s + run_s, work, out=np.full(len(run_s), np.nan), where=work > 0)
+    return _ratio(wait_s + run_s, procs * run_s)
 
 
 def per_processor_bounded_slowdown(wait_s: Floats, run_s: Floats, procs: Floats, tau_s: float = TAU_S) -> Floats:
@@ -58,7 +58,13 @@ def per_processor_bounded_slowdown(wait_s: Floats, run_s: Floats, procs: Floats,
 
     Source: Zotkin & Keleher 1999, bounded as in Feitelson 2001.
     """
-    return np.maximum(1.0, (wait_s + run_s) / (np.maximum(procs, 1.0) * np.maximum(run_s, tau_s)))
+    return np.asarray(np.maximum(1.0, (wait_s + run_s) / (np.maximum(procs, 1.0) * np.maximum(run_s, tau_s))))
+
+
+def _ratio(above: Floats, below: Floats) -> Floats:
+    result = np.full(len(below), np.nan)
+    np.divide(above, below, out=result, where=below > 0)
+    return result
 
 
 def describe(values: Floats, weight: Floats) -> dict[str, float]:
@@ -68,14 +74,14 @@ def describe(values: Floats, weight: Floats) -> dict[str, float]:
     ----------
     values : float64 array
     weight : float64 array
-        Area of each job (processors times run time), for the weighted mean: it shows what the work saw rather than the jobs,
-        and cannot be improved by splitting a job (Feitelson & Rudolph 1998).
+        Area of each job (processors times run time), for the weighted mean: it shows what the work saw rather than
+        the jobs, and cannot be improved by splitting a job (Feitelson & Rudolph 1998).
 
     Returns
     -------
     dict
-        ``mean``, ``area_weighted_mean``, ``std`` (of the population), ``min``, ``p50``, ``p90``, ``p95``, ``p99`` (linear
-        interpolation), ``max``; all NaN where there is no value.
+        ``mean``, ``area_weighted_mean``, ``std`` (of the population), ``min``, ``p50``, ``p90``, ``p95``, ``p99``
+        (linear interpolation), ``max``; all NaN where there is no value.
     """
     known = ~np.isnan(values)
     values, weight = values[known], weight[known]
@@ -92,10 +98,10 @@ def describe(values: Floats, weight: Floats) -> dict[str, float]:
 def service(run: Run, states: Sweep) -> dict[str, Any]:
     """Service metrics of a run.
 
-    Waits, responses and slowdowns are over the jobs submitted in the window that started (a job without an end has a wait but no
-    response). Queue and throughput are over the window: mean queue = integral of its length / length of the window;
-    throughput = jobs that ended in the window / hours. Makespan = last end - first submit of all jobs (Feitelson & Rudolph
-    1998). Backfill rate = backfilled jobs / started jobs.
+    Waits, responses and slowdowns are over the jobs submitted in the window that started (a job without an end has a
+    wait but no response). Queue and throughput are over the window: mean queue = integral of its length / length of
+    the window; throughput = jobs that ended in the window / hours. Makespan = last end - first submit of all jobs
+    (Feitelson & Rudolph 1998). Backfill rate = backfilled jobs / started jobs.
     """
     mine = run.is_measured & run.started
     wait, ran, procs, area = run.wait_s[mine], run.run_s[mine], run.procs[mine], run.core_s[mine]

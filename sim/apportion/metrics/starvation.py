@@ -1,18 +1,19 @@
 """Who was left waiting: the longest waits, and the waits of each class against its bound.
 
-A job that still waits at the end of the run counts with what it has waited so far; leaving it out would make a policy look better
-the more it starves.
+A job that still waits at the end of the run counts with what it has waited so far; leaving it out would make a policy
+look better the more it starves.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy import float64
 from numpy.typing import NDArray
 
-from apportion.metrics.run import Run
+if TYPE_CHECKING:
+    from apportion.metrics.run import Run
 
 Floats = NDArray[float64]
 
@@ -21,7 +22,7 @@ CLASSES: Final = ("qos", "size_class")
 
 
 def waits_so_far(run: Run) -> Floats:
-    """Wait of each started job, and the wait up to the run's horizon of each that still waits, s; NaN for all others."""
+    """Wait of each started job, and up to the run's horizon of each that still waits, s; NaN for all others."""
     waiting = np.isinf(run.leave_s) & ~run.started
     return np.where(waiting, run.horizon_s - run.submit_s, run.wait_s)
 
@@ -29,9 +30,10 @@ def waits_so_far(run: Run) -> Floats:
 def starvation(run: Run) -> dict[str, Any]:
     """Starvation metrics of the jobs submitted in the measure window.
 
-    The longest wait and its job; jobs that waited over a day and over a week; jobs still waiting at the end; per QOS and per size
-    class the number of jobs, the longest wait and the 99th percentile of waits. ``over_wait_bound_jobs`` counts jobs whose
-    wait exceeds the bound of their QOS (manifest ``wait_bounds_s``, QOS name to seconds); null where no QOS has one.
+    The longest wait and its job; jobs that waited over a day and over a week; jobs still waiting at the end; per QOS
+    and per size class the number of jobs, the longest wait and the 99th percentile of waits. ``over_wait_bound_jobs``
+    counts jobs whose wait exceeds the bound of their QOS (manifest ``wait_bounds_s``, QOS name to seconds); null
+    where no QOS has one.
     """
     wait = waits_so_far(run)
     mine = run.is_measured & ~np.isnan(wait)

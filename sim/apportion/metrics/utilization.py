@@ -3,20 +3,22 @@
 References
 ----------
 Feitelson & Rudolph, "Metrics and benchmarking for parallel job scheduling", JSSPP 1998, doi:10.1007/BFb0053978.
-Zhang, Franke, Moreira & Sivasubramaniam, "An integrated approach to parallel scheduling using gang-scheduling, backfilling, and
-migration", IEEE TPDS 14(3), 2003 (capacity loss).
-Leung, Sabin & Sadayappan, "Parallel job scheduling policies to improve fairness: a case study", ICPP Workshops 2010,
-doi:10.1109/ICPPW.2010.48 (loss of capacity).
+Zhang, Franke, Moreira & Sivasubramaniam, "An integrated approach to parallel scheduling using gang-scheduling,
+backfilling, and migration", IEEE TPDS 14(3), 2003 (capacity loss). Leung, Sabin & Sadayappan, "Parallel job
+scheduling policies to improve fairness: a case study", ICPP Workshops 2010, doi:10.1109/ICPPW.2010.48 (loss of
+capacity).
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from apportion.metrics.occupancy import Sweep, integral, sweep
-from apportion.metrics.run import Run
+
+if TYPE_CHECKING:
+    from apportion.metrics.run import Run
 
 CORE_H_S: Final = 3600.0
 USEFUL: Final = ("COMPLETED",)
@@ -26,14 +28,14 @@ KILLED: Final = ("TIMEOUT",)
 def utilization(run: Run, states: Sweep) -> dict[str, Any]:
     """Utilization metrics of a run, over its measure window.
 
-    - used fraction = integral of busy processors / integral of capacity, capacity being what was really there at each moment
-      (manifest ``capacity_steps``), not the nominal size (Feitelson & Rudolph 1998);
-    - loss of capacity = integral of min(idle, processors asked for by queued jobs) / integral of capacity (Zhang et al. 2003;
-      Leung et al. 2010): what a better packing could have used. Idle = capacity - busy, not below 0. With several pools each is
-      taken by itself, as a job cannot use the idle processors of another pool;
-    - core-hours of the jobs submitted in the window, by how they ended: useful (COMPLETED), killed at their limit (TIMEOUT), lost
-      (any other end: FAILED, CANCELLED, NODE_FAIL, PREEMPTED, OUT_OF_MEMORY, ...), unfinished (no end in the run; counted to
-      the run's horizon).
+    - used fraction = integral of busy processors / integral of capacity, capacity being what was really there at each
+      moment (manifest ``capacity_steps``), not the nominal size (Feitelson & Rudolph 1998);
+    - loss of capacity = integral of min(idle, processors asked for by queued jobs) / integral of capacity (Zhang et
+      al. 2003; Leung et al. 2010): what a better packing could have used. Idle = capacity - busy, not below 0. With
+      several pools each is taken by itself, as a job cannot use the idle processors of another pool;
+    - core-hours of the jobs submitted in the window, by how they ended: useful (COMPLETED), killed at their limit
+      (TIMEOUT), lost (any other end: FAILED, CANCELLED, NODE_FAIL, PREEMPTED, OUT_OF_MEMORY, ...), unfinished (no end
+      in the run; counted to the run's horizon).
 
     Parameters
     ----------
@@ -44,9 +46,7 @@ def utilization(run: Run, states: Sweep) -> dict[str, Any]:
     begin, end = run.window_s
     capacity = float(integral(run.capacity, np.array([begin, end]))[0])
     used = float((states.used_procs * states.dt_s).sum())
-    lost = sum(
-        _lost_capacity(states if len(run.pools) == 1 else sweep(run, jobs, steps)) for jobs, steps in run.pools
-    )
+    lost = sum(_lost_capacity(states if len(run.pools) == 1 else sweep(run, jobs, steps)) for jobs, steps in run.pools)
     return {
         "capacity_core_h": capacity / CORE_H_S,
         "used_core_h": used / CORE_H_S,

@@ -1,0 +1,80 @@
+"""Minimal run folders for tests of what reads them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TEXT = ("user", "account", "qos", "center", "partition", "state", "reasons")
+
+
+def write_run(folder: Path, jobs: pd.DataFrame, procs: int = 100, **manifest: Any) -> Path:
+    """Write ``jobs.parquet`` and ``manifest.json``; columns that are not given get plain values.
+
+    ``jobs`` needs ``submit_s``, ``start_s``, ``run_s`` and ``procs``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame(jobs).reset_index(drop=True)
+    n = len(table)
+    end = table["start_s"] + table["run_s"]
+    wanted: dict[str, Any] = {
+        "job_id": np.arange(1, n + 1),
+        "user": "u1",
+        "account": "a1",
+        "qos": "normal",
+        "center": "c1",
+        "partition": "p1",
+        "procs": 1,
+        "submit_s": 0.0,
+        "start_s": np.nan,
+        "end_s": end,
+        "run_s": np.nan,
+        "limit_s": table["run_s"],
+        "wait_s": table["start_s"] - table["submit_s"],
+        "state": np.where(table["start_s"].isna(), "PENDING", "COMPLETED"),
+        "restarts": 0,
+        "backfilled": False,
+        "planned_start_s": np.nan,
+        "reasons": "",
+    }
+    full = pd.DataFrame({name: table.get(name, value) for name, value in wanted.items()}, index=range(n))
+    full = full.astype({name: "float64" for name in full if name.endswith("_s")} | {"procs": "int64"})
+    full = full.astype(dict.fromkeys(TEXT, "category"))
+    full.to_parquet(folder / "jobs.parquet")
+    first = float(full["submit_s"].min()) if n else 0.0
+    last = float(np.nanmax([full["end_s"].max(), full["submit_s"].max(), first])) if n else 0.0
+    defaults: dict[str, Any] = {
+        "apportion": "0",
+        "trace": {"name": "made", "sha256": "0" * 64, "jobs": n},
+        "policy_name": "fcfs",
+        "engine": "compiled",
+        "seed": None,
+        "origin_ms": None,
+        "capacity_steps": [[first, "all", procs]],
+        "measure_window_s": [first, last],
+        "shares": {},
+        "user_shares": {},
+    }
+    (folder / "manifest.json").write_text(json.dumps(defaults | manifest))
+    return folder
+
+
+def oracle_run(folder: Path, schedule: Path, procs: int = 100) -> Path:
+    """Turn a schedule that is known to be right (job_id, submit, start, end, procs) into a run folder."""
+    table = pd.read_csv(schedule)
+    jobs = pd.DataFrame(
+        {
+            "job_id": table["job_id"],
+            "submit_s": table["submit"].astype(float),
+            "start_s": table["start"].astype(float),
+            "run_s": (table["end"] - table["start"]).astype(float),
+            "procs": table["procs"],
+        }
+    )
+    return write_run(folder, jobs, procs)
