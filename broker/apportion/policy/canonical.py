@@ -1,0 +1,68 @@
+"""The canonical form of a policy: equal meaning, equal text, equal hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from apportion.policy.model import Policy
+
+_LABELS = ("Name", "Description")  # what people call it decides nothing
+
+
+def canonical(policy: Policy) -> dict[str, Any]:
+    """Policy as plain data that loads again as the same policy.
+
+    Keys are sorted; defaults are filled in; what is derived (share engine, enforcement, capacity, the hash of a plug-in's
+    source) is written out; limits that are not set are left out; units are those that Slurm prints. Entries keep their order: rules
+    are tried in it, and sums over siblings are made in it.
+    """
+    plain = policy.model_dump(mode="json", exclude_none=True)
+    plain["ShareEngine"] = policy.share_engine
+    plain["PriorityFlags"] = [flag for flag in policy.PriorityFlags if flag not in ("FAIR_TREE", "NO_FAIR_TREE")]
+    plain["AccountingStorageEnforce"] = sorted(policy.enforce) or ["none"]
+    for entry, model in zip(plain["partitions"], policy.partitions, strict=True):
+        _fold(entry, model.capacity, "Procs", "Nodes")
+    for entry, reservation in zip(plain["reservations"], policy.reservations, strict=True):
+        _fold(entry, reservation.capacity, "CoreCnt", "NodeCnt")
+    if policy.OrderExpression:
+        from apportion.policy.expression import parse
+
+        plain["OrderExpression"] = parse(policy.OrderExpression).text
+    if policy.OrderPlugin:
+        from apportion.policy.plugins import source_hash
+
+        plain["OrderPluginSha256"] = source_hash(policy)
+    result: dict[str, Any] = _tidy(plain)
+    return result
+
+
+def digest(policy: Policy) -> str:
+    """SHA-256 (hex) of the canonical form, without names and without the folder of a plug-in."""
+    plain = canonical(policy)
+    for key in _LABELS:
+        plain.pop(key, None)
+    if "OrderPlugin" in plain:
+        plain["OrderPlugin"] = plain["OrderPlugin"].rpartition("/")[2]
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _fold(entry: dict[str, Any], capacity: dict[str, int], *shorthands: str) -> None:
+    from apportion.core.tres import format_tres
+
+    for key in shorthands:
+        entry.pop(key, None)
+    entry["TRES"] = format_tres(capacity)
+
+
+def _tidy(value: Any) -> Any:
+    """Sort keys and leave out what is empty."""
+    if isinstance(value, dict):
+        tidied = {key: _tidy(value[key]) for key in sorted(value)}
+        return {key: item for key, item in tidied.items() if item not in ("", [], {})}
+    if isinstance(value, list):
+        return [_tidy(item) for item in value]
+    return value

@@ -1,0 +1,318 @@
+"""Types of policy fields: each reads what Slurm accepts and is dumped in one canonical spelling."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+
+from apportion.core.errors import UserError
+from apportion.core.tres import (
+    format_tres,
+    format_tres_weights,
+    parse_count,
+    parse_tres,
+    parse_tres_weights,
+    shorten,
+)
+from apportion.core.units import MS_PER_SECOND, UNLIMITED, format_duration, parse_duration_ms
+
+MAX_SECONDS = 10**10  # 317 years; safe as int64 milliseconds
+UINT32 = 2**32 - 1
+
+
+class Moment(NamedTuple):
+    """A point in time.
+
+    ``from_origin`` true: ``seconds`` after the origin of the trace (its first instant). False: seconds since the Unix epoch.
+    """
+
+    from_origin: bool
+    seconds: int
+
+
+def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
+    """The known word that ``word`` most resembles, whatever the case, or ''."""
+    folded = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower()[:80], list(folded), n=1, cutoff=0.6)
+    return folded[near[0]] if near else ""
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _seconds(value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, time):  # TOML reads an unquoted 12:30:00 as a time of day
+        value = value.isoformat()
+    if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+        raise ValueError(f"'{shorten(value)}' is not a time; write minutes, HH:MM:SS or D-HH:MM:SS")
+    try:
+        ms = parse_duration_ms(shorten(value))
+    except UserError as error:
+        raise ValueError(str(error)) from None
+    if ms == UNLIMITED:
+        return None
+    seconds, fraction = divmod(ms, MS_PER_SECOND)
+    if fraction or seconds > MAX_SECONDS:
+        raise ValueError(
+            f"'{shorten(value)}' is {'no whole seconds' if fraction else 'too long; write UNLIMITED for no limit'}"
+        )
+    return seconds
+
+
+def write_seconds(seconds: int | None) -> str:
+    """Seconds as Slurm writes them; None is ``UNLIMITED``."""
+    return format_duration(UNLIMITED if seconds is None else seconds * MS_PER_SECOND)
+
+
+def _bounded_seconds(value: object) -> int:
+    seconds = _seconds(value)
+    if seconds is None:
+        raise ValueError("UNLIMITED makes no sense here; write a time such as 5, 12:00:00 or 7-0")
+    return seconds
+
+
+def _count(value: object) -> int:
+    return parse_count(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def _optional_count(value: object) -> int | None:
+    if value is None or (
+        not isinstance(value, bool) and shorten(value).strip().lower() in ("-1", "unlimited", "infinite")
+    ):
+        return None
+    return _count(value)
+
+
+def _weight(value: object) -> int:
+    if _is_number(value) and value < 0:  # type: ignore[operator]
+        raise ValueError(f"a weight of {shorten(value)} is below zero; weights are whole numbers from 0 to {UINT32}")
+    weight = parse_count(value, "the weight")
+    if weight > UINT32:
+        raise ValueError(f"a weight of {shorten(value)} is too large; Slurm's weights end at {UINT32}")
+    return weight
+
+
+def _number(value: object) -> float:
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"'{shorten(value)}' is not a number") from None
+    if isinstance(value, bool) or not 0 <= number <= 2**53:
+        raise ValueError(f"{shorten(value)} is not a number from 0 to 2^53")
+    return number
+
+
+def _switch(value: object) -> bool:
+    text = str(value).strip().lower() if not isinstance(value, (list, tuple, Mapping)) else ""
+    if text in ("yes", "true", "on", "1"):
+        return True
+    if text in ("no", "false", "off", "0"):
+        return False
+    raise ValueError(f"'{shorten(value)}' is neither YES nor NO")
+
+
+def _label(value: object) -> str:
+    if not isinstance(value, (str, int)) or isinstance(value, bool):
+        raise ValueError(f"'{shorten(value)}' is not a name")
+    text = shorten(value) if isinstance(value, int) else value.strip()
+    if not text or len(text) > 200 or not text.isprintable():
+        raise ValueError(f"'{shorten(value)}' is not a name; names have 1 to 200 printable characters")
+    return text
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+        raise ValueError(f"'{shorten(value)}' is not text")
+    text = " ".join(str(value).split()) if isinstance(value, str) else shorten(value)
+    if len(text) > 2000 or not text.isprintable():
+        raise ValueError("the text is too long or holds unprintable characters")
+    return text
+
+
+def _labels(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = [part for part in value.split(",") if part.strip()]
+    if not isinstance(value, (list, tuple)):
+        value = [value]
+    return tuple(sorted({_label(part) for part in value}))
+
+
+def _shares(value: object) -> int | str:
+    if isinstance(value, str) and value.strip().lower() == "parent":
+        return "parent"
+    if shorten(value).strip().startswith("-"):
+        raise ValueError(f'shares of {shorten(value)} are below zero; write a whole number, or "parent"')
+    shares = parse_count(value, "the number of shares")
+    if shares > 2**31 - 1:
+        raise ValueError(f"{shares} shares are too many; the largest number is {2**31 - 1}")
+    return shares
+
+
+def _tres(value: object) -> dict[str, int]:
+    if not isinstance(value, (str, Mapping)):
+        raise ValueError(f"'{shorten(value)}' is not a TRES list; write for example cpu=4,mem=16G")
+    return parse_tres(value)
+
+
+def _tres_weights(value: object) -> dict[str, float]:
+    if not isinstance(value, (str, Mapping)):
+        raise ValueError(f"'{shorten(value)}' is not a list of TRES weights; write for example CPU=1.0,Mem=0.25G")
+    return parse_tres_weights(value)
+
+
+def _licenses(value: object) -> dict[str, int]:
+    if isinstance(value, str):
+        pairs = [part.strip().partition(":")[::2] for part in value.split(",") if part.strip()]
+    elif isinstance(value, Mapping):
+        pairs = [(str(name), shorten(count)) for name, count in value.items()]
+    else:
+        raise ValueError(f"'{shorten(value)}' is not a list of licences; write NAME:NUMBER, for example matlab:50")
+    licenses: dict[str, int] = {}
+    for name, count in pairs:
+        if not re.fullmatch(r"[\w.+@-]{1,100}", name):
+            raise ValueError(f"'{shorten(name)}' is not the name of a licence")
+        if name in licenses:
+            raise ValueError(f"the licence {name} is given twice")
+        licenses[name] = parse_count(count or "1", f"the number of {name} licences")
+    return dict(sorted(licenses.items()))
+
+
+_UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
+
+
+def _moment(value: object) -> Moment | None:
+    if value is None or isinstance(value, Moment):
+        return value
+    if isinstance(value, datetime):
+        return _from_datetime(value)
+    if isinstance(value, date):
+        return _from_datetime(datetime(value.year, value.month, value.day, tzinfo=UTC))
+    text = shorten(value).strip()
+    if text.lower() == "now":
+        return Moment(from_origin=True, seconds=0)
+    if found := re.fullmatch(r"now\s*\+\s*(\d{1,10})\s*(second|minute|hour|day|week)s?", text, re.IGNORECASE):
+        seconds = int(found[1]) * _UNITS[found[2].lower()]
+        if seconds > MAX_SECONDS:
+            raise ValueError(f"'{text}' is too far away")
+        return Moment(from_origin=True, seconds=seconds)
+    if found := re.fullmatch(r"now\s*\+\s*(.+)", text, re.IGNORECASE):
+        return Moment(from_origin=True, seconds=_bounded_seconds(found[1]))
+    try:
+        return _from_datetime(datetime.fromisoformat(text))
+    except ValueError:
+        raise ValueError(
+            f"'{text}' is not a time; write an ISO date such as 2024-05-06T08:00:00, or now+D-HH:MM:SS from the trace's start"
+        ) from None
+
+
+def _from_datetime(moment: datetime) -> Moment:
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    seconds = int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
+    return Moment(from_origin=False, seconds=seconds)
+
+
+def _format_moment(moment: Moment | None) -> str | None:
+    if moment is None:
+        return None
+    if moment.from_origin:
+        return "now+" + write_seconds(moment.seconds)
+    return datetime.fromtimestamp(moment.seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def word(*choices: str) -> BeforeValidator:
+    """Validator of one of ``choices``, whatever the case."""
+    folded = {choice.lower(): choice for choice in choices}
+
+    def choose(value: object) -> object:
+        if value is None:
+            return None
+        found = folded.get(shorten(value).strip().lower())
+        if found is None:
+            near = nearest(shorten(value), choices)
+            hint = f"did you mean '{near}'?" if near else f"choose from {', '.join(choices)}"
+            raise ValueError(f"'{shorten(value)}' is unknown; {hint}")
+        return found
+
+    return BeforeValidator(choose)
+
+
+def words(*choices: str) -> BeforeValidator:
+    """Validator of a comma-separated text or a list of ``choices``; the result is sorted, each once."""
+    one: Callable[[Any], Any] = word(*choices).func  # type: ignore[assignment]
+
+    def choose(value: object) -> object:
+        if isinstance(value, str):
+            value = [part for part in value.split(",") if part.strip()]
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(f"'{shorten(value)}' is not a list of flags; choose from {', '.join(choices)}")
+        return tuple(sorted({one(part) for part in value}))
+
+    return BeforeValidator(choose)
+
+
+def _schema(kind: str | list[str], example: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": kind, "examples": [example]})
+
+
+_ANY = ["string", "integer"]
+_format = PlainSerializer(write_seconds)
+Seconds = Annotated[int, BeforeValidator(_bounded_seconds), _format, _schema(_ANY, "7-00:00:00")]
+OptionalSeconds = Annotated[int | None, BeforeValidator(_seconds), _format, _schema(_ANY, "1-00:00:00")]
+Count = Annotated[int, BeforeValidator(_count), _schema(_ANY, "100")]
+OptionalCount = Annotated[int | None, BeforeValidator(_optional_count), _schema(_ANY, "100")]
+Weight = Annotated[int, BeforeValidator(_weight), _schema(_ANY, "1000")]
+Number = Annotated[float, BeforeValidator(_number), _schema(["string", "number"], "1.0")]
+OptionalNumber = Annotated[
+    float | None,
+    BeforeValidator(lambda value: None if value is None or shorten(value) == "-1" else _number(value)),
+    _schema(["string", "number"], "1.0"),
+]
+Fraction = Annotated[float, BeforeValidator(_number), Field(gt=0, le=1)]
+Switch = Annotated[bool, BeforeValidator(_switch), _schema(["string", "boolean"], "YES")]
+Label = Annotated[str, BeforeValidator(_label), _schema(_ANY, "physics")]
+OptionalLabel = Annotated[
+    str, BeforeValidator(lambda value: "" if value in (None, "") else _label(value)), _schema(_ANY, "physics")
+]
+Text = Annotated[str, BeforeValidator(_text), _schema("string", "words")]
+Labels = Annotated[tuple[str, ...], BeforeValidator(_labels), _schema(["string", "array"], "a,b")]
+Shares = Annotated[int | str, BeforeValidator(_shares), _schema(_ANY, "parent")]
+TresCounts = Annotated[
+    dict[str, int], BeforeValidator(_tres), PlainSerializer(format_tres), _schema(["string", "object"], "cpu=4,mem=16G")
+]
+TresWeights = Annotated[
+    dict[str, float],
+    BeforeValidator(_tres_weights),
+    PlainSerializer(format_tres_weights),
+    _schema(["string", "object"], "CPU=1.0,Mem=0.25G"),
+]
+TresFactors = Annotated[
+    dict[str, int],
+    BeforeValidator(lambda value: {name: _weight(_whole(weight)) for name, weight in _tres_weights(value).items()}),
+    PlainSerializer(format_tres_weights),
+    _schema(["string", "object"], "CPU=1000,GRES/gpu=3000"),
+]
+LicenseCounts = Annotated[
+    dict[str, int],
+    BeforeValidator(_licenses),
+    PlainSerializer(lambda counts: ",".join(f"{name}:{count}" for name, count in sorted(counts.items()))),
+    _schema(["string", "object"], "matlab:50"),
+]
+When = Annotated[
+    Moment, BeforeValidator(_moment), PlainSerializer(_format_moment), _schema("string", "2024-05-06T08:00:00Z")
+]
+OptionalWhen = Annotated[
+    Moment | None, BeforeValidator(_moment), PlainSerializer(_format_moment), _schema("string", "now+7-00:00:00")
+]
+
+
+def _whole(weight: float) -> int | float:
+    return int(weight) if weight.is_integer() else weight

@@ -1,0 +1,312 @@
+"""Keys as people write them, turned into the keys of the model; unknown ones are refused with the nearest name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, get_args
+
+from pydantic import BaseModel
+
+from apportion.core.tres import shorten
+from apportion.policy.fields import nearest
+from apportion.policy.model import (
+    AccountEntry,
+    AssignRule,
+    Association,
+    GroupLimits,
+    JobLimits,
+    PartitionEntry,
+    Policy,
+    QosEntry,
+    ReservationEntry,
+    SchedulerOptions,
+    UserEntry,
+)
+
+Place = tuple[str | int, ...]
+
+# Other spellings that Slurm itself uses, by model; keys in lower case.
+ALIASES: dict[type[BaseModel], dict[str, str]] = {
+    GroupLimits: {"grpsubmit": "GrpSubmitJobs", "grptresmin": "GrpTRESMins", "grptresrunmin": "GrpTRESRunMins"},
+    JobLimits: {
+        "maxtres": "MaxTRESPerJob",
+        "maxtrespj": "MaxTRESPerJob",
+        "maxtrespn": "MaxTRESPerNode",
+        "maxtresmins": "MaxTRESMinsPerJob",
+        "maxtresminspj": "MaxTRESMinsPerJob",
+        "maxwalldurationperjob": "MaxWall",
+        "maxwallpj": "MaxWall",
+        "minpriothresh": "MinPrioThreshold",
+    },
+    Association: {"share": "Fairshare", "shares": "Fairshare", "rawshares": "Fairshare", "maxsubmit": "MaxSubmitJobs"},
+    AccountEntry: {"name": "Account", "parentname": "Parent"},
+    UserEntry: {"name": "User"},
+    QosEntry: {
+        "maxtresperuser": "MaxTRESPU",
+        "maxtresperaccount": "MaxTRESPA",
+        "maxjobsperuser": "MaxJobsPU",
+        "maxjobsperaccount": "MaxJobsPA",
+        "maxsubmitjobsperuser": "MaxSubmitJobsPU",
+        "maxsubmitpu": "MaxSubmitJobsPU",
+        "maxsubmitjobsperaccount": "MaxSubmitJobsPA",
+        "maxsubmitpa": "MaxSubmitJobsPA",
+        "mintres": "MinTRESPerJob",
+    },
+    PartitionEntry: {"name": "PartitionName"},
+    ReservationEntry: {"name": "ReservationName", "account": "Accounts", "user": "Users"},
+    AssignRule: {},
+    Policy: {
+        "account": "accounts",
+        "user": "users",
+        "partition": "partitions",
+        "reservation": "reservations",
+        "assignment": "assign",
+    },
+}
+
+_PREEMPTION = "preemption"
+# What Slurm knows and this release does not act on, with what to say about it; keys in lower case.
+NOT_SIMULATED: dict[type[BaseModel], dict[str, str]] = {
+    Policy: {
+        "prioritytype": "Order says how the queue is sorted",
+        "prioritysitefactorplugin": "",
+        "schedulertype": "Backfill says who may pass",
+        "preempttype": _PREEMPTION,
+        "preemptmode": _PREEMPTION,
+        "preemptparameters": _PREEMPTION,
+        "preemptexempttime": _PREEMPTION,
+        "selecttype": "",
+        "selecttypeparameters": "",
+        "clustername": "",
+        "overtimelimit": "",
+        "defmempercpu": "",
+        "defmempernode": "",
+        "maxjobcount": "",
+        "maxarraysize": "",
+        "enforcepartlimits": "",
+        "accountingstoragetres": "",
+        "grestypes": "",
+    },
+    Association: {"qos": "", "organization": "", "description": "", "maxtresrunmins": "", "partition": ""},
+    QosEntry: {
+        "preempt": _PREEMPTION,
+        "preemptmode": _PREEMPTION,
+        "preemptexempttime": _PREEMPTION,
+        "gracetime": _PREEMPTION,
+        "description": "",
+        "maxjobsaccruepu": "",
+        "maxjobsaccruepa": "",
+        "maxjobsaccrueperuser": "",
+        "maxjobsaccrueperaccount": "",
+        "maxtresrunminspu": "",
+        "maxtresrunminspa": "",
+        "maxtresrunminsperuser": "",
+        "maxtresrunminsperaccount": "",
+    },
+    PartitionEntry: {
+        "preemptmode": _PREEMPTION,
+        "gracetime": _PREEMPTION,
+        "allowaccounts": "",
+        "allowgroups": "",
+        "allowqos": "",
+        "denyaccounts": "",
+        "denyqos": "",
+        "allocnodes": "",
+        "alternate": "",
+        "cpubind": "",
+        "defmempercpu": "",
+        "defmempernode": "",
+        "disablerootjobs": "",
+        "exclusiveuser": "",
+        "hidden": "",
+        "lln": "",
+        "maxcpuspernode": "",
+        "maxmempercpu": "",
+        "maxmempernode": "",
+        "oversubscribe": "",
+        "overtimelimit": "",
+        "priority": "write PriorityTier and PriorityJobFactor",
+        "reqresv": "",
+        "resumetimeout": "",
+        "rootonly": "",
+        "selecttypeparameters": "",
+    },
+    ReservationEntry: {
+        "features": "",
+        "licenses": "",
+        "burstbuffer": "",
+        "partitions": "",
+        "nodes": "write NodeCnt",
+        "groups": "",
+    },
+    SchedulerOptions: dict.fromkeys(
+        (
+            "batch_sched_delay",
+            "bf_busy_nodes",
+            "bf_continue",
+            "bf_hetjob_prio",
+            "bf_job_part_count_reserve",
+            "bf_licenses",
+            "bf_max_job_array_resv",
+            "bf_max_job_assoc",
+            "bf_max_job_part",
+            "bf_max_job_start",
+            "bf_max_job_user_part",
+            "bf_max_time",
+            "bf_min_age_reserve",
+            "bf_min_prio_reserve",
+            "bf_one_resv_per_job",
+            "bf_running_job_reserve",
+            "bf_topopt_enable",
+            "bf_window_linear",
+            "bf_yield_interval",
+            "bf_yield_sleep",
+            "build_queue_timeout",
+            "defer",
+            "defer_batch",
+            "enable_user_top",
+            "max_rpc_cnt",
+            "max_sched_time",
+            "max_switch_wait",
+            "nohold_on_prolog_fail",
+            "pack_serial_at_end",
+            "partition_job_depth",
+            "permit_job_expansion",
+            "preempt_reorder_count",
+            "preempt_strict_order",
+            "preempt_youngest_first",
+            "reduce_completing_frag",
+            "requeue_delay",
+            "sched_max_job_start",
+            "sched_min_interval",
+            "spec_cores_first",
+        ),
+        "",
+    ),
+}
+
+
+class KeyFault(Exception):
+    """A key that cannot be used, and where it stands."""
+
+    def __init__(self, problem: str, remedy: str, at: Place) -> None:
+        self.problem, self.remedy, self.at = problem, remedy, at
+        super().__init__(problem)
+
+
+class Ignored(NamedTuple):
+    """A key that Slurm knows and that is not simulated yet."""
+
+    key: str
+    hint: str
+    at: Place
+
+
+def _table(tables: dict[type[BaseModel], dict[str, str]], model: type[BaseModel]) -> dict[str, str]:
+    merged: dict[str, str] = {}
+    for base in reversed(model.__mro__):
+        merged.update(tables.get(base, {}))
+    return merged
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """The model of a nested section or of a list of them, if the annotation is one."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for part in get_args(annotation):
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            return part
+    return None
+
+
+def normalise(
+    data: Mapping[Any, Any], model: type[BaseModel] = Policy, at: Place = ()
+) -> tuple[dict[str, Any], list[Ignored]]:
+    """Rename the keys of ``data`` to those of ``model``, whatever the case, in all its sections.
+
+    Parameters
+    ----------
+    data : mapping
+        As parsed from a file.
+    model : type
+        The model that ``data`` is meant for.
+    at : tuple
+        Path of ``data`` in the whole, for errors.
+
+    Returns
+    -------
+    tuple
+        The renamed data, and the keys that were left out because they are not simulated yet.
+
+    Raises
+    ------
+    KeyFault
+        For an unknown key, or one that is written twice.
+    """
+    known = {name.lower(): name for name in model.model_fields}
+    aliases = _table(ALIASES, model)
+    later = _table(NOT_SIMULATED, model)
+    result: dict[str, Any] = {}
+    ignored: list[Ignored] = []
+    for key, value in data.items():
+        folded = str(key).strip().lower() if not isinstance(key, int) or abs(key) < 10**30 else "?"
+        name = known.get(folded) or aliases.get(folded)
+        place = (*at, str(key) if len(str(folded)) < 200 else "?")
+        if not name:
+            if folded in later:
+                ignored.append(Ignored(str(key).strip(), later[folded], place))
+                continue
+            near = nearest(folded, tuple(model.model_fields))
+            where = f" in {_where(at)}" if at else ""
+            raise KeyFault(
+                f"unknown key '{shorten(key if not isinstance(key, int) else folded)}'{where}",
+                f"did you mean '{near}'?" if near else f"keys are {', '.join(model.model_fields)}",
+                place,
+            )
+        if name in result:
+            raise KeyFault(f"{name} is written twice", "keep one", place)
+        section = _section(model.model_fields[name].annotation)
+        if name == "SchedulerParameters" and isinstance(value, str):
+            value = _scheduler_parameters(value, place)
+        if section is None or value is None:
+            result[name] = value
+        elif isinstance(value, Mapping) and name not in (
+            "accounts",
+            "users",
+            "qos",
+            "partitions",
+            "reservations",
+            "assign",
+        ):
+            result[name], more = normalise(value, section, (*at, name))
+            ignored += more
+        else:
+            result[name] = []
+            for i, item in enumerate(_entries(value, name, place)):
+                entry, more = normalise(item, section, (*at, name, i))
+                result[name].append(entry)
+                ignored += more
+    return result, ignored
+
+
+def _where(at: Place) -> str:
+    return " ".join(f"{part}" if isinstance(part, str) else f"number {part + 1}" for part in at)
+
+
+def _entries(value: Any, name: str, place: Place) -> list[Mapping[Any, Any]]:
+    if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
+        raise KeyFault(f"{name} is not a list of tables", f"write each entry under [[{name}]]", place)
+    return value
+
+
+def _scheduler_parameters(text: str, place: Place) -> dict[str, Any]:
+    """Slurm's ``name=value,flag,...`` as a table."""
+    options: dict[str, Any] = {}
+    for part in (part.strip() for part in text.split(",")):
+        if not part:
+            continue
+        name, equals, value = part.partition("=")
+        if name.strip().lower() in (key.lower() for key in options):
+            raise KeyFault(f"{shorten(name)} is written twice in SchedulerParameters", "keep one", place)
+        options[name.strip()] = value.strip() if equals else True
+    return options

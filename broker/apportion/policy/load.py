@@ -1,0 +1,202 @@
+"""Policies from a preset's name or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from apportion.core.errors import PolicyError
+from apportion.core.tres import shorten
+from apportion.policy.fields import nearest
+from apportion.policy.keys import ALIASES, Ignored, KeyFault, normalise
+from apportion.policy.model import BACKFILLS, Policy
+from apportion.policy.source import SourceFault, parse_toml, parse_yaml, toml_line, yaml_line
+
+MAX_BYTES = 64 * 2**20
+Place = tuple[str | int, ...]
+
+
+def preset_names() -> list[str]:
+    """Names of the policies that come with the package, sorted."""
+    folder = resources.files("apportion.policy") / "presets"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load(name_or_path: str | Path) -> Policy:
+    """Load a policy.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A preset (``easy``), a preset with another backfill (``sjf+conservative``), or a TOML or YAML file. A name with a slash or
+        a suffix is always a file; a preset's name is never looked up as a file.
+
+    Returns
+    -------
+    Policy
+        ``warnings`` lists keys that Slurm knows and that are not simulated yet.
+
+    Raises
+    ------
+    PolicyError
+        For anything that is no policy: one line with file, line and remedy.
+    """
+    name = str(name_or_path)
+    if isinstance(name_or_path, str):
+        preset, plus, backfill = name.lower().partition("+")
+        if preset in preset_names():
+            text = (resources.files("apportion.policy") / "presets" / f"{preset}.toml").read_text("utf-8")
+            data = parse_toml(text)
+            if plus:
+                if backfill not in BACKFILLS:
+                    raise PolicyError(
+                        f"there is no backfill '{shorten(backfill)}'", f"choose from {', '.join(BACKFILLS)}"
+                    )
+                data |= {"Name": name.lower(), "Backfill": backfill, "Description": ""}
+            return from_dict(data)
+    path = Path(name)
+    try:
+        exists = path.exists()
+    except (OSError, ValueError):
+        exists = False
+    if not exists:
+        near = nearest(name, preset_names())
+        hint = (
+            f"did you mean '{near}'?"
+            if near
+            else f"presets are {', '.join(preset_names())}; or give a TOML or YAML file"
+        )
+        raise PolicyError(f"there is no policy or file '{shorten(name)}'", hint)
+    return load_file(path)
+
+
+def load_file(path: Path) -> Policy:
+    """Load a policy from a TOML file, or a YAML file (suffix ``.yaml`` or ``.yml``).
+
+    Raises
+    ------
+    PolicyError
+        One line with file, line and remedy.
+    """
+    text = _read(path)
+    is_yaml = path.suffix.lower() in (".yaml", ".yml")
+    try:
+        data = parse_yaml(text) if is_yaml else parse_toml(text)
+    except SourceFault as fault:
+        raise PolicyError(fault.problem, fault.remedy, path=path, line=fault.line) from None
+    if not isinstance(data, Mapping):
+        raise PolicyError("this is no policy", "write KEY: VALUE lines", path=path, line=1)
+    locate = partial(yaml_line if is_yaml else toml_line, text, spellings=_spellings())
+    return _build(data, path, locate)
+
+
+def from_dict(data: Mapping[str, Any], folder: Path | None = None) -> Policy:
+    """Policy from plain data, such as a canonical form.
+
+    Parameters
+    ----------
+    data : mapping
+        Keys as in a file.
+    folder : Path, optional
+        Folder that the path of a plug-in starts from.
+
+    Raises
+    ------
+    PolicyError
+        As `load`.
+    """
+    policy = _build(data, None, lambda _: None)
+    if folder is not None:
+        policy._folder = folder  # noqa: SLF001
+    return policy
+
+
+def _read(path: Path) -> str:
+    if path.is_dir():
+        raise PolicyError("this is a folder", "give the policy file in it", path=path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise PolicyError("the file is larger than 64 MiB", "a policy is a short text", path=path)
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise PolicyError(
+            (error.strerror or "cannot be read").lower(), "check the path and its rights", path=path
+        ) from None
+    if len(raw) > MAX_BYTES or b"\0" in raw:
+        raise PolicyError("this is not a text file", "give a TOML or YAML file", path=path)
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise PolicyError("this is not UTF-8 text", "save it as UTF-8", path=path, line=line) from None
+
+
+def _build(data: Mapping[Any, Any], path: Path | None, locate: Any) -> Policy:
+    try:
+        keys, ignored = normalise(data)
+    except KeyFault as fault:
+        raise PolicyError(fault.problem, fault.remedy, path=path, line=locate(fault.at)) from None
+    _complete_order(keys)
+    if path is not None and "Name" not in keys:
+        keys["Name"] = path.stem
+    try:
+        policy = Policy.model_validate(keys)
+    except ValidationError as error:
+        problem, remedy, at = _first_fault(error)
+        raise PolicyError(problem, remedy, path=path, line=locate(at)) from None
+    policy._warnings = tuple(_warning(item, path, locate) for item in ignored)  # noqa: SLF001
+    if path is not None:
+        policy._folder = path.parent  # noqa: SLF001
+    return policy
+
+
+def _complete_order(keys: dict[str, Any]) -> None:
+    """An expression or a plug-in says by itself what Order is; ``plugin:NAME`` is short for a plug-in by name."""
+    order = keys.get("Order")
+    if isinstance(order, str) and order.strip().lower().startswith("plugin:") and "OrderPlugin" not in keys:
+        keys["Order"], keys["OrderPlugin"] = "plugin", order.strip()[len("plugin:") :]
+    elif order is None and "OrderExpression" in keys and "OrderPlugin" not in keys:
+        keys["Order"] = "expression"
+    elif order is None and "OrderPlugin" in keys and "OrderExpression" not in keys:
+        keys["Order"] = "plugin"
+
+
+def _first_fault(error: ValidationError) -> tuple[str, str, Place]:
+    first = error.errors(include_url=False, include_input=False)[0]
+    context = first.get("ctx", {})
+    if "at" in context:
+        return context["problem"], context["remedy"], tuple(context["at"])
+    at = tuple(part for part in first["loc"])
+    key = next((part for part in reversed(at) if isinstance(part, str)), "")
+    if first["type"] == "missing":
+        return f"{key} is missing", f"add {key}", at[:-1]
+    if first["type"] == "value_error":
+        problem, _, remedy = str(context["error"]).partition("; ")
+        return f"{key}: {problem}", remedy, at
+    text = first["msg"]
+    return f"{key}: {text[:1].lower()}{text[1:]}", "correct the value", at
+
+
+def _warning(item: Ignored, path: Path | None, locate: Any) -> str:
+    line = locate(item.at)
+    where = "" if path is None else f"{path}:{line}: " if line else f"{path}: "
+    hint = "preemption comes in a later release" if item.hint == "preemption" else item.hint
+    return f"{where}{item.key} is known to Slurm but not simulated yet; it has no effect" + (
+        f" ({hint})" if hint else ""
+    )
+
+
+def _spellings() -> dict[str, set[str]]:
+    """Other spellings of each key, in lower case, to find its line."""
+    table: dict[str, set[str]] = {}
+    for aliases in ALIASES.values():
+        for alias, name in aliases.items():
+            table.setdefault(name.lower(), set()).add(alias)
+    table.setdefault("orderplugin", set()).add("order")
+    return table

@@ -1,0 +1,167 @@
+"""Policy files as text: TOML or YAML into plain data, and the line on which something stands."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import Any, NoReturn
+
+import yaml
+
+Place = tuple[str | int, ...]
+
+
+class SourceFault(Exception):
+    """A text that is no TOML or YAML, with the line where that shows."""
+
+    def __init__(self, problem: str, remedy: str, line: int | None = None) -> None:
+        self.problem, self.remedy, self.line = problem, remedy, line
+        super().__init__(problem)
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Data of a TOML text.
+
+    Raises
+    ------
+    SourceFault
+        Where the text is no TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"\(at line (\d+), column \d+\)", str(error))
+        line = int(found[1]) if found else text.count("\n") + 1
+        problem = re.sub(r"\s*\(at .*\)$", "", str(error)).strip()
+        raise SourceFault(f"not valid TOML: {problem[:1].lower()}{problem[1:][:100]}", "mend the line", line) from None
+    except (RecursionError, ValueError, OverflowError):
+        raise SourceFault("not valid TOML: nested too deeply, or a number too long", "simplify it") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without what surprises: no aliases, no repeated keys, no sexagesimal numbers, no dates, no ``no`` for false."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  (replaces the class attribute of PyYAML)
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            _yaml_fault("aliases (*name) are not accepted", "write the value out", self.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                _yaml_fault("a key is not a plain word", "write KEY: VALUE", key.start_mark)
+            if key.value in seen:
+                _yaml_fault(f"the key {key.value[:60]} is written twice", "keep one", key.start_mark)
+            seen.add(key.value)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+for _tag, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", r"~|null|Null|NULL|", "~nN\0"),
+    ("int", r"[-+]?[0-9]+", "-+0123456789"),
+    ("float", r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?", "-+0123456789."),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^$"), [""])
+_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
+
+
+def _yaml_fault(problem: str, remedy: str, mark: Any) -> NoReturn:
+    raise SourceFault(problem, remedy, None if mark is None else mark.line + 1)
+
+
+def parse_yaml(text: str) -> Any:
+    """Data of a YAML text; see `_Loader` for what is not accepted.
+
+    Raises
+    ------
+    SourceFault
+        Where the text is no YAML.
+    """
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506  (a SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = " ".join(str(getattr(error, "problem", None) or "not readable").split())[:100]
+        raise SourceFault(
+            f"not valid YAML: {problem}", "mend the line", None if mark is None else mark.line + 1
+        ) from None
+    except (RecursionError, ValueError, OverflowError, TypeError, AttributeError):
+        raise SourceFault("not valid YAML: nested too deeply, or a value that is not plain", "simplify it") from None
+
+
+def toml_line(text: str, at: Place, spellings: dict[str, set[str]]) -> int | None:
+    """Line (from 1) where the value at path ``at`` stands in a TOML text, or the nearest thing above it.
+
+    Parameters
+    ----------
+    text : str
+        The file.
+    at : tuple
+        Keys and list positions.
+    spellings : dict
+        Other spellings of a key, all in lower case.
+    """
+    wanted = {spelling for part in at[:1] for spelling in _spell(part, spellings)}
+    header, number, seen, best = "", -1, -1, None
+    for i, line in enumerate(text.splitlines(), start=1):
+        if found := re.match(r"\s*(\[\[?)\s*([^\]]+?)\s*\]", line):
+            header = re.sub(r"[\s\"']", "", found[2]).lower()
+            if found[1] == "[[" and header in wanted:
+                seen += 1
+            number = seen if header.split(".")[0] in wanted else -1
+            if (
+                header.split(".")[0] in wanted
+                and (len(at) < 2 or not isinstance(at[1], int) or at[1] == number)
+                and best is None
+            ):
+                best = i
+            continue
+        found = re.match(r"\s*[\"']?([\w.-]+)[\"']?\s*=", line)
+        if not found:
+            continue
+        key = found[1].lower().split(".")
+        if not header and key[0] in wanted:
+            return i
+        if header and header.split(".")[0] in wanted:
+            rest = [part for part in at[1:] if isinstance(part, str)]
+            if len(at) > 1 and isinstance(at[1], int) and at[1] != number:
+                continue
+            path = [*header.split(".")[1:], *key]
+            if (
+                rest
+                and path[: len(rest)]
+                and all(part in _spell(want, spellings) for part, want in zip(path, rest, strict=False))
+            ):
+                return i
+    return best
+
+
+def yaml_line(text: str, at: Place, spellings: dict[str, set[str]]) -> int | None:
+    """Line (from 1) where the value at path ``at`` stands in a YAML text, or the nearest thing above it."""
+    try:
+        node = yaml.compose(text, _Loader)
+    except (yaml.YAMLError, SourceFault, RecursionError):
+        return None
+    line: int | None = None
+    for part in at:
+        if isinstance(node, yaml.MappingNode):
+            pair = next((pair for pair in node.value if str(pair[0].value).lower() in _spell(part, spellings)), None)
+            if pair is None:
+                return line
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            return line
+    return line
+
+
+def _spell(part: str | int, spellings: dict[str, set[str]]) -> set[str]:
+    return {str(part).lower(), *spellings.get(str(part).lower(), ())}

@@ -1,0 +1,236 @@
+"""Checks of a policy as a whole: names that must be known, trees that must be trees, flags that must agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NoReturn
+
+from pydantic_core import PydanticCustomError
+
+from apportion.policy.fields import nearest
+
+if TYPE_CHECKING:
+    from apportion.policy.model import Policy
+
+Place = tuple[str | int, ...]
+
+
+def _fail(problem: str, remedy: str, *at: str | int) -> NoReturn:
+    raise PydanticCustomError("policy", "{problem} ({remedy})", {"problem": problem, "remedy": remedy, "at": at})
+
+
+def check_structure(policy: Policy) -> None:
+    """Raise a pydantic error, with the place of the fault in its context, if parts of the policy contradict each other."""
+    _check_order(policy)
+    _check_priority(policy)
+    _check_shares(policy)
+    _check_tree(policy)
+    _check_references(policy)
+    _check_pools(policy)
+    _check_reservations(policy)
+
+
+def _check_order(policy: Policy) -> None:
+    for key, order in (("OrderExpression", "expression"), ("OrderPlugin", "plugin")):
+        given = bool(getattr(policy, key))
+        if given and policy.Order != order:
+            _fail(f'{key} is given, but Order is "{policy.Order}"', f'set Order = "{order}", or drop {key}', key)
+        if not given and policy.Order == order:
+            _fail(f'Order is "{order}", but there is no {key}', f"add {key}", "Order")
+    if policy.OrderExpression:
+        from apportion.policy.expression import ExpressionError, parse
+
+        try:
+            parse(policy.OrderExpression)
+        except ExpressionError as error:
+            _fail(error.problem, error.remedy, "OrderExpression")
+    if policy.OrderPluginSha256 and not policy.OrderPlugin:
+        _fail("OrderPluginSha256 is given, but there is no OrderPlugin", "drop it", "OrderPluginSha256")
+
+
+def _check_priority(policy: Policy) -> None:
+    if policy.PriorityDecayHalfLife == 0 and "PriorityUsageResetPeriod" not in policy.model_fields_set:
+        _fail(
+            "PriorityDecayHalfLife is 0, so usage would never be forgotten",
+            "give a half-life such as 7-0, or say when usage is reset: PriorityUsageResetPeriod",
+            "PriorityDecayHalfLife",
+        )
+    flags = set(policy.PriorityFlags)
+    contradictions = [
+        ({"MAX_TRES", "MAX_TRES_GRES"}, "bill in two ways"),
+        ({"FAIR_TREE", "NO_FAIR_TREE"}, "contradict each other"),
+        ({"FAIR_TREE", "DEPTH_OBLIVIOUS"}, "name two share engines"),
+    ]
+    for pair, what in contradictions:
+        if pair <= flags:
+            _fail(f"the flags {' and '.join(sorted(pair))} {what}", "keep one", "PriorityFlags")
+    classic = flags & {"NO_FAIR_TREE", "DEPTH_OBLIVIOUS"}
+    if policy.ShareEngine == "fair_tree" and classic:
+        _fail(f"ShareEngine is fair_tree, but PriorityFlags hold {min(classic)}", "keep one of the two", "ShareEngine")
+    if policy.ShareEngine == "classic" and "FAIR_TREE" in flags:
+        _fail("ShareEngine is classic, but PriorityFlags hold FAIR_TREE", "keep one of the two", "ShareEngine")
+    enforce = set(policy.AccountingStorageEnforce)
+    if "none" in enforce and len(enforce) > 1:
+        _fail("AccountingStorageEnforce names none and others", "keep one", "AccountingStorageEnforce")
+
+
+def _check_shares(policy: Policy) -> None:
+    places: list[tuple[int | str, Place]] = [(policy.DefaultFairshare, ("DefaultFairshare",))]
+    places += [(entry.Fairshare, ("accounts", i, "Fairshare")) for i, entry in enumerate(policy.accounts)]
+    places += [(entry.Fairshare, ("users", i, "Fairshare")) for i, entry in enumerate(policy.users)]
+    for shares, at in places:
+        if shares == 0 and not policy.AllowZeroShares:
+            _fail(
+                "shares of 0 put all jobs behind everyone else's", "give at least 1, or set AllowZeroShares = true", *at
+            )
+
+
+def _check_tree(policy: Policy) -> None:
+    _unique("account", (entry.Account for entry in policy.accounts), "accounts", "Account")
+    _unique("user", (f"{entry.User} of {entry.Account}" for entry in policy.users), "users", "User")
+    index = {entry.Account: i for i, entry in enumerate(policy.accounts)}
+    for i, entry in enumerate(policy.accounts):
+        if entry.Account == "root":
+            if entry.Parent:
+                _fail("root has a parent", "drop Parent", "accounts", i, "Parent")
+            if entry.Fairshare != 1:
+                _fail("root has shares", "drop Fairshare: root has no siblings", "accounts", i, "Fairshare")
+        elif entry.Parent and entry.Parent != "root" and entry.Parent not in index:
+            _unknown("account", entry.Parent, tuple(index), "accounts", i, "Parent")
+    settled: set[str] = {"root", ""}
+    for i, entry in enumerate(policy.accounts):
+        path: list[str] = []
+        on_path: set[str] = set()
+        name = entry.Account
+        while name not in settled:
+            if name in on_path:
+                loop = path[path.index(name) :]
+                shown = " > ".join([*loop[:6], *(["..."] if len(loop) > 6 else []), name])
+                _fail(
+                    f"the account tree has a cycle: {shown}", "give one of them another Parent", "accounts", i, "Parent"
+                )
+            path.append(name)
+            on_path.add(name)
+            name = policy.accounts[index[name]].Parent
+        settled |= on_path
+
+
+def _check_references(policy: Policy) -> None:
+    _unique("QOS", (entry.Name for entry in policy.qos), "qos", "Name")
+    _unique("partition", (entry.PartitionName for entry in policy.partitions), "partitions", "PartitionName")
+    _unique("reservation", (entry.ReservationName for entry in policy.reservations), "reservations", "ReservationName")
+    qos = tuple(entry.Name for entry in policy.qos)
+    partitions = tuple(entry.PartitionName for entry in policy.partitions)
+    wanted: list[tuple[str, Place]] = [(policy.DefaultQOS, ("DefaultQOS",))]
+    wanted += [(entry.DefaultQOS, ("accounts", i, "DefaultQOS")) for i, entry in enumerate(policy.accounts)]
+    wanted += [(entry.DefaultQOS, ("users", i, "DefaultQOS")) for i, entry in enumerate(policy.users)]
+    wanted += [(entry.QOS, ("partitions", i, "QOS")) for i, entry in enumerate(policy.partitions)]
+    wanted += [(rule.Set.QOS, ("assign", i, "Set", "QOS")) for i, rule in enumerate(policy.assign)]
+    for name, at in wanted:
+        if name and name not in qos:
+            _unknown("QOS", name, qos, *at)
+    wanted = [(rule.Set.Partition, ("assign", i, "Set", "Partition")) for i, rule in enumerate(policy.assign)]
+    wanted += [
+        (entry.PartitionName, ("reservations", i, "PartitionName")) for i, entry in enumerate(policy.reservations)
+    ]
+    for name, at in wanted:
+        if name and name not in partitions:
+            _unknown("partition", name, partitions, *at)
+    for i, rule in enumerate(policy.assign):
+        if not (rule.Set.QOS or rule.Set.Partition or rule.Set.Account):
+            _fail("the rule sets nothing", "give Set a QOS, a Partition or an Account", "assign", i, "Set")
+
+
+def _check_pools(policy: Policy) -> None:
+    labels: dict[str, str] = {}
+    for i, entry in enumerate(policy.partitions):
+        for label in entry.labels:
+            if label in labels:
+                _fail(
+                    f"the label {label} means both {labels[label]} and {entry.PartitionName}",
+                    "keep it in one Match",
+                    "partitions",
+                    i,
+                    "Match",
+                )
+            labels[label] = entry.PartitionName
+        for shorthand, name in (("Procs", "cpu"), ("Nodes", "node")):
+            amount = getattr(entry, shorthand)
+            if amount is not None and entry.TRES.get(name, amount) != amount:
+                _fail(f"{shorthand} and TRES {name} differ", "keep one", "partitions", i, shorthand)
+        if entry.TRES and "cpu" not in entry.capacity:
+            _fail(
+                f"the capacity of {entry.PartitionName} names no processors",
+                "add cpu=NUMBER to TRES",
+                "partitions",
+                i,
+                "TRES",
+            )
+        if entry.capacity.get("cpu") == 0:
+            _fail(
+                f"{entry.PartitionName} has 0 processors",
+                'give at least 1, or say State = "DOWN"',
+                "partitions",
+                i,
+                "TRES",
+            )
+        if entry.MinNodes is not None and entry.MaxNodes is not None and entry.MinNodes > entry.MaxNodes:
+            _fail("MinNodes is above MaxNodes", "swap them", "partitions", i, "MinNodes")
+        if entry.MaxTime is not None and entry.DefaultTime is not None and entry.DefaultTime > entry.MaxTime:
+            _fail("DefaultTime is above MaxTime", "lower DefaultTime", "partitions", i, "DefaultTime")
+    if sum(entry.Default for entry in policy.partitions) > 1:
+        last = max(i for i, entry in enumerate(policy.partitions) if entry.Default)
+        _fail("two partitions are Default", "keep one", "partitions", last, "Default")
+    capacity: dict[str, dict[str, int]] = {}
+    for i, entry in enumerate(policy.partitions):
+        if entry.capacity and capacity.setdefault(entry.pool, entry.capacity) != entry.capacity:
+            _fail(
+                f"the pool {entry.pool} has two capacities",
+                "state it once, or the same each time",
+                "partitions",
+                i,
+                "TRES",
+            )
+    for i, entry in enumerate(policy.partitions):
+        if entry.Pool and entry.Pool not in capacity:
+            _fail(
+                f"the pool {entry.Pool} has no capacity",
+                'give one of its partitions TRES = "cpu=NUMBER"',
+                "partitions",
+                i,
+                "Pool",
+            )
+
+
+def _check_reservations(policy: Policy) -> None:
+    for i, entry in enumerate(policy.reservations):
+        if (entry.Duration is None) == (entry.EndTime is None):
+            _fail("a reservation needs either Duration or EndTime", "give one of them", "reservations", i)
+        if entry.EndTime and entry.EndTime.from_origin != entry.StartTime.from_origin:
+            _fail(
+                "StartTime and EndTime count from different origins",
+                "give Duration instead",
+                "reservations",
+                i,
+                "EndTime",
+            )
+        if entry.duration <= 0:
+            _fail("the reservation ends before it starts", "mend EndTime or Duration", "reservations", i)
+        if {"DAILY", "WEEKLY"} <= set(entry.Flags):
+            _fail("the reservation repeats both DAILY and WEEKLY", "keep one", "reservations", i, "Flags")
+        for flag, period in (("DAILY", 86400), ("WEEKLY", 604800)):
+            if flag in entry.Flags and entry.duration > period:
+                _fail(f"a {flag} reservation overlaps its next one", "shorten it", "reservations", i)
+
+
+def _unique(what: str, names: Iterable[str], section: str, key: str) -> None:
+    seen: set[str] = set()
+    for i, name in enumerate(names):
+        if name in seen:
+            _fail(f"the {what} {name} is listed twice", "drop one, or give it another name", section, i, key)
+        seen.add(name)
+
+
+def _unknown(what: str, name: str, known: tuple[str, ...], *at: str | int) -> NoReturn:
+    near = nearest(name, known)
+    _fail(f"there is no {what} '{name}'", f"did you mean '{near}'?" if near else f"list it, or correct the name", *at)
