@@ -18,6 +18,7 @@ RUNNING: Final = 2
 ENDED: Final = 3
 REJECTED: Final = 4
 CANCELLED: Final = 5
+KILLED: Final = 6  # told to end; holds its resources until it has
 
 # How pending jobs are ranked: as they came, by a score fixed at submit, by a score that moves with time, by Slurm's formula.
 ORDER_ARRIVAL: Final = 0

@@ -18,6 +18,18 @@ def decide(s: State, now: int, job: int, what: int) -> None:
 
 
 @kernel
+def fits_ever(s: State, job: int) -> bool:
+    """Whether the pool, empty, has ever room for the job."""
+    pool = s.jobs.pool[job]
+    if s.jobs.procs[job] > s.pools.largest[pool]:
+        return False
+    for e in range(s.pools.extra.shape[1]):
+        if s.jobs.extra[job, e] > s.pools.extra_largest[pool, e]:
+            return False
+    return True
+
+
+@kernel
 def fits_now(s: State, job: int) -> bool:
     """Whether the pool has all that the job asks for free at this instant."""
     pool = s.jobs.pool[job]
@@ -38,14 +50,20 @@ def start(s: State, now: int, job: int) -> None:
     for e in range(s.pools.extra.shape[1]):
         s.pools.extra_free[pool, e] -= s.jobs.extra[job, e]
     running.add(s.running, pool, now + s.jobs.limit[job], s.jobs.procs[job], job)
-    s.clock.pending[0] -= 1
-    s.queue.dead[0] += 1
-    s.short_queue.dead[0] += 1
+    leave(s, job)
     decide(s, now, job, RUNNING)
 
 
 @kernel
-def end(s: State, job: int) -> None:
+def leave(s: State, job: int) -> None:
+    """A pending job leaves the queue."""
+    s.clock.pending[0] -= 1
+    s.queue.dead[0] += 1
+    s.short_queue.dead[0] += 1
+
+
+@kernel
+def end(s: State, now: int, job: int) -> None:
     """A running job has ended."""
     pool = s.jobs.pool[job]
     s.live.state[job] = ENDED

@@ -6,17 +6,24 @@ kernels, `apply` and `decide`, in the same order.
 
 from __future__ import annotations
 
-from apportion.core import easy, lifecycle, queue
+from apportion.core import conservative, easy, lifecycle, queue, rank, slurm, windowed
 from apportion.core.codes import (
+    BACKFILL_CONSERVATIVE,
     BACKFILL_EASY_SJBF,
+    BACKFILL_SLURM,
     CANCEL,
     CANCELLED,
     CAPACITY,
     END,
+    HEAD_UNKNOWN,
+    KILLED,
     ORDER_ARRIVAL,
     PENDING,
     REJECTED,
+    RUNNING,
     SUBMIT,
+    TIMER,
+    UNSEEN,
 )
 from apportion.core.jit import kernel
 from apportion.core.tables import NEVER, Ints, State
@@ -36,25 +43,24 @@ def apply(s: State, now: int, event: int, subject: int) -> None:
     subject : int
         Job index; for CAPACITY the pool; ignored for TIMER.
     """
-    if s.clock.now[0] != now:
-        s.clock.now[0] = now
-        s.clock.arrived[0] = 0
     if event == SUBMIT:
         _submit(s, now, subject)
     elif event == END:
-        lifecycle.end(s, subject)
-        s.clock.stale[0] = 1
+        _end(s, now, subject)
     elif event == CANCEL:
-        if s.live.state[subject] == PENDING:
-            _cancel(s, now, subject)
+        _cancel(s, now, subject)
     elif event == CAPACITY:
-        s.clock.stale[0] = 1
+        _change_capacity(s, subject)
+    if event != TIMER:
+        s.clock.happened[0] = 1
 
 
 @kernel
 def _submit(s: State, now: int, job: int) -> None:
+    if s.live.state[job] != UNSEEN:  # cancelled at the very instant of its submission, or before
+        return
     pool = s.jobs.pool[job]
-    if s.jobs.procs[job] > s.pools.procs[pool]:
+    if not lifecycle.fits_ever(s, job):
         lifecycle.decide(s, now, job, REJECTED)
         return
     s.live.state[job] = PENDING
@@ -65,35 +71,112 @@ def _submit(s: State, now: int, job: int) -> None:
     if s.rules.order == ORDER_ARRIVAL:
         queue.append(s.queue, s.live.state, job)
     else:
-        queue.insert(s.queue, s.live.state, s.live.score, s.jobs.submit, job)
+        rank.enter(s, now, job)
     if s.rules.backfill == BACKFILL_EASY_SJBF:
         queue.insert(s.short_queue, s.live.state, s.jobs.limit, s.jobs.submit, job)
 
 
 @kernel
+def _end(s: State, now: int, job: int) -> None:
+    if s.live.state[job] != RUNNING and s.live.state[job] != KILLED:
+        return
+    lifecycle.end(s, now, job)
+    s.clock.stale[0] = 1
+    if s.rules.backfill == BACKFILL_CONSERVATIVE:
+        conservative.note_end(s, now, job)
+
+
+@kernel
 def _cancel(s: State, now: int, job: int) -> None:
-    s.clock.pending[0] -= 1
-    s.queue.dead[0] += 1
-    s.short_queue.dead[0] += 1
+    if s.live.state[job] == UNSEEN:
+        lifecycle.decide(s, now, job, CANCELLED)
+        return
+    if s.live.state[job] != PENDING:
+        return
+    if s.rules.backfill == BACKFILL_CONSERVATIVE:
+        conservative.drop(s, job)
+    lifecycle.leave(s, job)
     lifecycle.decide(s, now, job, CANCELLED)
+    s.clock.stale[0] = 1
+
+
+@kernel
+def _change_capacity(s: State, pool: int) -> None:
+    """The next step of the pool's known changes of capacity happens. The profiles have it already."""
+    step = s.pools.step_next[pool]
+    s.pools.procs[pool] += s.pools.step_procs[step]
+    s.pools.free[pool] += s.pools.step_procs[step]
+    for e in range(s.pools.extra.shape[1]):
+        s.pools.extra[pool, e] += s.pools.step_extra[step, e]
+        s.pools.extra_free[pool, e] += s.pools.step_extra[step, e]
+    s.pools.step_next[pool] = step + 1
     s.clock.stale[0] = 1
 
 
 @kernel
 def decide(s: State, now: int) -> None:
     """Decide what starts at this instant; the decisions are appended to ``s.decided``."""
+    first_round = s.clock.now[0] != now
+    s.clock.now[0] = now
     if s.clock.pending[0] > 0:
-        if s.clock.stale[0] == 0 and s.clock.arrived[0] == 1:
-            if not easy.arrival_pass(s, now, s.clock.last_arrived[0]):
-                easy.full_pass(s, now)
-        elif s.clock.stale[0] == 1 or s.clock.arrived[0] > 0:
-            easy.full_pass(s, now)
+        if s.rules.backfill == BACKFILL_CONSERVATIVE:
+            rank.refresh(s, now)
+            conservative.decide(s, now)
+        elif s.rules.backfill == BACKFILL_SLURM:
+            rank.refresh(s, now)
+            slurm.decide(s, now, first_round, s.clock.happened[0] == 1)
+        else:
+            _decide_easy(s, now)
         queue.sweep_if_worn(s.queue, s.live.state)
         if s.rules.backfill == BACKFILL_EASY_SJBF:
             queue.sweep_if_worn(s.short_queue, s.live.state)
+    elif s.clock.happened[0] == 1:
+        s.clock.changed[0] = 1
     s.clock.stale[0] = 0
     s.clock.arrived[0] = 0
-    s.clock.wake[0] = NEVER
+    s.clock.happened[0] = 0
+    s.clock.wake[0] = _wake(s, now)
+
+
+@kernel
+def _decide_easy(s: State, now: int) -> None:
+    if _hopeless(s):
+        for pool in range(s.pools.free.size):
+            s.pools.head[pool] = HEAD_UNKNOWN
+        return
+    if rank.refresh(s, now):
+        s.clock.stale[0] = 1
+    if s.rules.plain == 0:
+        windowed.decide(s, now)
+    elif s.clock.stale[0] == 1 or s.clock.arrived[0] > 1 or s.rules.limited == 1:
+        easy.full_pass(s, now)
+    elif s.clock.arrived[0] == 1 and not easy.arrival_pass(s, now, s.clock.last_arrived[0]):
+        easy.full_pass(s, now)
+
+
+@kernel
+def _hopeless(s: State) -> bool:
+    """Whether no pool has as many processors free as any of its pending jobs asks for."""
+    for pool in range(s.pools.free.size):
+        if s.pools.free[pool] >= s.pools.min_procs[pool]:
+            return False
+    return True
+
+
+@kernel
+def _wake(s: State, now: int) -> int:
+    """When the core wants to be called again even if nothing happens."""
+    if s.clock.pending[0] == 0:
+        return NEVER
+    if s.rules.backfill == BACKFILL_CONSERVATIVE:
+        time = s.clock.next_plan[0]
+    elif s.rules.backfill == BACKFILL_SLURM:
+        time = slurm.wake(s, now)
+    else:
+        time = NEVER
+    if s.rules.calc_period > 0 and not _hopeless(s):
+        time = min(time, rank.next_tick(s, now))
+    return time
 
 
 @kernel

@@ -29,8 +29,8 @@ class Jobs(NamedTuple):
     """What the core may know of the jobs, one row a job; filled by the driver, only read by the core.
 
     ``submit``, ``limit`` : ms. ``procs`` : processors. ``extra`` : (n_jobs, n_extra) further resources.
-    ``pool`` : index of the pool of resources that the job runs in. ``partition``, ``qos``, ``assoc`` : indices.
-    ``tier`` : PriorityTier of the partition. ``static_priority`` : the multifactor terms that never change.
+    ``pool`` : index of the pool of resources that the job runs in. ``partition``, ``assoc``, ``user``, ``qos`` : indices.
+    ``static_priority`` : the multifactor terms that never change.
     ``billing`` : billed units per second x 1000. Columns that the policy does not use are empty.
     """
 
@@ -41,6 +41,7 @@ class Jobs(NamedTuple):
     pool: Ints
     partition: Ints
     assoc: Ints
+    user: Ints
     qos: Ints
     static_priority: Floats
     billing: Ints
@@ -94,7 +95,7 @@ class Pools(NamedTuple):
     """Resources that jobs compete for; each partition draws on one pool.
 
     ``procs``, ``free`` : processors there are, and not in use (negative after a loss of capacity); ``extra``, ``extra_free`` :
-    (n_pools, n_extra) likewise. ``min_procs`` : no pending job of the pool asks for less (a lower bound).
+    (n_pools, n_extra) likewise. ``largest``, ``extra_largest`` : the most there will ever be. ``min_procs`` : no pending job of the pool asks for less (a lower bound).
     ``head`` : first blocked job or a HEAD code; ``shadow``, ``spare`` : its reserved start in ms and the processors that it
     leaves free then (EASY).
     ``step_first`` (n_pools + 1), ``step_next``, ``step_time``, ``step_procs``, ``step_extra`` : capacity changes known in advance, by
@@ -105,6 +106,8 @@ class Pools(NamedTuple):
     free: Ints
     extra: Ints
     extra_free: Ints
+    largest: Ints
+    extra_largest: Ints
     min_procs: Ints
     head: Ints
     shadow: Ints
@@ -143,10 +146,12 @@ class Clock(NamedTuple):
     """Single numbers that change, each an array of one element.
 
     ``now``, ``wake`` : ms; the core asks to be called again at ``wake`` (NEVER if it need not be).
-    ``pending`` : pending jobs. ``decided`` : decisions of this call. ``arrived``, ``last_arrived`` : submissions of this instant.
+    ``pending`` : pending jobs. ``decided`` : decisions of this call. ``arrived``, ``last_arrived`` : submissions of this round;
+    ``happened`` : 1 if the round had any event but a timer.
     ``stale`` : 1 if the last pass must not be built upon. ``tick`` : last priority calculation, ms.
     ``next_plan`` : earliest plan that is due, ms. ``replan`` : 1 if resources came free earlier than planned;
-    ``gain`` : last instant, ms, up to which a pending plan may have gained. ``next_pass`` : ms of the next backfill pass (Slurm).
+    ``gain`` : last instant, ms, up to which a pending plan may have gained. ``changed`` : 1 if something happened since the last backfill pass (Slurm).
+    ``unsorted`` : 1 if the queue must be ranked before it is walked.
     """
 
     now: Ints
@@ -155,12 +160,14 @@ class Clock(NamedTuple):
     decided: Ints
     arrived: Ints
     last_arrived: Ints
+    happened: Ints
     stale: Ints
     tick: Ints
     next_plan: Ints
     replan: Ints
     gain: Ints
-    next_pass: Ints
+    changed: Ints
+    unsorted: Ints
 
 
 @table

@@ -1,0 +1,186 @@
+"""Free resources of a pool over time, as backfill plans with them.
+
+A profile is a row of steps. Steps are never merged: the ends of every plan stay steps of the profile, so that
+`earliest` can leave a job's own plan out of account without changing anything. `build` starts afresh.
+"""
+
+from __future__ import annotations
+
+from apportion.core.jit import kernel
+from apportion.core.tables import NEVER, State
+
+
+@kernel
+def length(s: State, job: int) -> int:
+    """Time that a plan must leave room for: the limit, at least one millisecond."""
+    return max(s.jobs.limit[job], 1)
+
+
+@kernel
+def build(s: State, pool: int, now: int) -> None:
+    """What is free from ``now`` on if all running jobs take their whole limit and capacity changes as it is known to."""
+    p = s.profile
+    run = s.running
+    n_extra = s.pools.extra.shape[1]
+    k = p.first[pool]
+    p.time[k] = now
+    p.free[k] = s.pools.free[pool]
+    for e in range(n_extra):
+        p.extra[k, e] = s.pools.extra_free[pool, e]
+    i = run.first[pool]
+    last = i + run.count[pool]
+    c = s.pools.step_next[pool]
+    last_step = s.pools.step_first[pool + 1]
+    while i < last or c < last_step:
+        job_next = i < last and (c >= last_step or run.end[i] <= s.pools.step_time[c])
+        # A job that is over its limit and still runs may end any moment; we count on the next one.
+        time = max(run.end[i], now + 1) if job_next else s.pools.step_time[c]
+        if time > p.time[k]:
+            k += 1
+            p.time[k] = time
+            p.free[k] = p.free[k - 1]
+            for e in range(n_extra):
+                p.extra[k, e] = p.extra[k - 1, e]
+        if job_next:
+            p.free[k] += run.procs[i]
+            for e in range(n_extra):
+                p.extra[k, e] += s.jobs.extra[run.job[i], e]
+            i += 1
+        else:
+            p.free[k] += s.pools.step_procs[c]
+            for e in range(n_extra):
+                p.extra[k, e] += s.pools.step_extra[c, e]
+            c += 1
+    p.count[pool] = k + 1 - p.first[pool]
+
+
+@kernel
+def trim(s: State, pool: int, now: int) -> None:
+    """Forget what lies before ``now``."""
+    p = s.profile
+    first = p.first[pool]
+    n = p.count[pool]
+    gone = 0
+    while gone + 1 < n and p.time[first + gone + 1] <= now:
+        gone += 1
+    if gone > 0:
+        for k in range(first, first + n - gone):
+            p.time[k] = p.time[k + gone]
+            p.free[k] = p.free[k + gone]
+            for e in range(p.extra.shape[1]):
+                p.extra[k, e] = p.extra[k + gone, e]
+        p.count[pool] = n - gone
+    p.time[first] = max(p.time[first], now)
+
+
+@kernel
+def _find(s: State, pool: int, time: int) -> int:
+    """Last step that begins at or before ``time``."""
+    p = s.profile
+    low = p.first[pool]
+    high = low + p.count[pool]
+    while high - low > 1:
+        middle = (low + high) >> 1
+        if p.time[middle] <= time:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@kernel
+def _cut(s: State, pool: int, time: int) -> int:
+    """Make ``time`` the beginning of a step and return that step."""
+    p = s.profile
+    k = _find(s, pool, time)
+    if p.time[k] == time:
+        return k
+    for i in range(p.first[pool] + p.count[pool], k + 1, -1):
+        p.time[i] = p.time[i - 1]
+        p.free[i] = p.free[i - 1]
+        for e in range(p.extra.shape[1]):
+            p.extra[i, e] = p.extra[i - 1, e]
+    k += 1
+    p.time[k] = time
+    p.free[k] = p.free[k - 1]
+    for e in range(p.extra.shape[1]):
+        p.extra[k, e] = p.extra[k - 1, e]
+    p.count[pool] += 1
+    return k
+
+
+@kernel
+def add(s: State, job: int, sign: int, begin: int, end: int) -> None:
+    """Give the job's resources back (sign 1) or take them (-1) from ``begin`` to ``end``; the past is ignored."""
+    p = s.profile
+    pool = s.jobs.pool[job]
+    begin = max(begin, p.time[p.first[pool]])
+    if begin >= end:
+        return
+    low = _cut(s, pool, begin)
+    high = _cut(s, pool, end)
+    procs = sign * s.jobs.procs[job]
+    for k in range(low, high):
+        p.free[k] += procs
+    for e in range(p.extra.shape[1]):
+        amount = sign * s.jobs.extra[job, e]
+        for k in range(low, high):
+            p.extra[k, e] += amount
+
+
+@kernel
+def fits_from_now(s: State, job: int) -> bool:
+    """Whether the job fits from the beginning of the profile for its whole limit."""
+    p = s.profile
+    pool = s.jobs.pool[job]
+    need = s.jobs.procs[job]
+    k = p.first[pool]
+    last = k + p.count[pool]
+    end = p.time[k] + length(s, job)
+    while k < last and p.time[k] < end:
+        if p.free[k] < need:
+            return False
+        for e in range(p.extra.shape[1]):
+            if p.extra[k, e] < s.jobs.extra[job, e]:
+                return False
+        k += 1
+    return True
+
+
+@kernel
+def earliest(s: State, job: int, before: int, own: int) -> int:
+    """Earliest start of the job.
+
+    Parameters
+    ----------
+    before : int
+        Only starts before this time (ms) are of interest; it is returned if there is none.
+    own : int
+        The job's own plan in the profile (ms), which does not stand in its way; -1 if it has none.
+    """
+    p = s.profile
+    pool = s.jobs.pool[job]
+    need = s.jobs.procs[job]
+    duration = length(s, job)
+    own_end = own + duration if own >= 0 else own
+    n_extra = p.extra.shape[1]
+    k = p.first[pool]
+    last = k + p.count[pool]
+    start = p.time[k]
+    while k < last:
+        time = p.time[k]
+        if time >= start + duration:
+            break
+        if time < own or time >= own_end:
+            fits = p.free[k] >= need
+            for e in range(n_extra):
+                if p.extra[k, e] < s.jobs.extra[job, e]:
+                    fits = False
+            if not fits:
+                if k + 1 == last:
+                    return before
+                start = p.time[k + 1]
+                if start >= before:
+                    return before
+        k += 1
+    return min(start, before)

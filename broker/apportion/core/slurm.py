@@ -1,0 +1,107 @@
+"""Slurm's pair of passes: a strict one at each event, and a backfill pass every ``bf_interval`` that plans many jobs.
+
+Main pass: in each round of an instant in which something happened, jobs start in order until, pool by pool, one does not fit;
+at most ``default_queue_depth`` jobs are tested.
+
+Backfill pass: in the first round of an instant that is a multiple of ``bf_interval`` since the epoch, if something has changed since the last
+one and jobs are pending. In order, each job up to ``bf_max_job_test`` (and ``bf_max_job_user`` for each user) gets a slot at its earliest
+time. A slot now starts it; one later than ``bf_window`` is not kept; any other is kept, rounded out to ``bf_resolution``. Plans live for
+one pass. This is near-conservative backfill to a depth.
+
+Source: Slurm's sched/backfill as documented in slurm.conf(5), SchedulerParameters.
+"""
+
+from __future__ import annotations
+
+from apportion.core import lifecycle, profile, quota, windowed
+from apportion.core.codes import HEAD_NONE, PENDING
+from apportion.core.jit import kernel
+from apportion.core.tables import NEVER, State
+
+
+@kernel
+def _main_pass(s: State, now: int) -> int:
+    """Start in order until each pool is blocked; return the number of jobs started."""
+    n_pools = s.pools.free.size
+    plain = s.rules.plain == 1
+    for pool in range(n_pools):
+        s.pools.head[pool] = HEAD_NONE
+        if not plain:
+            profile.build(s, pool, now)
+    tested = 0
+    started = 0
+    open_pools = n_pools
+    for i in range(s.queue.head[0], s.queue.tail[0]):
+        job = s.queue.order[i]
+        if s.live.state[job] != PENDING:
+            continue
+        pool = s.jobs.pool[job]
+        if s.pools.head[pool] != HEAD_NONE or quota.held(s, now, job):
+            continue
+        if s.rules.main_depth > 0 and tested == s.rules.main_depth:
+            break
+        tested += 1
+        if plain and lifecycle.fits_now(s, job):
+            lifecycle.start(s, now, job)
+            started += 1
+        elif not plain and windowed.try_start(s, now, job):
+            started += 1
+        else:
+            s.pools.head[pool] = job
+            open_pools -= 1
+            if open_pools == 0:
+                break
+    return started
+
+
+@kernel
+def _backfill_pass(s: State, now: int) -> None:
+    resolution = max(s.rules.bf_resolution, 1)
+    for pool in range(s.pools.free.size):
+        profile.build(s, pool, now)
+    by_user = s.rules.bf_max_job_user
+    if by_user > 0:
+        s.work[:] = 0
+    tested = 0
+    for i in range(s.queue.head[0], s.queue.tail[0]):
+        job = s.queue.order[i]
+        if s.live.state[job] != PENDING or quota.held(s, now, job):
+            continue
+        if by_user > 0 and s.work[s.jobs.user[job]] == by_user:
+            continue
+        if s.rules.bf_max_job_test > 0 and tested == s.rules.bf_max_job_test:
+            break
+        tested += 1
+        if by_user > 0:
+            s.work[s.jobs.user[job]] += 1
+        slot = profile.earliest(s, job, NEVER, -1)
+        if slot >= NEVER:
+            continue
+        end = slot + profile.length(s, job)
+        if slot == now:
+            profile.add(s, job, -1, slot, end)
+            lifecycle.start(s, now, job)
+        elif slot <= now + s.rules.bf_window:
+            profile.add(s, job, -1, slot // resolution * resolution, (end + resolution - 1) // resolution * resolution)
+        s.live.plan[job] = slot
+        if s.live.first_plan[job] < 0:
+            s.live.first_plan[job] = slot
+
+
+@kernel
+def decide(s: State, now: int, first_round: bool, happened: bool) -> None:
+    """Run the passes that are due. ``happened`` : whether this round had an event other than the timer."""
+    if happened:
+        _main_pass(s, now)
+        s.clock.changed[0] = 1
+    if first_round and s.clock.changed[0] == 1 and now % s.rules.bf_interval == 0 and s.clock.pending[0] > 0:
+        _backfill_pass(s, now)
+        s.clock.changed[0] = 0
+
+
+@kernel
+def wake(s: State, now: int) -> int:
+    """Time of the next backfill pass, or NEVER."""
+    if s.clock.changed[0] == 0 or s.clock.pending[0] == 0 or s.rules.bf_interval <= 0:
+        return NEVER
+    return (now // s.rules.bf_interval + 1) * s.rules.bf_interval
