@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from bench import anchor
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles.backfill import Easy, SlurmBackfill
@@ -99,9 +100,9 @@ def test_conservative_protects_all_where_easy_protects_the_head():
 
 
 def test_conservative_starts_at_a_planned_time_at_which_nothing_happens():
-    # At 0 jobs 1, 2, 3 fill the machine; job 4 is planned at 7, job 5 at 3 to 5. Jobs 2 and 3 end at once: job 4 is asked
-    # first, moves to 5 (behind job 5's plan), and only then job 5 moves to 0. Jobs 1 and 5 use up their limits, so nobody
-    # is asked again, and job 4 starts at its plan, at which nothing ends.
+    # At 0 jobs 1, 2, 3 fill the machine; job 4 is planned at 7, job 5 from 3 to 5. Jobs 2 and 3 end at once. Job 4 is
+    # asked first, moves to 5 (behind job 5's plan), and only then job 5 moves to 0. Jobs 1 and 5 use up their limits,
+    # so nobody is asked again, and job 4 starts at its plan, at which nothing ends.
     jobs = [job(1, 0, 3, 2), job(2, 0, 0, 1, limit=4), job(3, 0, 0, 1, limit=7), job(4, 0, 7, 4), job(5, 0, 2, 2)]
     assert simulate(jobs, 4, backfill="conservative") == [0, 0, 0, 5, 0]
 
@@ -317,3 +318,33 @@ def test_known_schedules_are_met(name):
     starts = simulate(first, PROCS, order=order, backfill=backfill)
     assert [min(start, horizon) for start in starts] == [min(expected[j.id], horizon) for j in first]
     assert sum(start < horizon for start in starts) > 2500
+
+
+# The C anchor of the benchmarks
+
+
+def anchored(policy, jobs, procs):
+    jobs = sorted(jobs, key=lambda j: (j.submit, j.id))
+    arrays = tuple([getattr(j, name) for j in jobs] for name in ("submit", "run", "limit", "procs"))
+    starts = anchor.run(policy, arrays, procs, repeat=1)[1].tolist()
+    return [start for _, start in sorted(zip((j.id for j in jobs), starts, strict=True))]
+
+
+@pytest.mark.skipif(not anchor.has_compiler(), reason="no C compiler")
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("policy", anchor.POLICIES)
+def test_the_anchor_replays_as_the_oracle_does(policy, seed):
+    procs = (3, 16)[seed % 2]
+    jobs = random_jobs(seed, 250, procs)
+    assert anchored(policy, jobs, procs) == simulate(jobs, procs, backfill="none" if policy == "fcfs" else "easy")
+
+
+@pytest.mark.skipif(known_folder() is None, reason="no folder of known schedules beside APPORTION_TRACES")
+@pytest.mark.skipif(not anchor.has_compiler(), reason="no C compiler")
+@pytest.mark.parametrize("name", ["kth.fcfs", "kth.easy-batch", "kth-tiefree.fcfs", "kth-tiefree.easy"])
+def test_the_anchor_meets_whole_known_schedules(name):
+    folder = known_folder()
+    trace, _, backfill = SCHEDULES[name]
+    jobs, expected = known_jobs(folder, trace), known_starts(folder, name)
+    for policy in ("fcfs",) if backfill == "none" else ("easy", "easy-inc"):
+        assert anchored(policy, jobs, PROCS) == expected
