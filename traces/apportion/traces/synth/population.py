@@ -3,7 +3,7 @@
 References
 ----------
 D. G. Feitelson, "Locality of sampling and diversity in parallel system workloads", ICS 2007,
-doi:10.1145/1274971.1274984: a user repeats a job several times before turning to another one.
+pages 53-63: a user repeats a job several times before turning to another one.
 """
 
 from __future__ import annotations

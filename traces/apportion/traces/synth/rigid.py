@@ -1,7 +1,7 @@
 """The workload model of Lublin and Feitelson for rigid jobs.
 
 Sizes are log-uniform in two stages, with many serial jobs and powers of two; the logarithm of the run time is
-hyper-gamma, and larger jobs run longer; arrivals are gamma in the logarithm and follow a daily cycle in half-hour slots.
+hyper-gamma, and larger jobs run longer; gaps between arrivals are gamma in the logarithm and follow a daily cycle.
 
 References
 ----------
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from apportion.traces.schema import Trace
 
 SOURCE: Final = "Lublin and Feitelson 2003, doi:10.1016/S0743-7315(03)00108-4"
+ESTIMATES_SOURCE: Final = "estimates Tsafrir, Etsion and Feitelson 2005, doi:10.1007/11605300_1"
 LONGEST_LOG: Final = 12.0  # run times stop at exp(12) s, 45 hours, as in the authors' program
 LONGEST_GAP_LOG: Final = 13.0  # and gaps between arrivals at exp(13) s, 5 days
 REPEAT_SPREAD: Final = 0.1  # standard deviation of the logarithm of run times within a session
@@ -171,6 +172,8 @@ def _stream(
         session, count = draw_sessions(session_rng, n_jobs, session_jobs, think_s * n_jobs / max(submit[-1], 1.0))
     size = sizes(size_rng, count, procs, model)
     run = run_times(run_rng, size, model)
+    if estimates is not None and estimates.max_estimate_s is not None:
+        run = np.minimum(run, estimates.max_estimate_s)
     limit = None if estimates is None else estimate(run, limit_rng, estimates)
     user = draw_users(user_rng, count, users, zipf)
     if session is not None:
@@ -227,9 +230,10 @@ def lublin(
     start : str
         ISO date or date-time (UTC) at which the trace begins.
     estimates : bool or EstimateModel
-        Time limits by Tsafrir, Etsion and Feitelson; False leaves them out.
+        Time limits by Tsafrir, Etsion and Feitelson; jobs that run longer than the largest one are cut there (18 h: two
+        in a thousand). False leaves limits out and run times as the model gives them.
     kind : str
-        ``all`` (the parameters of the whole sample), ``batch``, ``interactive``, or ``mix``: both streams in two queues.
+        ``all`` (the parameters of the whole sample), ``batch``, ``interactive``, or ``mix``: both, in two queues.
     model : RigidModel, optional
         Parameters of one's own in place of ``kind``.
     session_jobs : float
@@ -304,10 +308,9 @@ def lublin(
         columns["queue"] = pd.Categorical.from_codes(queue, categories=pd.Index(list(chosen), dtype=object))
     parameters_said: dict[str, Any] = {
         "generator": "lublin", "n_jobs": n_jobs, "seed": int(seed), "procs": procs, "load": load,
-        "users": users, "accounts": accounts, "zipf": zipf, "start": start, "kind": kind if model is None else asdict(model),
+        "users": users, "accounts": accounts, "zipf": zipf, "start": start,
+        "kind": kind if model is None else asdict(model),
         "estimates": None if limits is None else asdict(limits), "session_jobs": session_jobs, "think_s": think_s,
     }  # fmt: skip
-    source = (
-        SOURCE if limits is None else f"{SOURCE}; estimates Tsafrir, Etsion and Feitelson 2005, doi:10.1007/11605300_1"
-    )
+    source = SOURCE if limits is None else f"{SOURCE}; {ESTIMATES_SOURCE}"
     return assemble("lublin", columns, procs=procs, origin_ms=origin_ms, source=source, parameters=parameters_said)
