@@ -1,0 +1,139 @@
+"""What the comment lines at the top of an SWF file say.
+
+The archive's headers come in many dialects: ``; Key: value``, ``;Key: value``, keys aligned to the right, text before the first key,
+keys given twice, remarks behind a value, lines that go on with the value above. Rules here:
+
+- A line is ``Key: value`` if it begins with one word followed by a colon and a blank or the line's end. Others are text.
+- Keys that list something (``Note``, ``Queue``, ``Partition``, ...) may repeat. Of any other key given twice with different values
+  **the last counts**, since later conversions add their lines below older ones, and `repeated` names it.
+- A number is the first one of its value, so ``70  (dual)`` is 70.
+
+References
+----------
+The Standard Workload Format, version 2.2, Parallel Workloads Archive, https://www.cs.huji.ac.il/labs/parallel/workload/swf.html.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Final
+
+from apportion.traces.schema import UNKNOWN
+
+_KEY: Final = re.compile(r"^\s*;\s*([A-Za-z][A-Za-z0-9_]*)\s*:(?:\s+(.*?))?\s*$")
+_NUMBER: Final = re.compile(r"\s*(-?\d{1,15}(?:\.\d{1,9})?)(?![\w.])")
+_ENTRY: Final = re.compile(r"(-?\d{1,18})(?:\s+(.*))?$")
+_MEMORY: Final = re.compile(r"'mem_(used|req)'.*quantity=per_(\w+)")
+_LISTS: Final = frozenset(
+    {
+        "note",
+        "queue",
+        "queues",
+        "partition",
+        "partitions",
+        "installation",
+        "information",
+        "acknowledge",
+        "conversion",
+        "computer",
+        "copyright",
+    }
+)
+
+
+@dataclass(frozen=True)
+class SwfHeader:
+    """Facts of an SWF header; -1, None, empty where it does not say.
+
+    Attributes
+    ----------
+    max_procs, max_nodes : int
+    unix_start_ms : int or None
+        ``UnixStartTime`` in ms.
+    timezone : str
+        ``TimeZoneString``; the deprecated ``TimeZone`` is not used, as the archive advises.
+    acknowledge : str
+        Whom results should thank.
+    partitions, queues : dict of str to str
+        Names by id, blanks collapsed; ids without a name are left out.
+    mem_basis : str
+        ``job`` where a note says that memory is counted per job, else ``processor``, the format's rule.
+    repeated : tuple of str
+        One remark for each key given twice with different values.
+    """
+
+    max_procs: int = UNKNOWN
+    max_nodes: int = UNKNOWN
+    unix_start_ms: int | None = None
+    timezone: str = ""
+    acknowledge: str = ""
+    partitions: dict[str, str] = field(default_factory=dict)
+    queues: dict[str, str] = field(default_factory=dict)
+    mem_basis: str = "processor"
+    repeated: tuple[str, ...] = ()
+
+
+def keys(header: Iterable[str]) -> dict[str, list[str]]:
+    """Values by lower-case key, in order of appearance; text that is no key is left out."""
+    found: dict[str, list[str]] = {}
+    for line in header:
+        match = _KEY.match(line)
+        if match:
+            value = (match[2] or "").encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            found.setdefault(match[1].lower(), []).append(value)
+    return found
+
+
+def parse(header: Iterable[str]) -> SwfHeader:
+    """Read the comment lines of an SWF file.
+
+    Parameters
+    ----------
+    header : iterable of str
+        Lines verbatim, with their ``;``.
+    """
+    values = keys(header)
+    repeated = tuple(
+        f"header gives {key} as {', then '.join(given)}; the last counts"
+        for key, given in values.items()
+        if key not in _LISTS and len(set(given)) > 1
+    )
+    start = _number(values, "unixstarttime")
+    zone = values.get("timezonestring", [""])[-1].split("#")[0].split()
+    memory = [_MEMORY.search(note) for note in values.get("note", [])]
+    per = {match[1]: match[2] for match in memory if match}
+    return SwfHeader(
+        max_procs=_count(values, "maxprocs"),
+        max_nodes=_count(values, "maxnodes"),
+        unix_start_ms=None if start is None or start < 0 else int((start * 1000).to_integral_value(ROUND_HALF_EVEN)),
+        timezone=zone[0] if zone else "",
+        acknowledge="; ".join(value for value in values.get("acknowledge", []) if value),
+        partitions=_entries(values.get("partition", [])),
+        queues=_entries(values.get("queue", [])),
+        mem_basis="job" if per.get("req", per.get("used")) == "job" else "processor",
+        repeated=repeated,
+    )
+
+
+def _number(values: dict[str, list[str]], key: str) -> Decimal | None:
+    given = values.get(key)
+    match = _NUMBER.match(given[-1]) if given else None
+    return Decimal(match[1]) if match else None
+
+
+def _count(values: dict[str, list[str]], key: str) -> int:
+    number = _number(values, key)
+    return UNKNOWN if number is None or number <= 0 else int(number)
+
+
+def _entries(lines: list[str]) -> dict[str, str]:
+    """Names by id of ``Queue`` or ``Partition`` lines; the last line of an id counts."""
+    names: dict[str, str] = {}
+    for line in lines:
+        match = _ENTRY.match(line.strip())
+        if match and match[2] and match[2].strip():
+            names[str(int(match[1]))] = " ".join(match[2].split())
+    return names
