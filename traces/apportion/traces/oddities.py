@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 SECOND_MS: Final = 1000
 PER_CPU_FLAG_KIB: Final = 2**31 * 1024  # Slurm sets bit 31 of a size in MiB that is meant per CPU
 SWF_STATUS: Final = frozenset(range(-1, 6))
-BYTES_TAKEN_FOR_KIB: Final = 2**28  # a median request of 256 GiB a processor is a unit slip, not a job
 NO_NAME: Final = frozenset({"0.0", "0", "-1", "-1.0", "nan", "None", ""})
 
 
@@ -125,19 +124,6 @@ def read_exit_codes(sheet: Sheet, rows: Mask) -> None:
     sheet.put("status", rows, ended[rows])
 
 
-def memory_in_bytes(sheet: Sheet) -> Mask:
-    """Find memory requests written in bytes where the format says kilobytes."""
-    asked = sheet.ints("mem_req_kib")
-    known = (asked > 0) & (asked < PER_CPU_FLAG_KIB)
-    slip = sheet.meta.format == "swf" and known.any() and float(np.median(asked[known])) >= BYTES_TAKEN_FOR_KIB
-    return known if slip else none(sheet)
-
-
-def bytes_to_kib(sheet: Sheet, rows: Mask) -> None:
-    """Divide by 1024."""
-    sheet.put("mem_req_kib", rows, sheet.ints("mem_req_kib")[rows] // 1024)
-
-
 def clear_per_cpu_flag(sheet: Sheet, rows: Mask) -> None:
     """Take Slurm's per-CPU bit away, and multiply by the processors where the trace counts memory per job."""
     per_cpu = sheet.ints("mem_req_kib")[rows] - PER_CPU_FLAG_KIB
@@ -209,14 +195,18 @@ def too_wide(sheet: Sheet) -> Mask:
 
 def logged_usage(sheet: Sheet) -> tuple[Ints, Ints, Ints]:
     """Give rows with a recorded run; the instants of logged starts and ends; processors in use after each."""
+    if "logged usage" in sheet.memo:
+        usage: tuple[Ints, Ints, Ints] = sheet.memo["logged usage"]
+        return usage
     submit, wait, run, procs = (sheet.ints(name) for name in ("submit_ms", "wait_ms", "run_ms", "procs_used"))
     procs = np.where(procs > 0, procs, sheet.ints("procs_req"))
     ran = np.flatnonzero(sheet.alive & (submit >= 0) & (wait >= 0) & (run > 0) & (procs > 0))
     start = submit[ran] + wait[ran]
     instants = np.concatenate([start + run[ran], start])
     change = np.concatenate([-procs[ran], procs[ran]])
-    order = np.argsort(instants)
-    return ran, instants[order], np.cumsum(change[order])
+    order = np.argsort(instants, kind="stable")
+    sheet.memo["logged usage"] = usage = ran, instants[order], np.cumsum(change[order])
+    return usage
 
 
 def above_capacity(sheet: Sheet) -> Mask:

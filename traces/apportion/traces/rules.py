@@ -1,7 +1,8 @@
 """The cleaning rules: what each finds, what it does about it, and why that is the default.
 
-Rules run in the order of `RULES`. Each sees what those before it mended, and only jobs still in the trace. The oddities
-are those of the public archives' own notes on their logs, and of the logs themselves.
+Rules run in the order of `RULES`: each sees what those before it mended, and only jobs still in the trace. ``no-size``
+comes last so that the other counts are those of the file. The oddities are those of the public archives' own notes on
+their logs, and of the logs themselves.
 
 References
 ----------
@@ -141,14 +142,6 @@ RULES: Final[tuple[Rule, ...]] = (
         ("run_ms", "status"),
     ),
     Rule(
-        "no-size",
-        "neither processors nor nodes nor GPUs, allocated or requested, although the job ran",
-        "drop",
-        "a job without a size cannot be placed, and a guess of one would be charged to its user",
-        lambda s: (s.size() <= 0) & ~odd.no_run(s),
-        ("procs_used", "procs_req"),
-    ),
-    Rule(
         "zero-run",
         "run time zero",
         "keep",
@@ -225,15 +218,6 @@ RULES: Final[tuple[Rule, ...]] = (
         mend=odd.clear_per_cpu_flag,
     ),
     Rule(
-        "memory-in-bytes",
-        "requested memory of which half the jobs would need more than 256 GiB a processor",
-        "mend",
-        "the source writes bytes where the Standard Workload Format says kilobytes; divided by 1024",
-        odd.memory_in_bytes,
-        ("mem_req_kib",),
-        mend=odd.bytes_to_kib,
-    ),
-    Rule(
         "nameless-user",
         "user written as 0.0",
         "mend",
@@ -293,6 +277,14 @@ RULES: Final[tuple[Rule, ...]] = (
         ("submit_ms", "run_ms"),
         mend=odd.round_up_to_seconds,
         default=False,
+    ),
+    Rule(
+        "no-size",
+        "neither processors nor nodes nor GPUs, allocated or requested, although the job ran",
+        "drop",
+        "a job without a size cannot be placed, and a guess of one would be charged to its user",
+        lambda s: (s.size() <= 0) & ~odd.no_run(s),
+        ("procs_used", "procs_req"),
     ),
 )
 

@@ -26,6 +26,7 @@ class Sheet:
         self.trace = trace
         self.alive: Mask = np.ones(len(trace), dtype=np.bool_)
         self.sort_wanted = False
+        self.memo: dict[str, Any] = {}
         self._columns: dict[str, NDArray[Any]] = {}
         self._mended: dict[str, Any] = {}
 
