@@ -107,6 +107,12 @@ def test_conservative_starts_at_a_planned_time_at_which_nothing_happens():
     assert simulate(jobs, 4, backfill="conservative") == [0, 0, 0, 5, 0]
 
 
+def test_conservative_gives_away_the_plan_of_a_job_that_is_held_when_it_comes():
+    # Jobs 2 and 3 are both planned at 10. Job 2 starts, so job 3 is held, and its place goes to job 4 at once.
+    jobs = [job(1, 0, 10, 2), job(2, 1, 5, 1, user=1), job(3, 2, 5, 1, user=1), job(4, 3, 10, 1, user=2)]
+    assert simulate(jobs, 2, backfill="conservative", max_jobs_per_user=1) == [0, 10, 15, 10]
+
+
 def test_cancelled_jobs_leave_the_queue_and_free_their_plan():
     jobs = [job(1, 0, 10, 2), job(2, 1, 10, 3, cancel=5), job(3, 2, 20, 1), job(4, 6, 1, 1, cancel=6)]
     assert simulate(jobs, 3, backfill="none") == [0, -1, 5, -1]
@@ -188,6 +194,22 @@ def test_slurm_reserves_on_the_grid_of_its_resolution():
     jobs = [job(1, 0, 90_000, 2), job(2, 1_000, 10_000, 3), job(3, 2_000, 45_000, 1), job(4, 2_000, 30_000, 1)]
     assert simulate(jobs, 3, backfill="slurm") == [0, 90_000, 100_000, 30_000]
     assert simulate(jobs, 3, backfill=SlurmBackfill(bf_resolution=1_000)) == [0, 90_000, 30_000, 100_000]
+
+    plans = {}
+
+    class Watched(SlurmBackfill):
+        def decide(self, world, news, *, first_round):
+            super().decide(world, news, first_round=first_round)
+            plans[world.now] = dict(self.plan)
+
+    simulate([*jobs[:2], job(3, 2_000, 61_000, 1)], 3, backfill=Watched())
+    assert plans[30_000] == {2: 90_000, 3: 120_000}  # job 2 would end by 100 s, and holds to 120 s
+
+
+def test_slurm_backfills_once_an_instant():
+    # Job 2 ends in a further round at 0; job 4, for which there is room now, is seen at the next tick.
+    jobs = [job(1, 0, 100_000, 1), job(2, 0, 0, 2, limit=50_000), job(3, 0, 10_000, 3), job(4, 0, 50_000, 2)]
+    assert simulate(jobs, 3, backfill=SlurmBackfill(bf_resolution=1_000)) == [0, 0, 100_000, 30_000]
 
 
 def test_slurm_bounds_depth_window_and_jobs_of_a_user():
