@@ -1,15 +1,18 @@
 """Scores of jobs by a function that the core does not know: how it is called at compiled speed.
 
-A score function takes the twelve columns of `JOB_COLUMNS` as float64 and returns a float64; the smallest score comes first. The
-core holds only its address (int64), so kernels stay the same, and stay cached, whatever order an operator writes.
+A score function takes the twelve columns of `JOB_COLUMNS` as float64 and returns a float64; the smallest score comes
+first. The core holds only its address (int64), so kernels stay the same, and stay cached, whatever order an operator
+writes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from apportion.core.jit import JIT_DISABLED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 JOB_COLUMNS: Final = (
     "now",  # seconds from the trace's origin
@@ -36,7 +39,7 @@ def hold(address: int, function: Callable[..., float]) -> None:
 
 if JIT_DISABLED:
 
-    def call_score(
+    def call_score(  # noqa: PLR0917
         address: int,
         now: float,
         wait: float,
@@ -73,8 +76,8 @@ else:
     from numba import types
     from numba.extending import intrinsic
 
-    @intrinsic  # type: ignore[untyped-decorator]
-    def call_score(  # type: ignore[no-untyped-def]  # noqa: ANN201
+    @intrinsic
+    def call_score(  # type: ignore[no-untyped-def]  # noqa: ANN201, PLR0917
         typing_context,  # noqa: ANN001, ARG001
         address,  # noqa: ANN001, ARG001
         now,  # noqa: ANN001, ARG001

@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from apportion.core.errors import UserError
 from apportion.core.units import parse_mem_mib
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX_COUNT = 2**53  # exact as a float64 too
 PLAIN_TRES = ("cpu", "mem", "node", "energy", "billing", "vmem", "pages")

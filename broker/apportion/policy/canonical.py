@@ -15,9 +15,9 @@ _LABELS = ("Name", "Description")  # what people call it decides nothing
 def canonical(policy: Policy) -> dict[str, Any]:
     """Policy as plain data that loads again as the same policy.
 
-    Keys are sorted; defaults are filled in; what is derived (share engine, enforcement, capacity, the hash of a plug-in's
-    source) is written out; limits that are not set are left out; units are those that Slurm prints. Entries keep their order: rules
-    are tried in it, and sums over siblings are made in it.
+    Keys are sorted; defaults are filled in; what is derived (share engine, enforcement, capacity, hash of a plug-in's
+    source) is written out; limits that are not set are left out; units are those that Slurm prints. Entries keep their
+    order: rules are tried in it, and sums over siblings are made in it.
     """
     plain = policy.model_dump(mode="json", exclude_none=True)
     plain["ShareEngine"] = policy.share_engine
@@ -66,3 +66,27 @@ def _tidy(value: Any) -> Any:
     if isinstance(value, list):
         return [_tidy(item) for item in value]
     return value
+
+
+def to_toml(plain: dict[str, Any]) -> str:
+    """Canonical form as a TOML text that loads again as the same policy."""
+    lines = [f"{key} = {_toml(value)}" for key, value in plain.items() if not _is_section(value)]
+    for key, value in plain.items():
+        if isinstance(value, dict):
+            lines += ["", f"[{key}]", *(f"{name} = {_toml(item)}" for name, item in value.items())]
+        elif _is_section(value):
+            for entry in value:
+                lines += ["", f"[[{key}]]", *(f"{name} = {_toml(item)}" for name, item in entry.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _is_section(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)

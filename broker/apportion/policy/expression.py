@@ -1,27 +1,30 @@
 """Orders written as arithmetic: ``log10(limit) * procs + 870 * log10(submit)``.
 
-An expression gives a job's score from named columns; the smallest score comes first, ties go to the older submit. Columns are in
-seconds, processors, nodes and MiB:
+An expression gives a job's score from named columns; the smallest score comes first, ties go to the older submit.
+Columns are in seconds, processors, nodes and MiB:
 
-``submit`` and ``now`` (seconds from the trace's origin), ``wait``, ``limit`` (requested time), ``procs``, ``nodes``, ``mem``, ``gpus``, ``area``
-(``limit * procs``), ``qos_priority``, ``nice``, ``fairshare`` (0..1) and ``age`` (seconds the job has been eligible).
+``submit`` and ``now`` (seconds from the trace's origin), ``wait``, ``limit`` (requested time), ``procs``, ``nodes``,
+``mem``, ``gpus``, ``area`` (``limit * procs``), ``qos_priority``, ``nice``, ``fairshare`` (0..1) and ``age`` (seconds
+the job has been eligible).
 
-Operators: ``+ - * / % **``, comparisons (1 or 0), ``and or not``, ``a if c else b``. Functions: log (natural), log2, log10, sqrt, exp, min, max,
-abs, pow, floor. Arithmetic is that of IEEE 754 and never fails: ``1/0`` is infinite, ``log(0)`` is minus infinite; a score that is not
-a number (``0/0``, ``log(-1)``) counts as plus infinite, so such a job comes last.
+Operators: ``+ - * / % **``, comparisons (1 or 0), ``and or not``, ``a if c else b``. Functions: log (natural), log2,
+log10, sqrt, exp, min, max, abs, pow, floor. Arithmetic is that of IEEE 754 and never fails: ``1/0`` is
+infinite, ``log(0)`` minus infinite; a score that is not a number (``0/0``, ``log(-1)``) counts as plus infinite, so
+such a job comes last.
 """
 
 from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable
-from typing import NamedTuple, NoReturn
-
-from numba.extending import register_jitable
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from apportion.core.scoring import JOB_COLUMNS
 from apportion.policy.fields import nearest
+from numba.extending import register_jitable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DYNAMIC_COLUMNS = frozenset({"now", "wait", "fairshare", "age"})
 COLUMNS = (*JOB_COLUMNS, "area")
@@ -51,7 +54,7 @@ class Expression(NamedTuple):
         return bool(self.columns & DYNAMIC_COLUMNS)
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@register_jitable
 def divide(a: float, b: float) -> float:
     """Quotient of IEEE 754, also by zero."""
     if b != 0.0:
@@ -61,7 +64,7 @@ def divide(a: float, b: float) -> float:
     return math.copysign(math.inf, a) * math.copysign(1.0, b)
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@register_jitable
 def modulo(a: float, b: float) -> float:
     """Remainder with the sign of ``b``; not a number where ``b`` is 0 or an operand is infinite."""
     if b == 0.0 or not math.isfinite(a) or not math.isfinite(b):
@@ -69,38 +72,38 @@ def modulo(a: float, b: float) -> float:
     return a - math.floor(a / b) * b
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@register_jitable
 def power(a: float, b: float) -> float:
-    """``a ** b``; not a number where no real number answers, infinite where it is too large."""
+    """Raise ``a`` to ``b``; not a number where no real number answers, infinite where it is too large."""
     if a == 0.0 and b < 0.0:
         return math.inf
     if a < 0.0 and math.isfinite(b) and b != math.floor(b):
         return math.nan
     if not (math.isfinite(a) and math.isfinite(b)) or a == 0.0:
-        return a**b
+        return float(a**b)
     if abs(b) * abs(math.log2(abs(a))) > 1030.0:  # Python would raise where C gives infinity
         if (abs(a) > 1.0) != (b > 0.0):
             return 0.0
         return -math.inf if a < 0.0 and b % 2.0 != 0.0 else math.inf
     if abs(b) * abs(math.log2(abs(a))) > 1020.0:
-        half = a ** (b / 2.0) if a > 0.0 else abs(a) ** (b / 2.0)
+        half = float(abs(a) ** (b / 2.0))
         return -(half * half) if a < 0.0 and b % 2.0 != 0.0 else half * half
-    return a**b
+    return float(a**b)
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@register_jitable
 def square(a: float) -> float:
-    """``a ** 2`` as one product."""
+    """Raise to 2 as one product."""
     return a * a
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@register_jitable
 def cube(a: float) -> float:
-    """``a ** 3`` as two products."""
+    """Raise to 3 as two products."""
     return a * a * a
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@register_jitable
 def log(a: float) -> float:
     """Natural logarithm; minus infinite at 0, not a number below."""
     if a > 0.0:
@@ -108,7 +111,7 @@ def log(a: float) -> float:
     return -math.inf if a == 0.0 else math.nan
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@register_jitable
 def log2(a: float) -> float:
     """Logarithm to base 2; minus infinite at 0, not a number below."""
     if a > 0.0:
@@ -116,7 +119,7 @@ def log2(a: float) -> float:
     return -math.inf if a == 0.0 else math.nan
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@register_jitable
 def log10(a: float) -> float:
     """Logarithm to base 10; minus infinite at 0, not a number below."""
     if a > 0.0:
@@ -124,38 +127,38 @@ def log10(a: float) -> float:
     return -math.inf if a == 0.0 else math.nan
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@register_jitable
 def sqrt(a: float) -> float:
     """Square root; not a number below 0."""
     return math.sqrt(a) if a >= 0.0 else math.nan
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@register_jitable
 def exp(a: float) -> float:
     """Exponential; infinite where it is too large."""
     return math.inf if a > 709.7 else math.exp(a)
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@register_jitable
 def floor(a: float) -> float:
     """Largest whole number not above ``a``."""
     return float(math.floor(a)) if abs(a) < 2.0**53 else a
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@register_jitable
 def least(a: float, b: float) -> float:
-    """The smaller; not a number if either is not."""
+    """Take the smaller; not a number if either is not."""
     if a != a:  # noqa: PLR0124
         return a
-    return a if a < b else b
+    return a if a < b else b  # noqa: FURB136  (min would treat a NaN otherwise)
 
 
-@register_jitable  # type: ignore[untyped-decorator]
+@register_jitable
 def most(a: float, b: float) -> float:
-    """The larger; not a number if either is not."""
+    """Take the larger; not a number if either is not."""
     if a != a:  # noqa: PLR0124
         return a
-    return a if a > b else b
+    return a if a > b else b  # noqa: FURB136
 
 
 # name -> (helper, fewest arguments, most arguments)
@@ -176,6 +179,8 @@ HELPERS = {function.__name__: function for function, _, _ in FUNCTIONS.values()}
 }
 _COMPARE = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 _PLAIN = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*"}
+# Powers that a compiler would rewrite, and round otherwise, are written out.
+_POWERS: dict[object, str] = {2: "square", 3: "cube", 0.5: "sqrt"}
 _CALLED = {ast.Div: "divide", ast.Mod: "modulo", ast.Pow: "power"}
 
 
@@ -286,8 +291,8 @@ def _binary(node: ast.expr, left: ast.expr, op: ast.operator, right: ast.expr, c
         return f"({_emit(left, columns)} {_PLAIN[type(op)]} {_emit(right, columns)})"
     if type(op) not in _CALLED:
         _refuse(node, f"the operator {type(op).__name__} is not allowed", "use + - * / % **")
-    if isinstance(op, ast.Pow) and isinstance(right, ast.Constant) and right.value in (2, 3):
-        return f"{'square' if right.value == 2 else 'cube'}({_emit(left, columns)})"
+    if isinstance(op, ast.Pow) and isinstance(right, ast.Constant) and right.value in _POWERS:
+        return f"{_POWERS[right.value]}({_emit(left, columns)})"
     return f"{_CALLED[type(op)]}({_emit(left, columns)}, {_emit(right, columns)})"
 
 

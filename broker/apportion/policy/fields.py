@@ -1,14 +1,14 @@
 """Types of policy fields: each reads what Slurm accepts and is dumped in one canonical spelling."""
 
+# ruff: noqa: TRY004  (pydantic makes its errors from ValueError)
+
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any, NamedTuple
-
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from apportion.core.errors import UserError
 from apportion.core.tres import (
@@ -20,6 +20,8 @@ from apportion.core.tres import (
     shorten,
 )
 from apportion.core.units import MS_PER_SECOND, UNLIMITED, format_duration, parse_duration_ms
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, PlainSerializer, WithJsonSchema
+from pydantic_core import CoreSchema, core_schema
 
 MAX_SECONDS = 10**10  # 317 years; safe as int64 milliseconds
 UINT32 = 2**32 - 1
@@ -28,7 +30,8 @@ UINT32 = 2**32 - 1
 class Moment(NamedTuple):
     """A point in time.
 
-    ``from_origin`` true: ``seconds`` after the origin of the trace (its first instant). False: seconds since the Unix epoch.
+    ``from_origin`` true: ``seconds`` after the origin of the trace (its first instant). False: seconds since the Unix
+    epoch.
     """
 
     from_origin: bool
@@ -36,7 +39,7 @@ class Moment(NamedTuple):
 
 
 def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
-    """The known word that ``word`` most resembles, whatever the case, or ''."""
+    """Find the known word that ``word`` most resembles, whatever the case, or ''."""
     folded = {name.lower(): name for name in known}
     near = difflib.get_close_matches(word.lower()[:80], list(folded), n=1, cutoff=0.6)
     return folded[near[0]] if near else ""
@@ -209,7 +212,7 @@ def _moment(value: object) -> Moment | None:
         return _from_datetime(datetime.fromisoformat(text))
     except ValueError:
         raise ValueError(
-            f"'{text}' is not a time; write an ISO date such as 2024-05-06T08:00:00, or now+D-HH:MM:SS from the trace's start"
+            f"'{text}' is not a time; write an ISO date such as 2024-05-06T08:00:00, or now+D-HH:MM:SS"
         ) from None
 
 
@@ -228,35 +231,44 @@ def _format_moment(moment: Moment | None) -> str | None:
     return datetime.fromtimestamp(moment.seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
-def word(*choices: str) -> BeforeValidator:
-    """Validator of one of ``choices``, whatever the case."""
-    folded = {choice.lower(): choice for choice in choices}
+class OneOf:
+    """Field metadata: one of some words, whatever the case."""
 
-    def choose(value: object) -> object:
+    def __init__(self, *choices: str) -> None:
+        self.choices = choices
+        self.folded = {choice.lower(): choice for choice in choices}
+
+    def read(self, value: object) -> object:
+        """Canonical spelling of one word."""
         if value is None:
             return None
-        found = folded.get(shorten(value).strip().lower())
+        found = self.folded.get(shorten(value).strip().lower())
         if found is None:
-            near = nearest(shorten(value), choices)
-            hint = f"did you mean '{near}'?" if near else f"choose from {', '.join(choices)}"
+            near = nearest(shorten(value), self.choices)
+            hint = f"did you mean '{near}'?" if near else f"choose from {', '.join(self.choices)}"
             raise ValueError(f"'{shorten(value)}' is unknown; {hint}")
         return found
 
-    return BeforeValidator(choose)
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.read, handler(source))
+
+    def __get_pydantic_json_schema__(self, _: CoreSchema, __: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"enum": list(self.choices)}
 
 
-def words(*choices: str) -> BeforeValidator:
-    """Validator of a comma-separated text or a list of ``choices``; the result is sorted, each once."""
-    one: Callable[[Any], Any] = word(*choices).func  # type: ignore[assignment]
+class SomeOf(OneOf):
+    """Field metadata: some of some words, as a list or separated by commas; sorted, each once."""
 
-    def choose(value: object) -> object:
+    def read(self, value: object) -> object:
+        """Canonical spelling of all words."""
         if isinstance(value, str):
             value = [part for part in value.split(",") if part.strip()]
         if not isinstance(value, (list, tuple)):
-            raise ValueError(f"'{shorten(value)}' is not a list of flags; choose from {', '.join(choices)}")
-        return tuple(sorted({one(part) for part in value}))
+            raise ValueError(f"'{shorten(value)}' is not a list of flags; choose from {', '.join(self.choices)}")
+        return tuple(sorted({str(super(SomeOf, self).read(part)) for part in value}))
 
-    return BeforeValidator(choose)
+    def __get_pydantic_json_schema__(self, _: CoreSchema, __: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": ["string", "array"], "items": {"enum": list(self.choices)}}
 
 
 def _schema(kind: str | list[str], example: str) -> WithJsonSchema:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, get_args
 
-from pydantic import BaseModel
-
 from apportion.core.tres import shorten
 from apportion.policy.fields import nearest
 from apportion.policy.model import (
@@ -22,6 +20,7 @@ from apportion.policy.model import (
     SchedulerOptions,
     UserEntry,
 )
+from pydantic import BaseModel
 
 Place = tuple[str | int, ...]
 
@@ -186,7 +185,7 @@ NOT_SIMULATED: dict[type[BaseModel], dict[str, str]] = {
 }
 
 
-class KeyFault(Exception):
+class UnusableKeyError(Exception):
     """A key that cannot be used, and where it stands."""
 
     def __init__(self, problem: str, remedy: str, at: Place) -> None:
@@ -210,7 +209,7 @@ def _table(tables: dict[type[BaseModel], dict[str, str]], model: type[BaseModel]
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
-    """The model of a nested section or of a list of them, if the annotation is one."""
+    """Find the model of a nested section or of a list of them, if the annotation is one."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for part in get_args(annotation):
@@ -240,7 +239,7 @@ def normalise(
 
     Raises
     ------
-    KeyFault
+    UnusableKeyError
         For an unknown key, or one that is written twice.
     """
     known = {name.lower(): name for name in model.model_fields}
@@ -258,16 +257,16 @@ def normalise(
                 continue
             near = nearest(folded, tuple(model.model_fields))
             where = f" in {_where(at)}" if at else ""
-            raise KeyFault(
+            raise UnusableKeyError(
                 f"unknown key '{shorten(key if not isinstance(key, int) else folded)}'{where}",
                 f"did you mean '{near}'?" if near else f"keys are {', '.join(model.model_fields)}",
                 place,
             )
         if name in result:
-            raise KeyFault(f"{name} is written twice", "keep one", place)
+            raise UnusableKeyError(f"{name} is written twice", "keep one", place)
         section = _section(model.model_fields[name].annotation)
         if name == "SchedulerParameters" and isinstance(value, str):
-            value = _scheduler_parameters(value, place)
+            value = _scheduler_parameters(value, place)  # noqa: PLW2901
         if section is None or value is None:
             result[name] = value
         elif isinstance(value, Mapping) and name not in (
@@ -295,7 +294,7 @@ def _where(at: Place) -> str:
 
 def _entries(value: Any, name: str, place: Place) -> list[Mapping[Any, Any]]:
     if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
-        raise KeyFault(f"{name} is not a list of tables", f"write each entry under [[{name}]]", place)
+        raise UnusableKeyError(f"{name} is not a list of tables", f"write each entry under [[{name}]]", place)
     return value
 
 
@@ -307,6 +306,6 @@ def _scheduler_parameters(text: str, place: Place) -> dict[str, Any]:
             continue
         name, equals, value = part.partition("=")
         if name.strip().lower() in (key.lower() for key in options):
-            raise KeyFault(f"{shorten(name)} is written twice in SchedulerParameters", "keep one", place)
+            raise UnusableKeyError(f"{shorten(name)} is written twice in SchedulerParameters", "keep one", place)
         options[name.strip()] = value.strip() if equals else True
     return options

@@ -8,14 +8,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from apportion.core.errors import PolicyError
 from apportion.core.tres import shorten
 from apportion.policy.fields import nearest
-from apportion.policy.keys import ALIASES, Ignored, KeyFault, normalise
+from apportion.policy.keys import ALIASES, Ignored, UnusableKeyError, normalise
 from apportion.policy.model import BACKFILLS, Policy
-from apportion.policy.source import SourceFault, parse_toml, parse_yaml, toml_line, yaml_line
+from apportion.policy.source import UnreadableTextError, parse_toml, parse_yaml, toml_line, yaml_line
+from pydantic import ValidationError
 
 MAX_BYTES = 64 * 2**20
 Place = tuple[str | int, ...]
@@ -33,8 +32,8 @@ def load(name_or_path: str | Path) -> Policy:
     Parameters
     ----------
     name_or_path : str or Path
-        A preset (``easy``), a preset with another backfill (``sjf+conservative``), or a TOML or YAML file. A name with a slash or
-        a suffix is always a file; a preset's name is never looked up as a file.
+        A preset (``easy``), a preset with another backfill (``sjf+conservative``), or a TOML or YAML file. A preset's
+        name is never looked up as a file; write ``./easy`` for one.
 
     Returns
     -------
@@ -87,7 +86,7 @@ def load_file(path: Path) -> Policy:
     is_yaml = path.suffix.lower() in (".yaml", ".yml")
     try:
         data = parse_yaml(text) if is_yaml else parse_toml(text)
-    except SourceFault as fault:
+    except UnreadableTextError as fault:
         raise PolicyError(fault.problem, fault.remedy, path=path, line=fault.line) from None
     if not isinstance(data, Mapping):
         raise PolicyError("this is no policy", "write KEY: VALUE lines", path=path, line=1)
@@ -140,7 +139,7 @@ def _read(path: Path) -> str:
 def _build(data: Mapping[Any, Any], path: Path | None, locate: Any) -> Policy:
     try:
         keys, ignored = normalise(data)
-    except KeyFault as fault:
+    except UnusableKeyError as fault:
         raise PolicyError(fault.problem, fault.remedy, path=path, line=locate(fault.at)) from None
     _complete_order(keys)
     if path is not None and "Name" not in keys:
@@ -157,7 +156,7 @@ def _build(data: Mapping[Any, Any], path: Path | None, locate: Any) -> Policy:
 
 
 def _complete_order(keys: dict[str, Any]) -> None:
-    """An expression or a plug-in says by itself what Order is; ``plugin:NAME`` is short for a plug-in by name."""
+    """Fill in what an expression or a plug-in says by itself; ``plugin:NAME`` is short for a plug-in by name."""
     order = keys.get("Order")
     if isinstance(order, str) and order.strip().lower().startswith("plugin:") and "OrderPlugin" not in keys:
         keys["Order"], keys["OrderPlugin"] = "plugin", order.strip()[len("plugin:") :]

@@ -2,34 +2,40 @@
 
 Field names are attribute names (``policy.PriorityWeightAge``). Values are ready to compile:
 
-- durations: int seconds (``bf_window`` in minutes, as in Slurm); an absent limit, ``UNLIMITED`` and ``-1`` are all None;
-- TRES: ``dict[str, int]`` by canonical name (``cpu``, ``mem`` in MiB, ``node``, ``gres/gpu``, ``license/x``, ``billing``), {} when absent;
+- durations: int seconds (``bf_window`` in minutes, as in Slurm); an absent limit, ``UNLIMITED`` and ``-1`` are all
+  None;
+- TRES: ``dict[str, int]`` by canonical name (``cpu``, ``mem`` in MiB, ``node``, ``gres/gpu``, ``license/x``,
+  ``billing``), {} when absent;
 - TRES minutes: the same in TRES x minutes; weights of TRES: ``dict[str, float]``, memory per MiB;
-- flags: sorted tuples of str; names: str, "" when absent; moments: `Moment` (seconds from the trace's origin or from the epoch).
+- flags: sorted tuples of str; names: str, "" when absent; moments: `Moment` (seconds from the trace's origin or from
+  the epoch).
 
-``Policy``: Name, Description, Order, OrderExpression, OrderPlugin, OrderPluginSha256, Backfill, SchedulerParameters, MaxWait,
-MaxWaitReserveAt, PriorityWeight{Age,Assoc,Fairshare,JobSize,Partition,QOS,TRES}, PriorityMaxAge, PriorityDecayHalfLife,
-PriorityUsageResetPeriod, PriorityCalcPeriod, PriorityFavorSmall, PriorityFlags, FairShareDampeningFactor, ShareEngine,
-FairTreeTies, Decay, AccountingStorageEnforce, DefaultFairshare, AllowZeroShares, DefaultQOS, TRES, TRESBillingWeights, Licenses,
-accounts, users, qos, partitions, reservations, assign. Resolved: ``policy.share_engine`` ("fair_tree", "classic"), ``policy.billing_mode``
-("sum", "max_tres", "max_tres_gres"), ``policy.enforce`` (frozenset), ``partition.capacity``, ``partition.pool``, ``partition.labels``,
+``Policy``: Name, Description, Order, OrderExpression, OrderPlugin, OrderPluginSha256, Backfill, SchedulerParameters,
+MaxWait, MaxWaitReserveAt, PriorityWeight{Age,Assoc,Fairshare,JobSize,Partition,QOS,TRES}, PriorityMaxAge,
+PriorityDecayHalfLife, PriorityUsageResetPeriod, PriorityCalcPeriod, PriorityFavorSmall, PriorityFlags,
+FairShareDampeningFactor, ShareEngine, FairTreeTies, Decay, AccountingStorageEnforce, DefaultFairshare,
+AllowZeroShares, DefaultQOS, TRES, TRESBillingWeights, Licenses, accounts, users, qos, partitions, reservations,
+assign. Resolved: ``policy.share_engine`` ("fair_tree", "classic"), ``policy.billing_mode`` ("sum", "max_tres",
+"max_tres_gres"), ``policy.enforce`` (frozenset), ``partition.capacity``, ``partition.pool``, ``partition.labels``,
 ``reservation.capacity``, ``reservation.duration``; ``policy.canonical()``, ``policy.hash``, ``policy.warnings``.
 
-``SchedulerParameters``: bf_window (min), bf_resolution (s), bf_max_job_test, bf_max_job_user (0 = no cap), bf_interval (s),
-default_queue_depth, sched_interval (s), assoc_limit_stop.
+``SchedulerParameters``: bf_window (min), bf_resolution (s), bf_max_job_test, bf_max_job_user (0 = no cap),
+bf_interval (s), default_queue_depth, sched_interval (s), assoc_limit_stop.
 
-Associations (`AccountEntry`: Account, Parent; `UserEntry`: User, Account; both): Fairshare (int or "parent"), DefaultQOS, GrpJobs,
-GrpJobsAccrue, GrpSubmitJobs, GrpTRES, GrpTRESMins, GrpTRESRunMins, GrpWall, MaxJobs, MaxJobsAccrue, MaxSubmitJobs, MaxTRESPerJob,
-MaxTRESPerNode, MaxTRESMinsPerJob, MaxWall, MinPrioThreshold.
+Associations (`AccountEntry`: Account, Parent; `UserEntry`: User, Account; both): Fairshare (int or "parent"),
+DefaultQOS, GrpJobs, GrpJobsAccrue, GrpSubmitJobs, GrpTRES, GrpTRESMins, GrpTRESRunMins, GrpWall, MaxJobs,
+MaxJobsAccrue, MaxSubmitJobs, MaxTRESPerJob, MaxTRESPerNode, MaxTRESMinsPerJob, MaxWall, MinPrioThreshold.
 
-`QosEntry`: Name, Priority, Flags, UsageFactor, UsageThreshold, LimitFactor, MaxWait, MaxWaitReserveAt, GrpJobs, GrpJobsAccrue, GrpSubmitJobs,
-GrpTRES, GrpTRESMins, GrpTRESRunMins, GrpWall, MaxJobsPU, MaxJobsPA, MaxSubmitJobsPU, MaxSubmitJobsPA, MaxTRESPU, MaxTRESPA, MaxTRESPerJob,
-MaxTRESPerNode, MaxTRESMinsPerJob, MaxWall, MinTRESPerJob, MinPrioThreshold.
+`QosEntry`: Name, Priority, Flags, UsageFactor, UsageThreshold, LimitFactor, MaxWait, MaxWaitReserveAt, GrpJobs,
+GrpJobsAccrue, GrpSubmitJobs, GrpTRES, GrpTRESMins, GrpTRESRunMins, GrpWall, MaxJobsPU, MaxJobsPA, MaxSubmitJobsPU,
+MaxSubmitJobsPA, MaxTRESPU, MaxTRESPA, MaxTRESPerJob, MaxTRESPerNode, MaxTRESMinsPerJob, MaxWall, MinTRESPerJob,
+MinPrioThreshold.
 
-`PartitionEntry`: PartitionName, Default, Match, Pool, TRES, Procs, Nodes, PriorityTier, PriorityJobFactor, MaxTime, DefaultTime, MinNodes,
-MaxNodes, QOS, TRESBillingWeights, State. `ReservationEntry`: ReservationName, StartTime, EndTime, Duration, TRES, CoreCnt, NodeCnt,
-PartitionName, Users, Accounts, Flags. `AssignRule`: Match (Queue, Partition, User, Account, Group, ProcsMin, ProcsMax, LimitMin,
-LimitMax), Set (QOS, Partition, Account); the first rule that matches wins.
+`PartitionEntry`: PartitionName, Default, Match, Pool, TRES, Procs, Nodes, PriorityTier, PriorityJobFactor, MaxTime,
+DefaultTime, MinNodes, MaxNodes, QOS, TRESBillingWeights, State. `ReservationEntry`: ReservationName, StartTime,
+EndTime, Duration, TRES, CoreCnt, NodeCnt, PartitionName, Users, Accounts, Flags. `AssignRule`: Match (Queue,
+Partition, User, Account, Group, ProcsMin, ProcsMax, LimitMin, LimitMax), Set (QOS, Partition, Account); the first
+rule that matches wins.
 """
 
 from __future__ import annotations
@@ -38,15 +44,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
-
-from apportion.policy.fields import (  # noqa: TC001  (pydantic reads them at run time)
+from apportion.policy.fields import (
     Count,
     Fraction,
     Label,
     Labels,
     LicenseCounts,
     Number,
+    OneOf,
     OptionalCount,
     OptionalLabel,
     OptionalNumber,
@@ -54,6 +59,7 @@ from apportion.policy.fields import (  # noqa: TC001  (pydantic reads them at ru
     OptionalWhen,
     Seconds,
     Shares,
+    SomeOf,
     Switch,
     Text,
     TresCounts,
@@ -61,9 +67,8 @@ from apportion.policy.fields import (  # noqa: TC001  (pydantic reads them at ru
     TresWeights,
     Weight,
     When,
-    word,
-    words,
 )
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 ORDERS = (
     "fcfs",
@@ -87,67 +92,71 @@ BACKFILLS = ("none", "easy", "easy-sjbf", "conservative", "slurm")
 class Section(BaseModel):
     """What all parts of a policy share: frozen, and no key that is not known."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", field_title_generator=lambda name, _: name)
 
 
 class SchedulerOptions(Section):
     """Slurm's SchedulerParameters, as far as they change a decision here."""
 
     bf_window: Count = Field(
-        1440, ge=1, le=1_000_000, description="minutes backfill looks ahead; at least the longest time limit"
+        default=1440, ge=1, le=1_000_000, description="minutes backfill looks ahead; at least the longest time limit"
     )
-    bf_resolution: Count = Field(60, ge=1, le=86400, description="seconds; grain of backfill's time axis")
-    bf_max_job_test: Count = Field(500, ge=1, le=2**31, description="jobs one backfill pass looks at")
-    bf_max_job_user: Count = Field(0, le=2**31, description="jobs of one user that one pass looks at; 0 means all")
-    bf_interval: Count = Field(30, ge=1, le=10_000_000, description="seconds between backfill passes")
-    default_queue_depth: Count = Field(100, ge=0, le=2**31, description="jobs the main pass looks at")
+    bf_resolution: Count = Field(default=60, ge=1, le=86400, description="seconds; grain of backfill's time axis")
+    bf_max_job_test: Count = Field(default=500, ge=1, le=2**31, description="jobs one backfill pass looks at")
+    bf_max_job_user: Count = Field(
+        default=0, le=2**31, description="jobs of one user that one pass looks at; 0 means all"
+    )
+    bf_interval: Count = Field(default=30, ge=1, le=10_000_000, description="seconds between backfill passes")
+    default_queue_depth: Count = Field(default=100, ge=0, le=2**31, description="jobs the main pass looks at")
     sched_interval: Count = Field(
-        60, ge=1, le=10_000_000, description="seconds between main passes over the whole queue"
+        default=60, ge=1, le=10_000_000, description="seconds between main passes over the whole queue"
     )
     assoc_limit_stop: Switch = Field(
-        False, description="a job held by an association's limit also holds those behind it"
+        default=False, description="a job held by an association's limit also holds those behind it"
     )
 
 
 class GroupLimits(Section):
     """Limits on the sum over all jobs of an association with its children, or of a QOS."""
 
-    GrpJobs: OptionalCount = Field(None, description="running jobs")
-    GrpJobsAccrue: OptionalCount = Field(None, description="pending jobs that may gain age at a time")
-    GrpSubmitJobs: OptionalCount = Field(None, description="jobs pending and running")
-    GrpTRES: TresCounts = Field({}, description="resources in use")
-    GrpTRESMins: TresCounts = Field({}, description="resource minutes used, decaying with the half-life")
-    GrpTRESRunMins: TresCounts = Field({}, description="resource minutes that running jobs may still use")
-    GrpWall: OptionalSeconds = Field(None, description="wall time used, decaying with the half-life")
+    GrpJobs: OptionalCount = Field(default=None, description="running jobs")
+    GrpJobsAccrue: OptionalCount = Field(default=None, description="pending jobs that may gain age at a time")
+    GrpSubmitJobs: OptionalCount = Field(default=None, description="jobs pending and running")
+    GrpTRES: TresCounts = Field(default={}, description="resources in use")
+    GrpTRESMins: TresCounts = Field(default={}, description="resource minutes used, decaying with the half-life")
+    GrpTRESRunMins: TresCounts = Field(default={}, description="resource minutes that running jobs may still use")
+    GrpWall: OptionalSeconds = Field(default=None, description="wall time used, decaying with the half-life")
 
 
 class JobLimits(Section):
     """Limits on one job."""
 
-    MaxTRESPerJob: TresCounts = Field({}, description="resources of one job")
-    MaxTRESPerNode: TresCounts = Field({}, description="resources of one job on one node")
-    MaxTRESMinsPerJob: TresCounts = Field({}, description="resource minutes of one job by its time limit")
-    MaxWall: OptionalSeconds = Field(None, description="time limit of one job")
+    MaxTRESPerJob: TresCounts = Field(default={}, description="resources of one job")
+    MaxTRESPerNode: TresCounts = Field(default={}, description="resources of one job on one node")
+    MaxTRESMinsPerJob: TresCounts = Field(default={}, description="resource minutes of one job by its time limit")
+    MaxWall: OptionalSeconds = Field(default=None, description="time limit of one job")
     MinPrioThreshold: OptionalCount = Field(
-        None, description="priority below which a job may not hold a reservation of backfill"
+        default=None, description="priority below which a job may not hold a reservation of backfill"
     )
 
 
 class Association(GroupLimits, JobLimits):
     """What accounts and users have in common."""
 
-    Fairshare: Shares = Field(1, description='raw shares among siblings, or "parent"')
-    DefaultQOS: OptionalLabel = Field("", description="QOS of jobs that ask for none")
-    MaxJobs: OptionalCount = Field(None, description="running jobs of one user")
-    MaxJobsAccrue: OptionalCount = Field(None, description="pending jobs of one user that may gain age at a time")
-    MaxSubmitJobs: OptionalCount = Field(None, description="jobs of one user pending and running")
+    Fairshare: Shares = Field(default=1, description='raw shares among siblings, or "parent"')
+    DefaultQOS: OptionalLabel = Field(default="", description="QOS of jobs that ask for none")
+    MaxJobs: OptionalCount = Field(default=None, description="running jobs of one user")
+    MaxJobsAccrue: OptionalCount = Field(
+        default=None, description="pending jobs of one user that may gain age at a time"
+    )
+    MaxSubmitJobs: OptionalCount = Field(default=None, description="jobs of one user pending and running")
 
 
 class AccountEntry(Association):
     """An account: a node of the association tree. ``root`` may be listed to set its limits."""
 
     Account: Label = Field(description="name")
-    Parent: OptionalLabel = Field("", description="account above it; root when absent")
+    Parent: OptionalLabel = Field(default="", description="account above it; root when absent")
 
 
 class UserEntry(Association):
@@ -161,10 +170,10 @@ class QosEntry(GroupLimits, JobLimits):
     """A quality of service: priority, limits and promises of a class of jobs."""
 
     Name: Label = Field(description="name")
-    Priority: Weight = Field(0, description="raw priority; the factor is this over the largest of all QOS")
+    Priority: Weight = Field(default=0, description="raw priority; the factor is this over the largest of all QOS")
     Flags: Annotated[
         tuple[str, ...],
-        words(
+        SomeOf(
             "DenyOnLimit",
             "EnforceUsageThreshold",
             "NoDecay",
@@ -177,45 +186,51 @@ class QosEntry(GroupLimits, JobLimits):
             "RequiresReservation",
             "UsageFactorSafe",
         ),
-    ] = Field((), description="what is special about it, in Slurm's words")
-    UsageFactor: Number = Field(1.0, description="factor on the usage that its jobs are charged; 0 is free")
-    UsageThreshold: OptionalNumber = Field(None, description="fair-share factor below which its jobs wait")
-    LimitFactor: OptionalNumber = Field(None, description="factor on the association's TRES limits for its jobs")
-    MaxWait: OptionalSeconds = Field(
-        None, description="wait bound: a job within its limits that nears it gets a reservation"
+    ] = Field(default=(), description="what is special about it, in Slurm's words")
+    UsageFactor: Number = Field(default=1.0, description="factor on the usage that its jobs are charged; 0 is free")
+    UsageThreshold: OptionalNumber = Field(default=None, description="fair-share factor below which its jobs wait")
+    LimitFactor: OptionalNumber = Field(
+        default=None, description="factor on the association's TRES limits for its jobs"
     )
-    MaxWaitReserveAt: Fraction | None = Field(None, description="part of MaxWait after which the reservation is made")
-    MaxJobsPU: OptionalCount = Field(None, description="running jobs of one user")
-    MaxJobsPA: OptionalCount = Field(None, description="running jobs of one account")
-    MaxSubmitJobsPU: OptionalCount = Field(None, description="jobs of one user pending and running")
-    MaxSubmitJobsPA: OptionalCount = Field(None, description="jobs of one account pending and running")
-    MaxTRESPU: TresCounts = Field({}, description="resources one user may hold")
-    MaxTRESPA: TresCounts = Field({}, description="resources one account may hold")
-    MinTRESPerJob: TresCounts = Field({}, description="resources one job must at least ask for")
+    MaxWait: OptionalSeconds = Field(
+        default=None, description="wait bound: a job within its limits that nears it gets a reservation"
+    )
+    MaxWaitReserveAt: Fraction | None = Field(
+        default=None, description="part of MaxWait after which the reservation is made"
+    )
+    MaxJobsPU: OptionalCount = Field(default=None, description="running jobs of one user")
+    MaxJobsPA: OptionalCount = Field(default=None, description="running jobs of one account")
+    MaxSubmitJobsPU: OptionalCount = Field(default=None, description="jobs of one user pending and running")
+    MaxSubmitJobsPA: OptionalCount = Field(default=None, description="jobs of one account pending and running")
+    MaxTRESPU: TresCounts = Field(default={}, description="resources one user may hold")
+    MaxTRESPA: TresCounts = Field(default={}, description="resources one account may hold")
+    MinTRESPerJob: TresCounts = Field(default={}, description="resources one job must at least ask for")
 
 
 class PartitionEntry(Section):
     """A partition: a door to a pool of resources, with rules of its own."""
 
     PartitionName: Label = Field(description="name")
-    Default: Switch = Field(False, description="jobs that match no partition run here (else in the first one)")
+    Default: Switch = Field(default=False, description="jobs that match no partition run here (else in the first one)")
     Match: Labels = Field(
-        (), description="partition or queue labels of the trace that mean this one; its own name when absent"
+        default=(), description="partition or queue labels of the trace that mean this one; its own name when absent"
     )
-    Pool: OptionalLabel = Field("", description="pool of resources, shared by all partitions that name it")
-    TRES: TresCounts = Field({}, description="capacity of its pool, for example cpu=1368,mem=5T,gres/gpu=64")
-    Procs: OptionalCount = Field(None, description="shorthand for TRES cpu")
-    Nodes: OptionalCount = Field(None, description="shorthand for TRES node")
-    PriorityTier: Count = Field(1, le=65533, description="jobs of a higher tier come first, whatever their priority")
-    PriorityJobFactor: Count = Field(1, le=65533, description="raw partition factor of the job priority")
-    MaxTime: OptionalSeconds = Field(None, description="longest time limit")
-    DefaultTime: OptionalSeconds = Field(None, description="time limit of jobs that ask for none")
-    MinNodes: OptionalCount = Field(None, description="fewest nodes of a job")
-    MaxNodes: OptionalCount = Field(None, description="most nodes of a job")
-    QOS: OptionalLabel = Field("", description="partition QOS: its limits apply to all jobs here")
-    TRESBillingWeights: TresWeights = Field({}, description="billing weights here; the policy's when absent")
-    State: Annotated[str, word("UP", "DOWN", "DRAIN", "INACTIVE")] = Field(
-        "UP", description="UP, DOWN (nothing starts), DRAIN (nothing enters) or INACTIVE"
+    Pool: OptionalLabel = Field(default="", description="pool of resources, shared by all partitions that name it")
+    TRES: TresCounts = Field(default={}, description="capacity of its pool, for example cpu=1368,mem=5T,gres/gpu=64")
+    Procs: OptionalCount = Field(default=None, description="shorthand for TRES cpu")
+    Nodes: OptionalCount = Field(default=None, description="shorthand for TRES node")
+    PriorityTier: Count = Field(
+        default=1, le=65533, description="jobs of a higher tier come first, whatever their priority"
+    )
+    PriorityJobFactor: Count = Field(default=1, le=65533, description="raw partition factor of the job priority")
+    MaxTime: OptionalSeconds = Field(default=None, description="longest time limit")
+    DefaultTime: OptionalSeconds = Field(default=None, description="time limit of jobs that ask for none")
+    MinNodes: OptionalCount = Field(default=None, description="fewest nodes of a job")
+    MaxNodes: OptionalCount = Field(default=None, description="most nodes of a job")
+    QOS: OptionalLabel = Field(default="", description="partition QOS: its limits apply to all jobs here")
+    TRESBillingWeights: TresWeights = Field(default={}, description="billing weights here; the policy's when absent")
+    State: Annotated[str, OneOf("UP", "DOWN", "DRAIN", "INACTIVE")] = Field(
+        default="UP", description="UP, DOWN (nothing starts), DRAIN (nothing enters) or INACTIVE"
     )
 
     @property
@@ -246,18 +261,19 @@ class ReservationEntry(Section):
     StartTime: When = Field(
         description="ISO date (UTC unless it says otherwise), or now+D-HH:MM:SS from the trace's origin"
     )
-    EndTime: OptionalWhen = Field(None, description="as StartTime; give this or Duration")
-    Duration: OptionalSeconds = Field(None, description="give this or EndTime")
-    TRES: TresCounts = Field({}, description="resources reserved; all of them when absent")
-    CoreCnt: OptionalCount = Field(None, description="shorthand for TRES cpu")
-    NodeCnt: OptionalCount = Field(None, description="shorthand for TRES node")
+    EndTime: OptionalWhen = Field(default=None, description="as StartTime; give this or Duration")
+    Duration: OptionalSeconds = Field(default=None, description="give this or EndTime")
+    TRES: TresCounts = Field(default={}, description="resources reserved; all of them when absent")
+    CoreCnt: OptionalCount = Field(default=None, description="shorthand for TRES cpu")
+    NodeCnt: OptionalCount = Field(default=None, description="shorthand for TRES node")
     PartitionName: OptionalLabel = Field(
-        "", description="partition whose resources are reserved; the first pool when absent"
+        default="", description="partition whose resources are reserved; the first pool when absent"
     )
-    Users: Labels = Field((), description="users who may run in it")
-    Accounts: Labels = Field((), description="accounts that may run in it")
-    Flags: Annotated[tuple[str, ...], words("MAINT", "IGNORE_JOBS", "DAILY", "WEEKLY")] = Field(
-        (), description="MAINT (nothing runs), IGNORE_JOBS (made even over running jobs), DAILY or WEEKLY (repeated)"
+    Users: Labels = Field(default=(), description="users who may run in it")
+    Accounts: Labels = Field(default=(), description="accounts that may run in it")
+    Flags: Annotated[tuple[str, ...], SomeOf("MAINT", "IGNORE_JOBS", "DAILY", "WEEKLY")] = Field(
+        default=(),
+        description="MAINT (nothing runs), IGNORE_JOBS (made even over running jobs), DAILY or WEEKLY (repeated)",
     )
 
     @property
@@ -281,67 +297,75 @@ class ReservationEntry(Section):
 class AssignMatch(Section):
     """Which jobs of a trace a rule is for; all that is given must hold."""
 
-    Queue: Labels = Field((), description="queues of the trace")
-    Partition: Labels = Field((), description="partitions of the trace")
-    User: Labels = Field((), description="users")
-    Account: Labels = Field((), description="accounts")
-    Group: Labels = Field((), description="groups")
-    ProcsMin: OptionalCount = Field(None, description="fewest processors")
-    ProcsMax: OptionalCount = Field(None, description="most processors")
-    LimitMin: OptionalSeconds = Field(None, description="shortest time limit")
-    LimitMax: OptionalSeconds = Field(None, description="longest time limit")
+    Queue: Labels = Field(default=(), description="queues of the trace")
+    Partition: Labels = Field(default=(), description="partitions of the trace")
+    User: Labels = Field(default=(), description="users")
+    Account: Labels = Field(default=(), description="accounts")
+    Group: Labels = Field(default=(), description="groups")
+    ProcsMin: OptionalCount = Field(default=None, description="fewest processors")
+    ProcsMax: OptionalCount = Field(default=None, description="most processors")
+    LimitMin: OptionalSeconds = Field(default=None, description="shortest time limit")
+    LimitMax: OptionalSeconds = Field(default=None, description="longest time limit")
 
 
 class AssignTarget(Section):
     """What a rule sets."""
 
-    QOS: OptionalLabel = Field("", description="QOS to give")
-    Partition: OptionalLabel = Field("", description="partition to send to")
-    Account: OptionalLabel = Field("", description="account to charge")
+    QOS: OptionalLabel = Field(default="", description="QOS to give")
+    Partition: OptionalLabel = Field(default="", description="partition to send to")
+    Account: OptionalLabel = Field(default="", description="account to charge")
 
 
 class AssignRule(Section):
     """A rule that gives jobs of a trace a QOS, a partition or an account."""
 
-    Match: AssignMatch = Field(AssignMatch(), description="which jobs; all when absent")
+    Match: AssignMatch = Field(default=AssignMatch(), description="which jobs; all when absent")
     Set: AssignTarget = Field(description="what they get")
 
 
 class Policy(Section):
     """Everything that decides the order of jobs, their limits and their shares."""
 
-    Name: Text = Field("", description="what people call it; does not enter the hash")
-    Description: Text = Field("", description="a sentence about it; does not enter the hash")
-    Order: Annotated[str, word(*ORDERS)] = Field(
-        "fcfs", description="how the queue is sorted; plugin:NAME for a plug-in by name"
+    Name: Text = Field(default="", description="what people call it; does not enter the hash")
+    Description: Text = Field(default="", description="a sentence about it; does not enter the hash")
+    Order: Annotated[str, OneOf(*ORDERS)] = Field(
+        default="fcfs", description="how the queue is sorted; plugin:NAME for a plug-in by name"
     )
-    OrderExpression: Text = Field("", description="score of a job, smallest first, for example limit * procs")
-    OrderPlugin: Text = Field("", description="NAME of a registered plug-in, or FILE.py:FUNCTION beside this file")
-    OrderPluginSha256: Text = Field("", description="when given, the plug-in's source must have this hash")
-    Backfill: Annotated[str, word(*BACKFILLS)] = Field("none", description="who may pass a job that waits for room")
+    OrderExpression: Text = Field(default="", description="score of a job, smallest first, for example limit * procs")
+    OrderPlugin: Text = Field(
+        default="", description="NAME of a registered plug-in, or FILE.py:FUNCTION beside this file"
+    )
+    OrderPluginSha256: Text = Field(default="", description="when given, the plug-in's source must have this hash")
+    Backfill: Annotated[str, OneOf(*BACKFILLS)] = Field(
+        default="none", description="who may pass a job that waits for room"
+    )
     SchedulerParameters: SchedulerOptions = Field(
-        SchedulerOptions(), description="Slurm's comma-separated text, or a table"
+        default=SchedulerOptions(), description="Slurm's comma-separated text, or a table"
     )
-    MaxWait: OptionalSeconds = Field(None, description="wait bound of jobs whose QOS sets none")
-    MaxWaitReserveAt: Fraction = Field(0.5, description="part of MaxWait after which the reservation is made")
+    MaxWait: OptionalSeconds = Field(default=None, description="wait bound of jobs whose QOS sets none")
+    MaxWaitReserveAt: Fraction = Field(default=0.5, description="part of MaxWait after which the reservation is made")
 
-    PriorityWeightAge: Weight = Field(0, description="weight of the time waited")
-    PriorityWeightAssoc: Weight = Field(0, description="weight of the association's priority")
-    PriorityWeightFairshare: Weight = Field(0, description="weight of the fair-share factor")
-    PriorityWeightJobSize: Weight = Field(0, description="weight of the size")
-    PriorityWeightPartition: Weight = Field(0, description="weight of the partition's PriorityJobFactor")
-    PriorityWeightQOS: Weight = Field(0, description="weight of the QOS priority")
-    PriorityWeightTRES: TresFactors = Field({}, description="weight of each TRES asked for, CPU=1000,Mem=2000")
-    PriorityMaxAge: Seconds = Field(7 * 86400, ge=1, description="time waited that gives the full age factor")
-    PriorityDecayHalfLife: Seconds = Field(7 * 86400, description="time after which usage counts half; 0: never decays")
+    PriorityWeightAge: Weight = Field(default=0, description="weight of the time waited")
+    PriorityWeightAssoc: Weight = Field(default=0, description="weight of the association's priority")
+    PriorityWeightFairshare: Weight = Field(default=0, description="weight of the fair-share factor")
+    PriorityWeightJobSize: Weight = Field(default=0, description="weight of the size")
+    PriorityWeightPartition: Weight = Field(default=0, description="weight of the partition's PriorityJobFactor")
+    PriorityWeightQOS: Weight = Field(default=0, description="weight of the QOS priority")
+    PriorityWeightTRES: TresFactors = Field(default={}, description="weight of each TRES asked for, CPU=1000,Mem=2000")
+    PriorityMaxAge: Seconds = Field(default=7 * 86400, ge=1, description="time waited that gives the full age factor")
+    PriorityDecayHalfLife: Seconds = Field(
+        default=7 * 86400, description="time after which usage counts half; 0: never decays"
+    )
     PriorityUsageResetPeriod: Annotated[
-        str, word("NONE", "NOW", "DAILY", "WEEKLY", "MONTHLY", "QUARTERLY", "YEARLY")
-    ] = Field("NONE", description="when usage is set to zero")
-    PriorityCalcPeriod: Seconds = Field(300, ge=1, description="time between calculations of usage and priority")
-    PriorityFavorSmall: Switch = Field(False, description="the size factor prefers small jobs")
+        str, OneOf("NONE", "NOW", "DAILY", "WEEKLY", "MONTHLY", "QUARTERLY", "YEARLY")
+    ] = Field(default="NONE", description="when usage is set to zero")
+    PriorityCalcPeriod: Seconds = Field(
+        default=300, ge=1, description="time between calculations of usage and priority"
+    )
+    PriorityFavorSmall: Switch = Field(default=False, description="the size factor prefers small jobs")
     PriorityFlags: Annotated[
         tuple[str, ...],
-        words(
+        SomeOf(
             "ACCRUE_ALWAYS",
             "CALCULATE_RUNNING",
             "DEPTH_OBLIVIOUS",
@@ -357,40 +381,47 @@ class Policy(Section):
             "NO_NORMAL_TRES",
             "SMALL_RELATIVE_TO_TIME",
         ),
-    ] = Field((), description="Slurm's flags of the multifactor priority")
-    FairShareDampeningFactor: Count = Field(1, ge=1, le=2**31, description="dampens classic fair-share")
-    ShareEngine: Annotated[str | None, word("fair_tree", "classic")] = Field(
-        None, description="fair_tree or classic; by PriorityFlags when absent"
+    ] = Field(default=(), description="Slurm's flags of the multifactor priority")
+    FairShareDampeningFactor: Count = Field(default=1, ge=1, le=2**31, description="dampens classic fair-share")
+    ShareEngine: Annotated[str | None, OneOf("fair_tree", "classic")] = Field(
+        default=None, description="fair_tree or classic; by PriorityFlags when absent"
     )
-    FairTreeTies: Annotated[str, word("documented", "slurm-26")] = Field(
-        "documented", description="how Fair Tree treats tied sibling accounts"
+    FairTreeTies: Annotated[str, OneOf("documented", "slurm-26")] = Field(
+        default="documented", description="how Fair Tree treats tied sibling accounts"
     )
-    Decay: Annotated[str, word("slurm", "exact")] = Field(
-        "slurm", description="slurm: 1 - 0.693/half-life per second; exact: halves in a half-life"
+    Decay: Annotated[str, OneOf("slurm", "exact")] = Field(
+        default="slurm", description="slurm: 1 - 0.693/half-life per second; exact: halves in a half-life"
     )
     AccountingStorageEnforce: Annotated[
-        tuple[str, ...], words("associations", "limits", "qos", "safe", "all", "none")
+        tuple[str, ...], SomeOf("associations", "limits", "qos", "safe", "all", "none")
     ] = Field(
-        ("limits", "qos"), description="which limits bind; with associations, users who are not listed are refused"
+        default=("limits", "qos"),
+        description="which limits bind; with associations, users who are not listed are refused",
     )
     DefaultFairshare: Shares = Field(
-        1, description="shares of accounts and users that the trace has and this policy does not list"
+        default=1, description="shares of accounts and users that the trace has and this policy does not list"
     )
-    AllowZeroShares: Switch = Field(False, description="accept shares of 0, which put an account behind all others")
-    DefaultQOS: OptionalLabel = Field("", description="QOS of jobs that get none otherwise")
-    TRES: TresCounts = Field({}, description="capacity of the whole machine where the trace does not say it")
+    AllowZeroShares: Switch = Field(
+        default=False, description="accept shares of 0, which put an account behind all others"
+    )
+    DefaultQOS: OptionalLabel = Field(default="", description="QOS of jobs that get none otherwise")
+    TRES: TresCounts = Field(default={}, description="capacity of the whole machine where the trace does not say it")
     TRESBillingWeights: TresWeights = Field(
-        {}, description="billing weights; without any, a job is billed its processors"
+        default={}, description="billing weights; without any, a job is billed its processors"
     )
-    Licenses: LicenseCounts = Field({}, description="licences of the whole machine, matlab:50")
+    Licenses: LicenseCounts = Field(default={}, description="licences of the whole machine, matlab:50")
 
-    accounts: tuple[AccountEntry, ...] = Field((), description="the account tree")
-    users: tuple[UserEntry, ...] = Field((), description="users of the accounts")
-    qos: tuple[QosEntry, ...] = Field((), description="qualities of service")
-    partitions: tuple[PartitionEntry, ...] = Field((), description="partitions; without any, one for the whole machine")
-    reservations: tuple[ReservationEntry, ...] = Field((), description="advance reservations and maintenance windows")
+    accounts: tuple[AccountEntry, ...] = Field(default=(), description="the account tree")
+    users: tuple[UserEntry, ...] = Field(default=(), description="users of the accounts")
+    qos: tuple[QosEntry, ...] = Field(default=(), description="qualities of service")
+    partitions: tuple[PartitionEntry, ...] = Field(
+        default=(), description="partitions; without any, one for the whole machine"
+    )
+    reservations: tuple[ReservationEntry, ...] = Field(
+        default=(), description="advance reservations and maintenance windows"
+    )
     assign: tuple[AssignRule, ...] = Field(
-        (), description="rules that give jobs of a trace a QOS, a partition or an account"
+        default=(), description="rules that give jobs of a trace a QOS, a partition or an account"
     )
 
     _warnings: tuple[str, ...] = PrivateAttr(())
@@ -436,7 +467,7 @@ class Policy(Section):
         return frozenset(flags | ({"limits"} if "safe" in flags else set()))
 
     def canonical(self) -> dict[str, Any]:
-        """The one way to write this policy: keys sorted, defaults filled in, units as Slurm prints them."""
+        """Write this policy in the one canonical way: keys sorted, defaults filled in, units as Slurm prints them."""
         from apportion.policy.canonical import canonical
 
         return canonical(self)

@@ -9,9 +9,9 @@ A plug-in is a function of one job that returns its score; the smallest comes fi
         return job.procs + 0.001 * job.wait
 
 A policy names it by file, ``OrderPlugin = "narrow.py:narrow_first"`` (beside the policy file), or by name,
-``Order = "plugin:narrow-first"``, where the function is registered by an import or by an entry point of the group ``apportion.orders``.
-The function may use numbers, ``math`` and the columns of the job. A score that is not a number counts as plus infinite. A plug-in is code:
-load only what you trust.
+``Order = "plugin:narrow-first"``, where the function is registered by an import or by an entry point of the group
+``apportion.orders``. The function may use numbers, ``math`` and the columns of the job. A score that is not a number
+counts as plus infinite. A plug-in is code: load only what you trust.
 """
 
 from __future__ import annotations
@@ -24,12 +24,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numba
 import numpy as np
-
 from apportion.core.errors import PolicyError
 from apportion.core.jit import JIT_DISABLED
 from apportion.core.scoring import JOB_COLUMNS, hold
@@ -37,13 +35,18 @@ from apportion.policy.expression import DYNAMIC_COLUMNS, HELPERS, parse
 from apportion.policy.fields import nearest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from apportion.policy.model import Policy
 
 ENTRY_POINTS = "apportion.orders"
 
 
 class Job(NamedTuple):
-    """What an order may know of a job; all float64. Seconds, processors, nodes, MiB; ``submit`` and ``now`` from the trace's origin."""
+    """What an order may know of a job; all float64.
+
+    Seconds, processors, nodes, MiB; ``submit`` and ``now`` count from the trace's origin.
+    """
 
     now: float
     wait: float
@@ -67,8 +70,9 @@ Score = Callable[[float, float, float, float, float, float, float, float, float,
 class OrderFunction:
     """An order, whatever it was written in.
 
-    ``name`` : for people. ``source_hash`` : SHA-256 (hex) of what it was made from. ``dynamic`` : whether a score changes while a job waits
-    (it reads now, wait, age or fairshare). ``python`` : the score as a plain function of the columns of `JOB_COLUMNS`.
+    ``name`` : for people. ``source_hash`` : SHA-256 (hex) of what it was made from. ``dynamic`` : whether a score
+    changes while a job waits (it reads now, wait, age or fairshare). ``python`` : the score as a plain function of the
+    columns of `JOB_COLUMNS`.
     """
 
     name: str
@@ -99,7 +103,8 @@ def order(name: str, *, dynamic: bool = True) -> Callable[[F], F]:
     name : str
         What ``Order = "plugin:NAME"`` calls it.
     dynamic : bool
-        False promises that a job's score never changes (it reads none of now, wait, age, fairshare); such an order is much faster.
+        False promises that a job's score never changes (it reads none of now, wait, age, fairshare); such an order is
+        much faster.
 
     Raises
     ------
@@ -194,7 +199,7 @@ def _find(policy: Policy) -> tuple[str, _Registered]:
             if entry.name == text:
                 try:
                     function = entry.load()
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001
                     raise PolicyError(
                         f"the plug-in {text} cannot be imported: {error}", "mend or reinstall it"
                     ) from None
@@ -226,13 +231,13 @@ def _import_file(path: Path) -> Any:
         raise
     except SyntaxError as error:
         raise PolicyError(f"not valid Python: {error.msg}", "mend the line", path=path, line=error.lineno) from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         raise PolicyError(f"importing it fails: {type(error).__name__}: {error}", "mend it", path=path) from None
     return module
 
 
 def _as_score(function: Callable[[Job], float]) -> Score:
-    """The plain-Python twin: IEEE arithmetic as in the compiled one, anything else that fails counts as plus infinite."""
+    """Wrap into the plain-Python twin: IEEE arithmetic as compiled; what else fails counts as plus infinite."""
 
     def score(*columns: float) -> float:
         try:
@@ -259,16 +264,15 @@ def _hash(found: _Registered) -> str:
 
 
 def _compiled(function: OrderFunction) -> Any:
-    """The compiled score, with this project's flags: strict floating point, IEEE division."""
+    """Compile the score with this project's flags: strict floating point, IEEE division."""
     signature = "float64(" + ",".join(["float64"] * len(JOB_COLUMNS)) + ")"
-    options = {"fastmath": False, "error_model": "numpy"}
     wrapped = getattr(function.python, "__wrapped__", None)
     if wrapped is None:
-        return numba.cfunc(signature, **options)(function.python)
-    inner = numba.njit(**options)(wrapped)
+        return numba.cfunc(signature, fastmath=False, error_model="numpy")(function.python)
+    inner = numba.njit(fastmath=False, error_model="numpy")(wrapped)
     inf = math.inf
 
-    def score(
+    def score(  # noqa: PLR0917
         now: float,
         wait: float,
         submit: float,
@@ -286,7 +290,7 @@ def _compiled(function: OrderFunction) -> Any:
         result = float(inner(job))
         return result + 0.0 if result == result else inf  # noqa: PLR0124
 
-    return numba.cfunc(signature, **options)(score)
+    return numba.cfunc(signature, fastmath=False, error_model="numpy")(score)
 
 
 def _address(function: OrderFunction) -> int:
@@ -324,5 +328,5 @@ def _try_out(function: OrderFunction) -> None:
                 float(original(Job(*map(np.float64, sample))))
         except (ArithmeticError, ValueError):
             continue
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             raise PolicyError(f"the order {function.name} fails: {type(error).__name__}: {error}", "mend it") from None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import yaml
 
 Place = tuple[str | int, ...]
 
 
-class SourceFault(Exception):
+class UnreadableTextError(Exception):
     """A text that is no TOML or YAML, with the line where that shows."""
 
     def __init__(self, problem: str, remedy: str, line: int | None = None) -> None:
@@ -20,11 +20,11 @@ class SourceFault(Exception):
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """Data of a TOML text.
+    """Parse a TOML text.
 
     Raises
     ------
-    SourceFault
+    UnreadableTextError
         Where the text is no TOML.
     """
     try:
@@ -33,19 +33,22 @@ def parse_toml(text: str) -> dict[str, Any]:
         found = re.search(r"\(at line (\d+), column \d+\)", str(error))
         line = int(found[1]) if found else text.count("\n") + 1
         problem = re.sub(r"\s*\(at .*\)$", "", str(error)).strip()
-        raise SourceFault(f"not valid TOML: {problem[:1].lower()}{problem[1:][:100]}", "mend the line", line) from None
+        raise UnreadableTextError(
+            f"not valid TOML: {problem[:1].lower()}{problem[1:][:100]}", "mend the line", line
+        ) from None
     except (RecursionError, ValueError, OverflowError):
-        raise SourceFault("not valid TOML: nested too deeply, or a number too long", "simplify it") from None
+        raise UnreadableTextError("not valid TOML: nested too deeply, or a number too long", "simplify it") from None
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without what surprises: no aliases, no repeated keys, no sexagesimal numbers, no dates, no ``no`` for false."""
+    """YAML without surprises: no aliases, repeated keys, sexagesimal numbers, dates, nor ``no`` for false."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  (replaces the class attribute of PyYAML)
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            _yaml_fault("aliases (*name) are not accepted", "write the value out", self.peek_event().start_mark)
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            _yaml_fault("aliases (*name) are not accepted", "write the value out", mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
@@ -68,19 +71,19 @@ for _tag, _pattern, _first in (
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^$"), [""])
-_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
+_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(cast("Any", node))))
 
 
 def _yaml_fault(problem: str, remedy: str, mark: Any) -> NoReturn:
-    raise SourceFault(problem, remedy, None if mark is None else mark.line + 1)
+    raise UnreadableTextError(problem, remedy, None if mark is None else mark.line + 1)
 
 
 def parse_yaml(text: str) -> Any:
-    """Data of a YAML text; see `_Loader` for what is not accepted.
+    """Parse a YAML text; see `_Loader` for what is not accepted.
 
     Raises
     ------
-    SourceFault
+    UnreadableTextError
         Where the text is no YAML.
     """
     try:
@@ -88,11 +91,13 @@ def parse_yaml(text: str) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = " ".join(str(getattr(error, "problem", None) or "not readable").split())[:100]
-        raise SourceFault(
+        raise UnreadableTextError(
             f"not valid YAML: {problem}", "mend the line", None if mark is None else mark.line + 1
         ) from None
     except (RecursionError, ValueError, OverflowError, TypeError, AttributeError):
-        raise SourceFault("not valid YAML: nested too deeply, or a value that is not plain", "simplify it") from None
+        raise UnreadableTextError(
+            "not valid YAML: nested too deeply, or a value that is not plain", "simplify it"
+        ) from None
 
 
 def toml_line(text: str, at: Place, spellings: dict[str, set[str]]) -> int | None:
@@ -146,7 +151,7 @@ def yaml_line(text: str, at: Place, spellings: dict[str, set[str]]) -> int | Non
     """Line (from 1) where the value at path ``at`` stands in a YAML text, or the nearest thing above it."""
     try:
         node = yaml.compose(text, _Loader)
-    except (yaml.YAMLError, SourceFault, RecursionError):
+    except (yaml.YAMLError, UnreadableTextError, RecursionError):
         return None
     line: int | None = None
     for part in at:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, NoReturn
 
+from apportion.policy.fields import nearest
 from pydantic_core import PydanticCustomError
 
-from apportion.policy.fields import nearest
-
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from apportion.policy.model import Policy
 
 Place = tuple[str | int, ...]
@@ -20,7 +20,7 @@ def _fail(problem: str, remedy: str, *at: str | int) -> NoReturn:
 
 
 def check_structure(policy: Policy) -> None:
-    """Raise a pydantic error, with the place of the fault in its context, if parts of the policy contradict each other."""
+    """Raise a pydantic error, the place of the fault in its context, if parts of a policy contradict each other."""
     _check_order(policy)
     _check_priority(policy)
     _check_shares(policy)
@@ -233,4 +233,4 @@ def _unique(what: str, names: Iterable[str], section: str, key: str) -> None:
 
 def _unknown(what: str, name: str, known: tuple[str, ...], *at: str | int) -> NoReturn:
     near = nearest(name, known)
-    _fail(f"there is no {what} '{name}'", f"did you mean '{near}'?" if near else f"list it, or correct the name", *at)
+    _fail(f"there is no {what} '{name}'", f"did you mean '{near}'?" if near else "list it, or correct the name", *at)
