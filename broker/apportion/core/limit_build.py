@@ -1,0 +1,362 @@
+"""From the limits of a policy, by Slurm's names, to the tables that the kernels read.
+
+A limit that is not a ``Grp`` limit holds where it is first defined. For associations that is settled here: the row of an
+association already carries what it inherits, and ``where`` says from whom.
+
+Source: Slurm, "Resource Limits" and the sacctmgr(1) and slurm.conf(5) manual pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+from apportion.core import reasons
+from apportion.core.errors import PolicyError
+from apportion.core.limit_tables import (
+    ENFORCE_ASSOCIATIONS,
+    ENFORCE_LIMITS,
+    ENFORCE_QOS,
+    ENFORCE_SAFE,
+    MILLION,
+    QOS_ENFORCE_USAGE_THRESHOLD,
+    ROW_COLUMNS,
+    LimitCounters,
+    LimitTables,
+    build_counters,
+)
+from apportion.core.tables import NEVER, Ints
+
+_ASSOC_FAMILY: Final[dict[str, int]] = {
+    "GrpJobs": reasons.ASSOC_GRP_JOBS,
+    "GrpJobsAccrue": reasons.ASSOC_GRP_ACCRUE,
+    "GrpSubmitJobs": reasons.ASSOC_GRP_SUBMIT,
+    "GrpTRES": reasons.ASSOC_GRP_TRES,
+    "GrpTRESMins": reasons.ASSOC_GRP_MINS,
+    "GrpTRESRunMins": reasons.ASSOC_GRP_RUN_MINS,
+    "GrpWall": reasons.ASSOC_GRP_WALL,
+    "MaxJobs": reasons.ASSOC_MAX_JOBS,
+    "MaxJobsAccrue": reasons.ASSOC_MAX_ACCRUE,
+    "MaxSubmitJobs": reasons.ASSOC_MAX_SUBMIT,
+    "MaxTRESMinsPerJob": reasons.ASSOC_MAX_MINS_PJ,
+    "MaxTRESPerJob": reasons.ASSOC_MAX_PJ,
+    "MaxTRESPerNode": reasons.ASSOC_MAX_PN,
+    "MaxWall": reasons.ASSOC_MAX_WALL,
+}
+_QOS_FAMILY: Final[dict[str, int]] = {
+    "GrpJobs": reasons.QOS_GRP_JOBS,
+    "GrpJobsAccrue": reasons.QOS_GRP_ACCRUE,
+    "GrpSubmitJobs": reasons.QOS_GRP_SUBMIT,
+    "GrpTRES": reasons.QOS_GRP_TRES,
+    "GrpTRESMins": reasons.QOS_GRP_MINS,
+    "GrpTRESRunMins": reasons.QOS_GRP_RUN_MINS,
+    "GrpWall": reasons.QOS_GRP_WALL,
+    "MaxJobsPU": reasons.QOS_MAX_JOBS_PU,
+    "MaxJobsPA": reasons.QOS_MAX_JOBS_PA,
+    "MaxJobsAccruePU": reasons.QOS_MAX_ACCRUE_PU,
+    "MaxJobsAccruePA": reasons.QOS_MAX_ACCRUE_PA,
+    "MaxSubmitJobsPU": reasons.QOS_MAX_SUBMIT_PU,
+    "MaxSubmitJobsPA": reasons.QOS_MAX_SUBMIT_PA,
+    "MaxTRESMinsPerJob": reasons.QOS_MAX_MINS_PJ,
+    "MaxTRESPerJob": reasons.QOS_MAX_PJ,
+    "MaxTRESPerNode": reasons.QOS_MAX_PN,
+    "MaxTRESPU": reasons.QOS_MAX_PU,
+    "MaxTRESPA": reasons.QOS_MAX_PA,
+    "MaxWall": reasons.QOS_MAX_WALL,
+    "MinTRESPerJob": reasons.QOS_MIN_PJ,
+}
+ASSOCIATION_LIMITS: Final = tuple(_ASSOC_FAMILY)
+QOS_LIMITS: Final = tuple(_QOS_FAMILY)
+
+_GROUP: Final = frozenset(
+    family for names in (_ASSOC_FAMILY, _QOS_FAMILY) for name, family in names.items() if name.startswith("Grp")
+)
+# The limit of a QOS that is judged alike; where it is set, a Max limit of the association does not count.
+_JUDGED_AS: Final[dict[int, int]] = {
+    family: _QOS_FAMILY[name] if name in _QOS_FAMILY else _QOS_FAMILY[name + "PU"]
+    for name, family in _ASSOC_FAMILY.items()
+}
+_PER_USER: Final = (
+    reasons.QOS_MAX_JOBS_PU,
+    reasons.QOS_MAX_SUBMIT_PU,
+    reasons.QOS_MAX_ACCRUE_PU,
+    reasons.QOS_MAX_PU,
+)
+_PER_ACCOUNT: Final = (
+    reasons.QOS_MAX_JOBS_PA,
+    reasons.QOS_MAX_SUBMIT_PA,
+    reasons.QOS_MAX_ACCRUE_PA,
+    reasons.QOS_MAX_PA,
+)
+
+
+def no_limits() -> tuple[LimitTables, LimitCounters]:
+    """Tables and counters of a policy that limits nothing."""
+    tables = LimitBuilder(
+        parent=np.empty(0, np.int64), is_user=np.empty(0, np.int64), n_qos=0, tres=("cpu", "billing")
+    ).build()
+    return tables, build_counters(tables, 0)
+
+
+class LimitBuilder:
+    """Collects the limits of a policy, by Slurm's names, and makes tables of them.
+
+    Parameters
+    ----------
+    parent, is_user : int64[n_assoc]
+        The association tree, as in `apportion.core.tables.Accounts`.
+    n_qos : int
+    tres : sequence of str
+        Slurm names of the TRES in the order of the policy: ``cpu`` first, ``billing`` last.
+    n_partitions : int
+    user_of, account_of : int64[n_assoc], optional
+        Who an association belongs to, for limits per user and per account of a QOS. By default each association is a user of its own,
+        and its account is the one it hangs below.
+    enforce : int
+        AccountingStorageEnforce, as ENFORCE bits. Without ENFORCE_LIMITS the limits of associations and QOS are ignored.
+    """
+
+    def __init__(
+        self,
+        *,
+        parent: Ints,
+        is_user: Ints,
+        n_qos: int,
+        tres: Sequence[str],
+        n_partitions: int = 1,
+        user_of: Ints | None = None,
+        account_of: Ints | None = None,
+        enforce: int = ENFORCE_LIMITS,
+    ) -> None:
+        self.n_assoc = len(parent)
+        self.n_qos = n_qos
+        self.tres = tuple(tres)
+        self._parent = np.array(parent, np.int64)
+        if enforce & ENFORCE_SAFE:
+            enforce |= ENFORCE_LIMITS
+        if enforce & (ENFORCE_LIMITS | ENFORCE_QOS):
+            enforce |= ENFORCE_ASSOCIATIONS
+        self._enforce = enforce
+        own = np.arange(self.n_assoc, dtype=np.int64)
+        above = np.where((np.asarray(is_user) != 0) & (self._parent >= 0), self._parent, own)
+        self._user = own if user_of is None else np.array(user_of, np.int64)
+        self._account = above if account_of is None else np.array(account_of, np.int64)
+        self._values: dict[tuple[int, int], dict[int, int]] = {}
+        self._flags = np.zeros(n_qos, np.int64)
+        self._usage_factor = np.ones(n_qos)
+        self._limit_factor = np.full(n_qos, -1, np.int64)
+        self._threshold = np.full(n_qos, -1, np.int64)
+        self._min_prio = np.full(self.n_assoc + n_qos, -1, np.int64)
+        self._max_wait = np.full(n_qos + 1, -1, np.int64)
+        self._reserve_permille = 500
+        self._partitions = np.full((4, n_partitions), -1, np.int64)
+
+    def association(self, index: int, name: str, value: int, tres: str | None = None) -> None:
+        """Set a limit of an association.
+
+        Parameters
+        ----------
+        index : int
+        name : str
+            One of ``ASSOCIATION_LIMITS`` or ``MinPrioThreshold``.
+        value : int
+            Jobs, TRES, TRES-minutes, or ms for MaxWall and GrpWall; -1 clears.
+        tres : str, optional
+            For the limits whose name has TRES in it.
+
+        Raises
+        ------
+        PolicyError
+            No such limit, or a TRES is missing, unknown or out of place.
+        """
+        self._set(_ASSOC_FAMILY, index, name, value, tres)
+
+    def qos(self, index: int, name: str, value: int, tres: str | None = None) -> None:
+        """Set a limit of a QOS: one of ``QOS_LIMITS`` or ``MinPrioThreshold``; otherwise as `association`."""
+        self._set(_QOS_FAMILY, self.n_assoc + index, name, value, tres)
+
+    def qos_flags(self, index: int, flags: int) -> None:
+        """Set the flags (QOS bits) of a QOS."""
+        self._flags[index] = flags
+
+    def qos_factors(self, index: int, *, usage_factor: float = 1.0, limit_factor: float = -1.0) -> None:
+        """Set UsageFactor (0 makes it free) and LimitFactor (not above 0: none) of a QOS."""
+        self._usage_factor[index] = usage_factor
+        self._limit_factor[index] = round(limit_factor * MILLION) if limit_factor > 0 else -1
+
+    def qos_threshold(self, index: int, fairshare: float) -> None:
+        """Set UsageThreshold of a QOS; it counts only with the flag EnforceUsageThreshold."""
+        self._threshold[index] = round(fairshare * MILLION)
+
+    def qos_max_wait(self, index: int, bound_ms: int) -> None:
+        """Set the longest wait (ms) that a within-limits job of this QOS should see."""
+        self._max_wait[index] = bound_ms
+
+    def default_wait(self, bound_ms: int, fraction_permille: int = 500) -> None:
+        """Set the wait bound (ms, -1 none) of jobs whose QOS has none, and after which part of its bound a job earns a reservation."""
+        self._max_wait[self.n_qos] = bound_ms
+        self._reserve_permille = fraction_permille
+
+    def partition(
+        self, index: int, *, qos: int = -1, max_time_ms: int = -1, max_nodes: int = -1, min_nodes: int = -1
+    ) -> None:
+        """Set what a partition itself limits, and its partition QOS."""
+        self._partitions[:, index] = (qos, max_time_ms, max_nodes, min_nodes)
+
+    def build(self) -> LimitTables:
+        """Make the tables."""
+        limits_on = bool(self._enforce & ENFORCE_LIMITS)
+        values = {key: places for key, places in self._values.items() if any(v >= 0 for v in places.values())}
+        threshold = {
+            self.n_assoc + q: int(self._threshold[q])
+            for q in range(self.n_qos)
+            if self._threshold[q] >= 0 and self._flags[q] & QOS_ENFORCE_USAGE_THRESHOLD
+        }
+        if threshold:
+            values[reasons.QOS_THRESHOLD, -1] = threshold
+        slots = sorted(values) if limits_on else []
+        n_submit = sum(family < reasons.FIRST_START_FAMILY for family, _ in slots)
+        n_start = sum(family < reasons.FIRST_ACCRUE_FAMILY for family, _ in slots)
+        limit, where = self._effective(slots, values)
+        codes, bit, code = self._bits(slots[:n_start])
+        min_prio = self._min_prio.copy()
+        for i in range(self.n_assoc):
+            if min_prio[i] < 0 <= self._parent[i]:
+                min_prio[i] = min_prio[self._parent[i]]
+        bound = np.where(self._max_wait >= 0, self._max_wait, self._max_wait[self.n_qos])
+        reserve_after = np.where(bound >= 0, bound * self._reserve_permille // 1000, NEVER)
+        safe = int(bool(self._enforce & ENFORCE_SAFE))
+        remaining = [reasons.ASSOC_GRP_RUN_MINS, reasons.QOS_GRP_RUN_MINS]
+        minutes = [reasons.ASSOC_GRP_MINS, reasons.QOS_GRP_MINS]
+        walls = {reasons.ASSOC_GRP_WALL, reasons.QOS_GRP_WALL}
+        bounded = bool((self._partitions[1:] >= 0).any())
+        judged = bool(self._flags.any()) or (self.n_assoc + self.n_qos > 0 and self._enforce > 0)
+        return LimitTables(
+            in_use=int(bool(slots) or bounded or judged),
+            holds=int(n_start > n_submit or bounded),
+            counts=int(bool(slots)),
+            safe=safe,
+            enforce=self._enforce,
+            n_assoc=self.n_assoc,
+            n_qos=self.n_qos,
+            n_tres=len(self.tres),
+            n_submit=n_submit,
+            n_start=n_start,
+            n_accrue=len(slots) - n_start,
+            walled=int(any(family in walls for family, _ in slots)),
+            node_tres=self.tres.index("node") if "node" in self.tres else -1,
+            parent=np.concatenate([self._parent, np.full(self.n_qos, -1, np.int64)]),
+            user=self._user,
+            account=self._account,
+            family=_ints(family for family, _ in slots),
+            form=_ints(_JUDGED_AS.get(family, family) for family, _ in slots),
+            tres=_ints(tres for _, tres in slots),
+            bit=_ints(bit + [-1] * (len(slots) - n_start)),
+            code=_ints(code + [-1] * (len(slots) - n_start)),
+            overridden=_ints(
+                slots.index((_JUDGED_AS[f], t)) if f not in _GROUP and (_JUDGED_AS.get(f, -1), t) in slots else -1
+                for f, t in slots
+            ),
+            limit=limit,
+            where=where,
+            flags=self._flags,
+            usage_factor=self._usage_factor,
+            limit_factor=self._limit_factor,
+            min_prio=min_prio,
+            user_row=self._rows(slots, values, _PER_USER),
+            account_row=self._rows(slots, values, _PER_ACCOUNT),
+            part_qos=self._partitions[0].copy(),
+            part_time=self._partitions[1].copy(),
+            part_max_nodes=self._partitions[2].copy(),
+            part_min_nodes=self._partitions[3].copy(),
+            wait_bound=bound,
+            reserve_after=reserve_after,
+            counted=_tres_of(
+                slots, [reasons.ASSOC_GRP_TRES, reasons.QOS_GRP_TRES, reasons.QOS_MAX_PU, reasons.QOS_MAX_PA]
+            ),
+            metered=_tres_of(slots, minutes),
+            remaining=_tres_of(slots, remaining + (minutes if safe else [])),
+            bit_code=_ints(codes),
+            no_rows=np.empty((0, ROW_COLUMNS), np.int64),
+            no_count=np.zeros(1, np.int64),
+        )
+
+    def _set(self, families: dict[str, int], place: int, name: str, value: int, tres: str | None) -> None:
+        if name == "MinPrioThreshold":
+            self._min_prio[place] = value
+            return
+        if name not in families:
+            raise PolicyError(f"there is no limit {name} here", f"known are {', '.join(families)}")
+        family = families[name]
+        if (tres is not None) != reasons.is_per_tres(family):
+            raise PolicyError(f"{name} {'needs' if tres is None else 'takes no'} TRES")
+        if tres is not None and tres not in self.tres:
+            raise PolicyError(f"{name}: unknown TRES {tres}", f"this policy has {', '.join(self.tres)}")
+        index = -1 if tres is None else self.tres.index(tres)
+        if value > 0:
+            value *= 1000 if tres == "billing" else 1
+            value *= 60 if reasons.is_minutes(family) else 1
+            if name == "GrpWall":
+                value //= 1000
+        self._values.setdefault((family, index), {})[place] = value
+
+    def _effective(
+        self, slots: list[tuple[int, int]], values: dict[tuple[int, int], dict[int, int]]
+    ) -> tuple[Ints, Ints]:
+        places = self.n_assoc + self.n_qos
+        limit = np.full((len(slots), places), -1, np.int64)
+        where = np.full((len(slots), places), -1, np.int64)
+        for s, key in enumerate(slots):
+            for place, value in values[key].items():
+                if value >= 0:
+                    limit[s, place] = value
+                    where[s, place] = place
+            if key[0] not in _GROUP:
+                for i in range(self.n_assoc):
+                    above = self._parent[i]
+                    if limit[s, i] < 0 <= above:
+                        limit[s, i] = limit[s, above]
+                        where[s, i] = where[s, above]
+        return limit, where
+
+    def _bits(self, slots: list[tuple[int, int]]) -> tuple[list[int], list[int], list[int]]:
+        """Reason code of each mask bit, then bit and reason code of each slot.
+
+        Should a policy set more pairs than there are bits, the last families share one bit among their TRES.
+        """
+        families = sorted({family for family, _ in slots})
+        together: set[int] = set()
+        while len(slots) - sum(sum(f == g for f, _ in slots) - 1 for g in together) > reasons.LIMIT_BITS:
+            together.add(max(f for f in families if f not in together and reasons.is_per_tres(f)))
+        codes = reasons.fixed_bit_codes()
+        bit: list[int] = []
+        code: list[int] = []
+        following = reasons.FIRST_LIMIT_BIT
+        for s, (family, tres) in enumerate(slots):
+            of_tres = reasons.tres_class(self.tres[tres]) if tres >= 0 else -1
+            code.append(reasons.code_of(family, of_tres))
+            if s > 0 and family in together and slots[s - 1][0] == family:
+                bit.append(bit[-1])
+                continue
+            codes[following] = reasons.code_of(family, reasons.WHOLE) if family in together else code[-1]
+            bit.append(following)
+            following += 1
+        return codes, bit, code
+
+    def _rows(
+        self, slots: list[tuple[int, int]], values: dict[tuple[int, int], dict[int, int]], families: Sequence[int]
+    ) -> Ints:
+        rows = np.full(self.n_qos, -1, np.int64)
+        limited = {place for key in slots if key[0] in families for place, value in values[key].items() if value >= 0}
+        for row, place in enumerate(sorted(limited)):
+            rows[place - self.n_assoc] = row
+        return rows
+
+
+def _ints(values: Iterable[int]) -> Ints:
+    return np.array(list(values), np.int64)
+
+
+def _tres_of(slots: list[tuple[int, int]], families: Sequence[int]) -> Ints:
+    return _ints(sorted({tres for family, tres in slots if family in families}))
