@@ -1,9 +1,9 @@
 """Names of people and projects replaced by numbers, licences and acknowledgements kept.
 
-Numbers are the ranks of the names under a keyed digest (HMAC-SHA256, RFC 2104): the same trace and secret give the same
-numbers, and without the secret nothing can be learned from their order or by trying names out. Groups and accounts share
-one numbering, since many sites use one name for both. What is left can still be told apart by its habits (sizes, hours,
-lengths): this hides names, not behaviour.
+Numbers are the ranks of the names under a keyed digest (HMAC-SHA256, RFC 2104): the same trace and secret give the
+same numbers, and without the secret nothing can be learned from their order or by trying names out. Groups and accounts
+share one numbering, since many sites use one name for both. What is left can still be told apart by its habits (sizes,
+hours, lengths): this hides names, not behaviour.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ PERSONAL: Final = ("user", "group", "account", "app")
 _KIND: Final = {"group": "account"}  # columns numbered together with another
 _FREE_TEXT: Final = ("request",)
 _PERSONAL_KEY: Final = re.compile(
-    r"^[;#\s]*(users?|userid|groups?|groupid|accounts?|projects?|executables?|e-?mail)\s*:", re.I
+    r"^[;#\s]*(users?|userid|groups?|groupid|accounts?|projects?|executables?|e-?mail)\s*:", re.IGNORECASE
 )
 _NAMES_OF: Final = {
-    "queue": re.compile(r"^[;#\s]*queues?\s*:", re.I),
-    "partition": re.compile(r"^[;#\s]*partitions?\s*:", re.I),
+    "queue": re.compile(r"^[;#\s]*queues?\s*:", re.IGNORECASE),
+    "partition": re.compile(r"^[;#\s]*partitions?\s*:", re.IGNORECASE),
 }
 _FIRST_WORD: Final = re.compile(r"^([A-Za-z_]+)\s.*$")
 

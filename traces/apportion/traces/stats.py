@@ -1,7 +1,7 @@
 """What a trace looks like in numbers: arrivals, sizes, lengths, estimates, users, load and its cycles.
 
-Everything is computed from the columns at once; keys are stable and carry their units. Quantities of which the trace knows
-nothing are None.
+Everything is computed from the columns at once; keys are stable and carry their units. Quantities of which the trace
+knows nothing are None.
 
 References
 ----------
@@ -37,8 +37,8 @@ def describe(trace: Trace) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``jobs``, ``users``, ``groups``, ``accounts``, ``queues``, ``partitions``; ``period`` (dates in the trace's zone);
-        ``machine``; ``arrivals`` (by hour and weekday, per day, sharing a second with the one before); ``procs``, ``run_s``,
+        ``jobs``, ``users``, ``groups``, ``accounts``, ``queues``, ``partitions``; ``period`` (dates in the trace's
+        zone); ``machine``; ``arrivals`` (by hour and weekday, per day, in one second); ``procs``, ``run_s``,
         ``wait_s``, ``limit_s`` (mean, quantiles, maximum); ``estimates`` (run / limit); ``concentration`` (top users,
         Gini of jobs and of work, users in several groups); ``load`` (offered, of the machine); ``cycles``
         (autocorrelation of arrivals and of work); ``status`` (counts).
@@ -73,7 +73,8 @@ def size(trace: Trace) -> Ints:
 
 def work_s(trace: Trace) -> Floats:
     """Give processor-seconds of each job; 0 where size or run time is unknown."""
-    return np.maximum(size(trace), 0) * np.maximum(trace.column("run_ms"), 0) / 1000.0
+    work: Floats = np.maximum(size(trace), 0) * np.maximum(trace.column("run_ms"), 0) / 1000.0
+    return work
 
 
 def local_times(trace: Trace) -> pd.DatetimeIndex | None:
@@ -126,15 +127,16 @@ def per_bin(trace: Trace, bin_ms: int) -> tuple[Ints, Floats]:
         return np.zeros(0, dtype=np.int64), np.zeros(0)
     place = (submit[known] - submit[known].min()) // bin_ms
     bins = int(place.max()) + 1
-    return np.bincount(place, minlength=bins), np.bincount(place, weights=work_s(trace)[known], minlength=bins)
+    jobs = np.bincount(place, minlength=bins).astype(np.int64)
+    return jobs, np.bincount(place, weights=work_s(trace)[known], minlength=bins).astype(np.float64)
 
 
 def by_user(trace: Trace) -> tuple[list[str], Ints, Floats]:
     """Name, jobs and processor-seconds of every user that has a job, the one with most jobs first."""
     codes, names = trace.labels("user")
     known = codes >= 0
-    jobs = np.bincount(codes[known], minlength=len(names))
-    work = np.bincount(codes[known], weights=work_s(trace)[known], minlength=len(names))
+    jobs = np.bincount(codes[known], minlength=len(names)).astype(np.int64)
+    work = np.bincount(codes[known], weights=work_s(trace)[known], minlength=len(names)).astype(np.float64)
     order = np.argsort(-jobs, kind="stable")
     order = order[jobs[order] > 0]
     return [names[i] for i in order], jobs[order], work[order]
