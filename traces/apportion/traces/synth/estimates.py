@@ -125,7 +125,7 @@ def histogram(n_jobs: int, max_estimate_s: int, rng: np.random.Generator, model:
     head_times = popular_times(max_estimate_s)
     n_head = len(head_times)
     known = np.asarray(model.bins_by_jobs, dtype=np.float64)
-    bins = model.bins or round(float(np.interp(n_jobs, known[:, 0], known[:, 1])))
+    bins = model.bins or max(1, round(float(np.interp(n_jobs, known[:, 0], known[:, 1]))))
     tail = tail_times(max_estimate_s, bins, max(0, bins - n_head), model.time_shape, head_times)
     head_share = model.head_share if tail else 1.0
 

@@ -143,7 +143,7 @@ def smooth(values: Ints, group: Ints, rng: np.random.Generator) -> Ints:
 
 
 def _new_periods(frame: _Frame, rng: np.random.Generator) -> Ints:
-    """Draw where each whole period of each person goes (int64, persons x periods): within its block, blocks shuffled."""
+    """Draw where each whole period of each person goes (int64, persons x periods): within its block, shuffled."""
     persons, size = int(frame.person.max()) + 1, BLOCK_PERIODS[frame.period_ms]
     target = np.empty((persons, frame.whole), dtype=np.int64)
     full = frame.whole // size  # a shorter block at the end stays there
@@ -231,7 +231,12 @@ def like(trace: Trace, n_jobs: int | None = None, seed: int = 0) -> tuple[Trace,
     Raises
     ------
     TraceError
-        If no job of the source ran, or ``n_jobs`` is below 1.
+        If no job of the source ran, or ``n_jobs`` is below 1, or above what a source of less than a day can give.
+
+    Notes
+    -----
+    The gap between two submits is not fitted as such: it follows from users who submit independently of each other, as
+    it does on real machines. A source whose arrivals ignore its users (`lublin` with sessions) is met less well there.
     """
     jobs, rows = comparable(trace)
     require(

@@ -53,7 +53,7 @@ def comparable(trace: Trace) -> tuple[Jobs, Ints]:
 
 
 def ks_distance(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """Kolmogorov-Smirnov distance: the largest gap between two empirical distribution functions (NaN if one is empty)."""
+    """Kolmogorov-Smirnov distance: the largest gap of two empirical distribution functions (NaN if one is empty)."""
     if not len(one) or not len(other):
         return math.nan
     one, other = np.sort(one), np.sort(other)
@@ -144,8 +144,8 @@ class LikenessReport:
     left_out : int
         Jobs of the source without a run time or a size, which are not imitated.
     ks : dict of str to float
-        Kolmogorov-Smirnov distances: ``size``, ``run``, ``limit``, ``gap`` (between submits), ``accuracy`` (run / limit)
-        and ``hour_of_week``.
+        Kolmogorov-Smirnov distances: ``size``, ``run``, ``limit``, ``gap`` (between submits), ``accuracy`` (run over
+        limit) and ``hour_of_week``.
     load_autocorrelation, arrivals_autocorrelation : dict of str to Pair
         At lags of 1 h, 6 h, 1 d and 1 w, of the hourly load (every job started at once) and of the submits per hour.
     offered_load : Pair
@@ -181,7 +181,7 @@ class LikenessReport:
         """Text to read: one line a figure."""
         lines = [
             f"likeness of a synthetic trace to {self.source or 'its source'}",
-            f"{self.jobs.synthetic:.0f} jobs for {self.jobs.source:.0f}; {self.left_out} without run time or size left out",
+            f"{self.jobs.synthetic} jobs for {self.jobs.source}; left out, without run time or size: {self.left_out}",
             "",
             f"{'distance of distributions (KS, 0 = equal)':<44}{'':>10}{'distance':>11}",
         ]
@@ -197,7 +197,7 @@ class LikenessReport:
             "same request as the user's last job": self.repeat,
             "rank correlation of size and run time": self.size_run_correlation,
         }
-        lines.append(f"  {'users':<42}{self.users.source:>10.0f}{self.users.synthetic:>11.0f}")
+        lines.append(f"  {'users':<42}{self.users.source:>10}{self.users.synthetic:>11}")
         lines += [f"  {name:<42}{_said(pair.source):>10}{_said(pair.synthetic):>11}" for name, pair in pairs.items()]
         return "\n".join(lines)
 
@@ -225,7 +225,7 @@ def measure(source: Trace, synthetic: Trace) -> LikenessReport:
     both = (one, other)
 
     def pair(figure: Any) -> Pair:
-        return Pair(*(float(figure(jobs)) for jobs in both))
+        return Pair(*(figure(jobs) for jobs in both))
 
     limited = [jobs.limit > 0 for jobs in both]
     series = {"load": [hourly_load(jobs) for jobs in both], "arrivals": [hourly_arrivals(jobs) for jobs in both]}
@@ -252,8 +252,8 @@ def measure(source: Trace, synthetic: Trace) -> LikenessReport:
         arrivals_autocorrelation=correlation["arrivals"],
         offered_load=pair(lambda jobs: offered_load(jobs, source.meta.max_procs)),
         users=pair(lambda jobs: len(np.unique(jobs.user[jobs.user >= 0]))),
-        top_user_share=pair(lambda jobs: _shares(jobs)[0] if known else math.nan),
-        top_10_share=pair(lambda jobs: _shares(jobs)[:10].sum() if known else math.nan),
+        top_user_share=pair(lambda jobs: float(_shares(jobs)[0]) if known else math.nan),
+        top_10_share=pair(lambda jobs: float(_shares(jobs)[:10].sum()) if known else math.nan),
         zipf_exponent=pair(lambda jobs: zipf_exponent(np.bincount(jobs.user[jobs.user >= 0]))),
         repeat=pair(repeats),
         size_run_correlation=pair(lambda jobs: rank_correlation(jobs.procs, jobs.run)),
