@@ -1,0 +1,171 @@
+"""Share engines: from shares and usage to one factor per association, behind one interface.
+
+A `ShareState` holds what an engine reads (computed once from the tree), what it writes, and its scratch space; it is
+made by `share_state` when a policy is compiled. `fairshare_factors` runs the engine that the state was made for. A
+further engine is a further code here and a kernel of its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from apportion.core.classic import classic, depth_oblivious
+from apportion.core.fairtree import fair_tree
+from apportion.core.jit import kernel, table
+from apportion.core.tables import SHARES_PARENT
+
+if TYPE_CHECKING:
+    from apportion.core.tables import Accounts, Floats, Ints
+
+FAIR_TREE = 0
+FAIR_TREE_SLURM_26 = 1
+CLASSIC = 2
+DEPTH_OBLIVIOUS = 3
+ENGINES = {
+    "fair_tree": FAIR_TREE,
+    "fair_tree_slurm_26": FAIR_TREE_SLURM_26,
+    "classic": CLASSIC,
+    "depth_oblivious": DEPTH_OBLIVIOUS,
+}
+
+
+@table
+class ShareState(NamedTuple):
+    """Input, output and scratch space of a share engine; columns have one row per association.
+
+    Written by the engine:
+    ``fairshare`` : the factor, 0 to 1. Fair Tree gives one to users only and leaves 0 at accounts.
+    ``level_fs`` : share over usage among siblings (Fair Tree); infinite for who used nothing or has ``parent`` shares.
+    ``effective_usage`` : Slurm's EffectvUsage. ``norm_usage`` : usage / usage of root (classic engines).
+
+    Fixed:
+    ``engine`` : its code. ``dampening`` : FairShareDampeningFactor.
+    ``norm_shares`` : Slurm's NormShares: among siblings in Fair Tree, from root in classic.
+    ``ratio`` : shares / siblings' shares; infinite for ``parent`` shares in Fair Tree, 1 in classic.
+    ``compared_in`` : the account whose usage an association's usage is compared with; root's is root.
+    ``start`` (n + 1) : the list of account i is ``pool[start[i]:start[i + 1]]``.
+    ``rank_value`` (n_users + 1) : rank / n_users.
+
+    Scratch:
+    ``pool`` (2 n) : the lists of those compared with each other, kept in order from one evaluation to the next, then
+    merged lists.
+    ``spare`` (n) : for merging. ``stack`` (3, n + 1) : of the walk down the tree.
+    """
+
+    fairshare: Floats
+    level_fs: Floats
+    effective_usage: Floats
+    norm_usage: Floats
+    engine: int
+    dampening: float
+    norm_shares: Floats
+    ratio: Floats
+    compared_in: Ints
+    start: Ints
+    rank_value: Floats
+    pool: Ints
+    spare: Ints
+    stack: Ints
+
+
+def share_state(engine: int, accounts: Accounts, dampening: float = 1.0) -> ShareState:
+    """Prepare a share engine for a tree of associations.
+
+    Parameters
+    ----------
+    engine : int
+        One of the codes in `ENGINES`.
+    accounts : Accounts
+        The tree. Its shares are read now, not later: other shares need another state.
+    dampening : float
+        FairShareDampeningFactor, for `CLASSIC`.
+
+    Returns
+    -------
+    ShareState
+
+    Raises
+    ------
+    ValueError
+        If the engine is unknown or the dampening is not positive.
+    """
+    if engine not in ENGINES.values():
+        raise ValueError(f"no share engine has the code {engine}")
+    if not dampening > 0:
+        raise ValueError("FairShareDampeningFactor must be above 0")
+    n = len(accounts.parent)
+    is_fair_tree = engine in {FAIR_TREE, FAIR_TREE_SLURM_26}
+    parent = accounts.parent.tolist()
+    shares = accounts.shares.tolist()
+    is_user = accounts.is_user.tolist()
+
+    # Fair Tree lifts the children of an account with `parent` shares to the first account above with its own.
+    compared_in = [0] * n
+    for i in range(1, n):
+        above = parent[i]
+        lifted = is_fair_tree and above != 0 and shares[above] == SHARES_PARENT
+        compared_in[i] = compared_in[above] if lifted else above
+    users_below = list(is_user)
+    for i in range(n - 1, 0, -1):
+        users_below[parent[i]] += users_below[i]
+
+    level_shares = [0] * n
+    lists: list[list[int]] = [[] for _ in range(n)]
+    for i in range(1, n):
+        if shares[i] != SHARES_PARENT:
+            level_shares[compared_in[i]] += shares[i]
+        if users_below[i] and (is_user[i] or shares[i] != SHARES_PARENT):  # an account without users ranks nobody
+            lists[compared_in[i]].append(i)
+
+    ratio = np.ones(n)
+    norm_shares = np.ones(n)
+    for i in range(1, n):
+        above = compared_in[i]
+        if shares[i] == SHARES_PARENT:
+            ratio[i] = np.inf if is_fair_tree else 1.0
+            norm_shares[i] = norm_shares[above]
+        else:
+            ratio[i] = shares[i] / level_shares[above] if level_shares[above] else 0.0
+            norm_shares[i] = ratio[i] if is_fair_tree else norm_shares[above] * ratio[i]
+
+    n_users = sum(is_user)
+    pool = np.zeros(2 * n, np.int64)
+    start = np.zeros(n + 1, np.int64)
+    for i, members in enumerate(lists):
+        start[i + 1] = start[i] + len(members)
+        pool[start[i] : start[i + 1]] = members
+    return ShareState(
+        fairshare=np.zeros(n),
+        level_fs=np.full(n, np.inf),
+        effective_usage=np.zeros(n),
+        norm_usage=np.zeros(n),
+        engine=engine,
+        dampening=float(dampening),
+        norm_shares=norm_shares,
+        ratio=ratio,
+        compared_in=np.array(compared_in, np.int64),
+        start=start,
+        rank_value=np.arange(n_users + 1) / max(n_users, 1),
+        pool=pool,
+        spare=np.zeros(n, np.int64),
+        stack=np.zeros((3, n + 1), np.int64),
+    )
+
+
+@kernel
+def fairshare_factors(accounts: Accounts, usage: Floats, state: ShareState) -> None:
+    """Compute the factor of every association into ``state.fairshare``. Allocates nothing.
+
+    Parameters
+    ----------
+    usage : float64[n_assoc]
+        Usage of each association, an account's with all below it: ``Usage.value[0]`` (whose further rows are not read).
+    """
+    if state.engine == CLASSIC:
+        classic(accounts, usage, state)
+    elif state.engine == DEPTH_OBLIVIOUS:
+        depth_oblivious(accounts, usage, state)
+    else:
+        fair_tree(accounts, usage, state, state.engine == FAIR_TREE)

@@ -1,0 +1,464 @@
+"""Usage of associations and QOS: charged as jobs run, aged slice by slice.
+
+Time is cut into slices of PriorityCalcPeriod that end at multiples of it since the epoch (ticks). At each tick the
+usage so far is aged first and then what ran in the slice is added, to the association, to every account above it and to
+the job's QOS:
+
+- ``slurm``: usage is multiplied by d^P, with d = 1 - 0.693 / half-life for each second; a job that ran for t of the
+  slice's seconds adds billing * UsageFactor * t * d^t, as if all of it had been used t seconds ago.
+- ``exact``: d = 0.5^(1 / half-life), and each second of the slice is aged by the time from it to the tick.
+
+A whole slice of all running jobs is one multiplication, because ``rate`` knows how much runs. What jobs that start or
+end inside a slice add is kept apart, in ``pending``, as an integer count of millionths: adding and taking away again
+leaves nothing behind and the order of events within a slice cannot matter.
+
+Sources: the manual pages slurm.conf(5) (PriorityDecayHalfLife, PriorityUsageResetPeriod, PriorityCalcPeriod) and
+sacctmgr(1) (UsageFactor, NoDecay).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from apportion.core.calendar import DAY_MS, RESET_NONE, next_reset
+from apportion.core.jit import kernel, table
+
+if TYPE_CHECKING:
+    from apportion.core.tables import Floats, Ints
+
+DECAY_SLURM = 0
+DECAY_EXACT = 1
+DECAY_NONE = 2
+DECAYS = {"slurm": DECAY_SLURM, "exact": DECAY_EXACT}
+
+WALL = -1  # a meter that counts the seconds of running jobs, for GrpWall
+SMALLEST = float(np.finfo(np.float64).tiny)
+
+# Cells of Usage.clock
+LAST_TICK = 0  # ms
+NEXT_RESET = 1  # ms
+TICKS = 2  # ticks done; usage can change only when it grows
+RUNNING = 3  # jobs being charged
+DIRTY = 4  # 1 when `pending` or `fresh` hold something
+IN_USE = 5  # 0 when all usage is zero and nothing runs
+LAST_DAY = 6  # newest day of the daily bins
+
+
+@table
+class UsageParams(NamedTuple):
+    """How usage is charged and aged; made by `usage_params` when a policy is compiled.
+
+    ``period`` : PriorityCalcPeriod in ms. ``rule`` : DECAY_* code. ``factor`` : what one tick multiplies old usage
+    with.
+    ``whole``, ``whole_undecayed`` : seconds that a thousandth of a running unit adds in a whole slice.
+    ``age`` (seconds of a period + 1) : d^k. ``integral`` (the same) : ms of usage left, at a tick, of the last k
+    seconds.
+    ``reset`` : RESET_* code. ``usage_factor`` (n_qos) : thousandths. ``rule_of_qos`` (n_qos) : ``rule``, or DECAY_NONE
+    for a QOS with the flag NoDecay.
+    ``meters`` : what each row of `Usage.value` counts: a number of a TRES (tables.py) or WALL; the first is billing.
+    """
+
+    period: int
+    rule: int
+    factor: float
+    whole: float
+    whole_undecayed: float
+    age: Floats
+    integral: Floats
+    reset: int
+    usage_factor: Ints
+    rule_of_qos: Ints
+    meters: Ints
+
+
+@table
+class Usage(NamedTuple):
+    """What has been used. Rows of the columns: the associations, then the QOS.
+
+    ``value`` (n_meters, n_rows) : aged usage at the last tick, in units x seconds (row 0: billing-seconds).
+    ``rate`` (same) : thousandths of units of the jobs that ran at the last tick and still run, with all below an
+    account.
+    ``fresh`` (same) : thousandths of units of the jobs that started since. ``pending`` (same) : millionths of
+    unit-seconds to add at the next tick.
+    ``daily`` (n_days, n_assoc) : a ring of UTC days; billing x UsageFactor in thousandths x seconds of the jobs that
+    ended, under the day in which they ran, never aged, of user associations only. Day ``d`` since the epoch is in row
+    ``d % n_days``.
+    ``clock`` : see LAST_TICK and the names after it.
+    """
+
+    value: Floats
+    rate: Floats
+    fresh: Ints
+    pending: Ints
+    daily: Ints
+    clock: Ints
+
+
+def usage_params(
+    half_life_s: float,
+    period_ms: int,
+    *,
+    decay: str = "slurm",
+    reset: int = RESET_NONE,
+    usage_factor: Ints | None = None,
+    no_decay: Ints | None = None,
+    billing_tres: int = 1,
+    meters: tuple[int, ...] = (),
+) -> UsageParams:
+    """Compile the rules of usage.
+
+    Parameters
+    ----------
+    half_life_s : float
+        PriorityDecayHalfLife in seconds; 0 for no decay, otherwise at least 1.
+    period_ms : int
+        PriorityCalcPeriod in ms: whole seconds, at least one.
+    decay : {"slurm", "exact"}
+        Rule of ageing.
+    reset : int
+        RESET_* code of PriorityUsageResetPeriod. RESET_NOW needs nothing here, as a new `Usage` is empty.
+    usage_factor : int64[n_qos], optional
+        UsageFactor of each QOS x 1000. None: no QOS.
+    no_decay : int64[n_qos], optional
+        1 for a QOS with NoDecay.
+    billing_tres : int
+        Number of billing among the TRES: n_extra + 1.
+    meters : tuple of int
+        What else to count beside billing: numbers of TRES, or WALL. Only what limits need; each costs as much as
+        billing.
+
+    Returns
+    -------
+    UsageParams
+
+    Raises
+    ------
+    ValueError
+        If the half-life or the period is out of range.
+    """
+    if period_ms % 1000 != 0 or period_ms < 1000:
+        raise ValueError("the calculation period must be whole seconds")
+    if half_life_s != 0 and not half_life_s >= 1:
+        raise ValueError("the half-life must be 0 or at least 1 s")
+    seconds = period_ms // 1000
+    exact = half_life_s > 0 and decay == "exact"
+    second = 1.0 if half_life_s == 0 else (0.5 ** (1.0 / half_life_s) if exact else 1.0 - 0.693 / half_life_s)
+
+    age = np.ones(seconds + 1)
+    for k in range(1, seconds + 1):
+        age[k] = max(age[k - 1] * second, SMALLEST)
+
+    # One second aged evenly leaves the integral of d^x from 0 to 1; each further second is aged by d once more.
+    integral = np.zeros(seconds + 1)
+    first, term = 0.0, 1000.0
+    rate = math.log(2.0) / half_life_s if exact else 0.0
+    for n in range(1, 40):
+        first += term
+        term *= -rate / (n + 1)
+    for k in range(1, seconds + 1):
+        integral[k] = integral[k - 1] * second + first
+
+    whole = float(integral[seconds]) if exact else period_ms * float(age[seconds])
+    rule = DECAY_NONE if half_life_s == 0 else DECAYS[decay]
+    rule_of_qos = np.full(0 if usage_factor is None else len(usage_factor), rule)
+    if no_decay is not None:
+        rule_of_qos[np.asarray(no_decay) != 0] = DECAY_NONE
+    return UsageParams(
+        period=period_ms,
+        rule=rule,
+        factor=float(age[seconds]),
+        whole=whole * 1e-6,
+        whole_undecayed=period_ms * 1e-6,
+        age=age,
+        integral=integral,
+        reset=reset,
+        usage_factor=np.zeros(0, np.int64) if usage_factor is None else np.ascontiguousarray(usage_factor, np.int64),
+        rule_of_qos=rule_of_qos,
+        meters=np.array((billing_tres, *meters), np.int64),
+    )
+
+
+def new_usage(n_assoc: int, params: UsageParams, start_ms: int, n_days: int = 0) -> Usage:
+    """Allocate usage of nothing.
+
+    Parameters
+    ----------
+    n_assoc : int
+        Associations, users and accounts.
+    params : UsageParams
+        The rules; they say which meters and how many QOS.
+    start_ms : int
+        ms since the epoch; the last tick is the newest one not after it.
+    n_days : int
+        Days that the ring of daily bins keeps; 0 for none.
+
+    Returns
+    -------
+    Usage
+    """
+    shape = (len(params.meters), n_assoc + len(params.usage_factor))
+    clock = np.zeros(7, np.int64)
+    clock[LAST_TICK] = start_ms // params.period * params.period
+    clock[NEXT_RESET] = next_reset(params.reset, int(clock[LAST_TICK]))
+    clock[LAST_DAY] = start_ms // DAY_MS
+    return Usage(
+        value=np.zeros(shape),
+        rate=np.zeros(shape),
+        fresh=np.zeros(shape, np.int64),
+        pending=np.zeros(shape, np.int64),
+        daily=np.zeros((n_days, n_assoc), np.int64),
+        clock=clock,
+    )
+
+
+@kernel
+def _interpolate(integral: Floats, span: int) -> float:
+    """`integral` at ``span`` ms, straight between whole seconds: off by an eighth of a second's ageing at most."""
+    k = span // 1000
+    rest = span - 1000 * k
+    if rest == 0:
+        return float(integral[k])
+    return float(integral[k] + (integral[k + 1] - integral[k]) * (rest / 1000.0))
+
+
+@kernel
+def _left(age: Floats, integral: Floats, rule: int, begin: int, end: int, tick: int) -> float:
+    """Ms that running from ``begin`` to ``end``, both within the slice before ``tick``, add at that tick."""
+    if rule == DECAY_NONE:
+        return float(end - begin)
+    if rule == DECAY_EXACT:
+        return _interpolate(integral, tick - begin) - _interpolate(integral, tick - end)
+    # Slurm knows whole seconds only, so ageing goes by them; what is aged is exact.
+    return float((end - begin) * age[(end - begin) // 1000])
+
+
+@kernel
+def _amount(tres: int, usage_factor: int, billing: int, procs: int, extra: Ints) -> int:
+    """Thousandths of units that a job uses of what a meter counts; UsageFactor bears on TRES, not on wall time."""
+    if tres == WALL:
+        return 1000
+    if tres == 0:
+        return procs * usage_factor
+    if tres <= extra.shape[0]:
+        return int(extra[tres - 1] * usage_factor)
+    return billing * usage_factor // 1000
+
+
+@kernel
+def charge_start(
+    usage: Usage,
+    params: UsageParams,
+    parent: Ints,
+    assoc: int,
+    qos: int,
+    billing: int,
+    procs: int,
+    extra: Ints,
+    start: int,
+) -> None:
+    """Begin to charge a job. O(depth of its association).
+
+    ``usage`` must stand at the newest tick not after ``start`` (call `advance` first).
+
+    Parameters
+    ----------
+    parent : int64[n_assoc]
+        `Accounts.parent`.
+    assoc, qos : int
+        Indices; -1 for no QOS.
+    billing : int
+        Thousandths of billing units per second, before UsageFactor.
+    procs : int
+        Processors, for a meter that counts them.
+    extra : int64[n_extra]
+        The job's further resources (a row of `Jobs.extra`), likewise.
+    start : int
+        ms since the epoch.
+    """
+    clock, fresh, pending = usage.clock, usage.fresh, usage.pending
+    age, integral, meters = params.age, params.integral, params.meters
+    clock[RUNNING] += 1
+    clock[DIRTY] = 1
+    clock[IN_USE] = 1
+    tick = clock[LAST_TICK] + params.period
+    left = _left(age, integral, params.rule, start, tick, tick)
+    usage_factor = params.usage_factor[qos] if qos >= 0 else 1000
+    rule = params.rule_of_qos[qos] if qos >= 0 else 0
+    for m in range(meters.shape[0]):
+        amount = _amount(meters[m], usage_factor, billing, procs, extra)
+        added = int(amount * left)
+        row = assoc
+        while row >= 0:
+            fresh[m, row] += amount
+            pending[m, row] += added
+            row = parent[row]
+        if qos >= 0:
+            row = parent.shape[0] + qos
+            fresh[m, row] += amount
+            pending[m, row] += int(amount * _left(age, integral, rule, start, tick, tick))
+
+
+@kernel
+def charge_end(
+    usage: Usage,
+    params: UsageParams,
+    parent: Ints,
+    assoc: int,
+    qos: int,
+    billing: int,
+    procs: int,
+    extra: Ints,
+    start: int,
+    end: int,
+) -> None:
+    """Stop charging a job that ended or lost its resources. O(depth), and O(days it ran) for the daily bins.
+
+    Arguments as for `charge_start`, with the same ``start``; ``usage`` must stand at the newest tick not after ``end``.
+    """
+    clock, pending = usage.clock, usage.pending
+    age, integral, meters = params.age, params.integral, params.meters
+    clock[RUNNING] -= 1
+    clock[DIRTY] = 1
+    last = clock[LAST_TICK]
+    tick = last + params.period
+    is_fresh = start >= last
+    begin = start if is_fresh else last
+    left = _left(age, integral, params.rule, begin, end, tick)
+    promised = _left(age, integral, params.rule, start, tick, tick) if is_fresh else 0.0
+    usage_factor = params.usage_factor[qos] if qos >= 0 else 1000
+    rule = params.rule_of_qos[qos] if qos >= 0 else 0
+    for m in range(meters.shape[0]):
+        amount = _amount(meters[m], usage_factor, billing, procs, extra)
+        added = int(amount * left) - int(amount * promised)
+        row = assoc
+        while row >= 0:
+            pending[m, row] += added
+            row = parent[row]
+        if qos >= 0:
+            added = int(amount * _left(age, integral, rule, begin, end, tick))
+            if is_fresh:
+                added -= int(amount * _left(age, integral, rule, start, tick, tick))
+            pending[m, parent.shape[0] + qos] += added
+        if is_fresh:
+            _stop(usage.fresh, parent, m, assoc, qos, amount)
+        else:
+            _stop(usage.rate, parent, m, assoc, qos, amount)
+    if usage.daily.shape[0] > 0:
+        amount = _amount(meters[0], usage_factor, billing, procs, extra)
+        _charge_days(usage.daily, clock, assoc, amount, start, end)
+
+
+@kernel
+def _stop(running: Ints | Floats, parent: Ints, meter: int, assoc: int, qos: int, amount: int) -> None:
+    row = assoc
+    while row >= 0:
+        running[meter, row] -= amount
+        row = parent[row]
+    if qos >= 0:
+        running[meter, parent.shape[0] + qos] -= amount
+
+
+@kernel
+def _charge_days(daily: Ints, clock: Ints, assoc: int, amount: int, start: int, end: int) -> None:
+    """Spread a job over the days in which it ran; whole seconds, so that a job cut in pieces comes to the same."""
+    n_days = daily.shape[0]
+    day = end // DAY_MS
+    last = clock[LAST_DAY]
+    while last < day:
+        last += 1
+        if day - last < n_days:
+            daily[last % n_days, :] = 0
+    clock[LAST_DAY] = last
+    upper = end // 1000
+    start_s = start // 1000
+    while upper > start_s and last - day < n_days:
+        lower = max(start_s, day * (DAY_MS // 1000))
+        daily[day % n_days, assoc] += amount * (upper - lower)
+        upper = lower
+        day -= 1
+
+
+@kernel
+def _age(
+    value: Floats,
+    rate: Floats,
+    fresh: Ints,
+    pending: Ints,
+    meter: int,
+    begin: int,
+    end: int,
+    factor: float,
+    whole: float,
+) -> None:
+    """Age rows ``begin`` to ``end`` by one slice, then add what the slice holds."""
+    for i in range(begin, end):
+        aged = value[meter, i] * factor
+        if aged < SMALLEST and value[meter, i] > 0.0:
+            aged = SMALLEST
+        value[meter, i] = aged + (rate[meter, i] * whole + pending[meter, i] * 1e-6)
+        rate[meter, i] += fresh[meter, i]
+        fresh[meter, i] = 0
+        pending[meter, i] = 0
+
+
+@kernel
+def _age_steadily(value: Floats, rate: Floats, meter: int, end: int, factor: float, whole: float) -> None:
+    """`_age` when nothing started or ended in the slice."""
+    for i in range(end):
+        aged = value[meter, i] * factor
+        if aged < SMALLEST and value[meter, i] > 0.0:
+            aged = SMALLEST
+        value[meter, i] = aged + rate[meter, i] * whole
+
+
+@kernel
+def advance(usage: Usage, params: UsageParams, now: int) -> int:
+    """Bring usage forward to the newest tick not after ``now``, tick by tick.
+
+    To be called before the events of an instant are applied. How often it is called changes nothing.
+
+    Parameters
+    ----------
+    now : int
+        ms since the epoch.
+
+    Returns
+    -------
+    int
+        Ticks that have passed; usage is as it was when 0.
+    """
+    clock = usage.clock
+    due = int((now - clock[LAST_TICK]) // params.period)
+    if due <= 0:
+        return 0
+    if clock[IN_USE] == 0:
+        clock[LAST_TICK] += due * params.period
+        clock[TICKS] += due
+        if clock[LAST_TICK] >= clock[NEXT_RESET]:
+            clock[NEXT_RESET] = next_reset(params.reset, clock[LAST_TICK])
+        return due
+    value, rate, fresh, pending = usage.value, usage.rate, usage.fresh, usage.pending
+    rule_of_qos = params.rule_of_qos
+    n_rows = value.shape[1]
+    n_assoc = n_rows - rule_of_qos.shape[0]
+    for _ in range(due):
+        clock[LAST_TICK] += params.period
+        clock[TICKS] += 1
+        if clock[LAST_TICK] >= clock[NEXT_RESET]:  # before the slice is added, which belongs to the new period
+            value[:, :] = 0.0
+            clock[NEXT_RESET] = next_reset(params.reset, clock[LAST_TICK])
+        for m in range(value.shape[0]):
+            if clock[DIRTY] != 0:
+                _age(value, rate, fresh, pending, m, 0, n_assoc, params.factor, params.whole)
+            else:
+                _age_steadily(value, rate, m, n_assoc, params.factor, params.whole)
+            for row in range(n_assoc, n_rows):
+                kept = rule_of_qos[row - n_assoc] == DECAY_NONE
+                factor = 1.0 if kept else params.factor
+                whole = params.whole_undecayed if kept else params.whole
+                _age(value, rate, fresh, pending, m, row, row + 1, factor, whole)
+        clock[DIRTY] = 0
+    return due
