@@ -48,8 +48,8 @@ class EstimateModel:
     Attributes
     ----------
     max_estimate_s : int or None
-        Largest allowed estimate, an hour at least; 18 h, as on two of the four machines studied. None takes the
-        smallest usual one (1 h, ... 48 h, ...) that every job fits in.
+        Largest allowed estimate, an hour at least; 18 h, the longest that is popular in all four traces of the study.
+        None takes the smallest usual one (1 h, ... 48 h, ...) that every job fits in.
     max_share : float or None
         Share of the jobs that ask for the largest estimate; None lets the model decide (about 0.22).
     head_share : float

@@ -3,7 +3,7 @@
 References
 ----------
 D. G. Feitelson, "Locality of sampling and diversity in parallel system workloads", ICS 2007,
-pages 53-63: a user repeats a job several times before turning to another one.
+pages 53-63: the same job is drawn several times in a row.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ hyper-gamma, and larger jobs run longer; gaps between arrivals are gamma in the 
 References
 ----------
 U. Lublin, D. G. Feitelson, "The workload on parallel supercomputers: modeling the characteristics of rigid jobs",
-JPDC 63(11), 2003, doi:10.1016/S0743-7315(03)00108-4. Parameters as published there and with the authors' program.
+JPDC 63(11), 2003, doi:10.1016/S0743-7315(03)00108-4. Parameters as in the authors' program (m_lublin99).
 """
 
 from __future__ import annotations
