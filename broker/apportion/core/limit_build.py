@@ -1,27 +1,50 @@
 """From the limits of a policy, by Slurm's names, to the tables that the kernels read.
 
-A limit that is not a ``Grp`` limit holds where it is first defined. For associations that is settled here: the row of an
-association already carries what it inherits, and ``where`` says from whom.
+A limit that is not a ``Grp`` limit holds where it is first defined. For associations that is settled here: the row of
+an association already carries what it inherits, and ``where`` says from whom.
 
 Source: Slurm, "Resource Limits" and the sacctmgr(1) and slurm.conf(5) manual pages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from apportion.core import reasons
 from apportion.core.errors import PolicyError
 from apportion.core.limit_tables import (
+    ACCOUNT,
+    ACCOUNT_ROW,
+    BIT,
+    CODE,
+    COUNTED,
     ENFORCE_ASSOCIATIONS,
     ENFORCE_LIMITS,
     ENFORCE_QOS,
     ENFORCE_SAFE,
+    FAMILY,
+    FLAGS,
+    FORM,
+    LIMIT_FACTOR,
+    METERED,
     MILLION,
+    MIN_PRIO,
+    OVERRIDDEN,
+    PARENT,
+    PART_COLUMNS,
+    PLACE_COLUMNS,
+    QOS_COLUMNS,
     QOS_ENFORCE_USAGE_THRESHOLD,
+    REMAINING,
+    RESERVE_AFTER,
     ROW_COLUMNS,
+    SLOT_COLUMNS,
+    TRES,
+    USER,
+    USER_ROW,
+    WAIT_BOUND,
     LimitCounters,
     LimitTables,
     build_counters,
@@ -83,12 +106,18 @@ _PER_USER: Final = (
     reasons.QOS_MAX_ACCRUE_PU,
     reasons.QOS_MAX_PU,
 )
+_IN_USE: Final = (reasons.ASSOC_GRP_TRES, reasons.QOS_GRP_TRES, reasons.QOS_MAX_PU, reasons.QOS_MAX_PA)
+_MINUTES: Final = (reasons.ASSOC_GRP_MINS, reasons.QOS_GRP_MINS)
+_RUN_MINUTES: Final = (reasons.ASSOC_GRP_RUN_MINS, reasons.QOS_GRP_RUN_MINS)
+_WALL: Final = (reasons.ASSOC_GRP_WALL, reasons.QOS_GRP_WALL)
 _PER_ACCOUNT: Final = (
     reasons.QOS_MAX_JOBS_PA,
     reasons.QOS_MAX_SUBMIT_PA,
     reasons.QOS_MAX_ACCRUE_PA,
     reasons.QOS_MAX_PA,
 )
+
+_Values = dict[tuple[int, int], dict[int, int]]  # (family, TRES) -> place -> value
 
 
 def no_limits() -> tuple[LimitTables, LimitCounters]:
@@ -111,10 +140,11 @@ class LimitBuilder:
         Slurm names of the TRES in the order of the policy: ``cpu`` first, ``billing`` last.
     n_partitions : int
     user_of, account_of : int64[n_assoc], optional
-        Who an association belongs to, for limits per user and per account of a QOS. By default each association is a user of its own,
-        and its account is the one it hangs below.
+        Who an association belongs to, for limits per user and per account of a QOS. By default each association is a
+        user of its own, and its account is the one it hangs below.
     enforce : int
-        AccountingStorageEnforce, as ENFORCE bits. Without ENFORCE_LIMITS the limits of associations and QOS are ignored.
+        AccountingStorageEnforce, as ENFORCE bits. Without ENFORCE_LIMITS the limits of associations and QOS are
+        ignored.
     """
 
     def __init__(
@@ -142,15 +172,15 @@ class LimitBuilder:
         above = np.where((np.asarray(is_user) != 0) & (self._parent >= 0), self._parent, own)
         self._user = own if user_of is None else np.array(user_of, np.int64)
         self._account = above if account_of is None else np.array(account_of, np.int64)
-        self._values: dict[tuple[int, int], dict[int, int]] = {}
-        self._flags = np.zeros(n_qos, np.int64)
-        self._usage_factor = np.ones(n_qos)
-        self._limit_factor = np.full(n_qos, -1, np.int64)
+        self._values: _Values = {}
+        self._flags = np.zeros(n_qos + 1, np.int64)
+        self._usage_factor = np.ones(n_qos + 1)
+        self._limit_factor = np.full(n_qos + 1, -1, np.int64)
         self._threshold = np.full(n_qos, -1, np.int64)
         self._min_prio = np.full(self.n_assoc + n_qos, -1, np.int64)
         self._max_wait = np.full(n_qos + 1, -1, np.int64)
         self._reserve_permille = 500
-        self._partitions = np.full((4, n_partitions), -1, np.int64)
+        self._partitions = np.full((n_partitions, PART_COLUMNS), -1, np.int64)
 
     def association(self, index: int, name: str, value: int, tres: str | None = None) -> None:
         """Set a limit of an association.
@@ -194,7 +224,7 @@ class LimitBuilder:
         self._max_wait[index] = bound_ms
 
     def default_wait(self, bound_ms: int, fraction_permille: int = 500) -> None:
-        """Set the wait bound (ms, -1 none) of jobs whose QOS has none, and after which part of its bound a job earns a reservation."""
+        """Set the wait bound (ms, -1 none) of jobs whose QOS has none, and the part of it after which a job earns a slot."""
         self._max_wait[self.n_qos] = bound_ms
         self._reserve_permille = fraction_permille
 
@@ -202,7 +232,7 @@ class LimitBuilder:
         self, index: int, *, qos: int = -1, max_time_ms: int = -1, max_nodes: int = -1, min_nodes: int = -1
     ) -> None:
         """Set what a partition itself limits, and its partition QOS."""
-        self._partitions[:, index] = (qos, max_time_ms, max_nodes, min_nodes)
+        self._partitions[index] = (qos, max_time_ms, max_nodes, min_nodes)
 
     def build(self) -> LimitTables:
         """Make the tables."""
@@ -220,67 +250,79 @@ class LimitBuilder:
         n_start = sum(family < reasons.FIRST_ACCRUE_FAMILY for family, _ in slots)
         limit, where = self._effective(slots, values)
         codes, bit, code = self._bits(slots[:n_start])
-        min_prio = self._min_prio.copy()
-        for i in range(self.n_assoc):
-            if min_prio[i] < 0 <= self._parent[i]:
-                min_prio[i] = min_prio[self._parent[i]]
-        bound = np.where(self._max_wait >= 0, self._max_wait, self._max_wait[self.n_qos])
-        reserve_after = np.where(bound >= 0, bound * self._reserve_permille // 1000, NEVER)
-        safe = int(bool(self._enforce & ENFORCE_SAFE))
-        remaining = [reasons.ASSOC_GRP_RUN_MINS, reasons.QOS_GRP_RUN_MINS]
-        minutes = [reasons.ASSOC_GRP_MINS, reasons.QOS_GRP_MINS]
-        walls = {reasons.ASSOC_GRP_WALL, reasons.QOS_GRP_WALL}
-        bounded = bool((self._partitions[1:] >= 0).any())
+        safe = bool(self._enforce & ENFORCE_SAFE)
+        bounded = bool((self._partitions[:, 1:] >= 0).any())
         judged = bool(self._flags.any()) or (self.n_assoc + self.n_qos > 0 and self._enforce > 0)
+        slot = np.full((len(slots), SLOT_COLUMNS), -1, np.int64)
+        for s, (family, tres) in enumerate(slots):
+            form = _JUDGED_AS.get(family, family)
+            slot[s, FAMILY] = family
+            slot[s, FORM] = form
+            slot[s, TRES] = tres
+            if family not in _GROUP and form != family and (form, tres) in slots:
+                slot[s, OVERRIDDEN] = slots.index((form, tres))
+        slot[:n_start, BIT] = bit
+        slot[:n_start, CODE] = code
         return LimitTables(
             in_use=int(bool(slots) or bounded or judged),
             holds=int(n_start > n_submit or bounded),
             counts=int(bool(slots)),
-            safe=safe,
+            safe=int(safe),
             enforce=self._enforce,
             n_assoc=self.n_assoc,
-            n_qos=self.n_qos,
-            n_tres=len(self.tres),
             n_submit=n_submit,
             n_start=n_start,
             n_accrue=len(slots) - n_start,
-            walled=int(any(family in walls for family, _ in slots)),
+            walled=int(any(family in _WALL for family, _ in slots)),
             node_tres=self.tres.index("node") if "node" in self.tres else -1,
-            parent=np.concatenate([self._parent, np.full(self.n_qos, -1, np.int64)]),
-            user=self._user,
-            account=self._account,
-            family=_ints(family for family, _ in slots),
-            form=_ints(_JUDGED_AS.get(family, family) for family, _ in slots),
-            tres=_ints(tres for _, tres in slots),
-            bit=_ints(bit + [-1] * (len(slots) - n_start)),
-            code=_ints(code + [-1] * (len(slots) - n_start)),
-            overridden=_ints(
-                slots.index((_JUDGED_AS[f], t)) if f not in _GROUP and (_JUDGED_AS.get(f, -1), t) in slots else -1
-                for f, t in slots
-            ),
+            slot=slot,
             limit=limit,
             where=where,
-            flags=self._flags,
+            place=self._place_table(),
+            qos=self._qos_table(slots, values),
             usage_factor=self._usage_factor,
-            limit_factor=self._limit_factor,
-            min_prio=min_prio,
-            user_row=self._rows(slots, values, _PER_USER),
-            account_row=self._rows(slots, values, _PER_ACCOUNT),
-            part_qos=self._partitions[0].copy(),
-            part_time=self._partitions[1].copy(),
-            part_max_nodes=self._partitions[2].copy(),
-            part_min_nodes=self._partitions[3].copy(),
-            wait_bound=bound,
-            reserve_after=reserve_after,
-            counted=_tres_of(
-                slots, [reasons.ASSOC_GRP_TRES, reasons.QOS_GRP_TRES, reasons.QOS_MAX_PU, reasons.QOS_MAX_PA]
+            part=self._partitions,
+            kept=np.array(
+                [
+                    COUNTED * any(f in _IN_USE and t == tres for f, t in slots)
+                    + METERED * any(f in _MINUTES and t == tres for f, t in slots)
+                    + REMAINING * any((f in _RUN_MINUTES or (safe and f in _MINUTES)) and t == tres for f, t in slots)
+                    for tres in range(len(self.tres))
+                ],
+                np.int64,
             ),
-            metered=_tres_of(slots, minutes),
-            remaining=_tres_of(slots, remaining + (minutes if safe else [])),
-            bit_code=_ints(codes),
+            bit_code=np.array(codes, np.int64),
             no_rows=np.empty((0, ROW_COLUMNS), np.int64),
-            no_count=np.zeros(1, np.int64),
         )
+
+    def _place_table(self) -> Ints:
+        table = np.full((self.n_assoc + self.n_qos, PLACE_COLUMNS), -1, np.int64)
+        table[: self.n_assoc, PARENT] = self._parent
+        table[: self.n_assoc, USER] = self._user
+        table[: self.n_assoc, ACCOUNT] = self._account
+        table[:, MIN_PRIO] = self._min_prio
+        for i in range(self.n_assoc):
+            above = self._parent[i]
+            if table[i, MIN_PRIO] < 0 <= above:
+                table[i, MIN_PRIO] = table[above, MIN_PRIO]
+        return table
+
+    def _qos_table(self, slots: list[tuple[int, int]], values: _Values) -> Ints:
+        table = np.full((self.n_qos + 1, QOS_COLUMNS), -1, np.int64)
+        table[:, FLAGS] = self._flags
+        table[:, LIMIT_FACTOR] = self._limit_factor
+        row = 0
+        for families, column in ((_PER_USER, USER_ROW), (_PER_ACCOUNT, ACCOUNT_ROW)):
+            limited = {
+                place for key in slots if key[0] in families for place, value in values[key].items() if value >= 0
+            }
+            for place in sorted(limited):
+                table[place - self.n_assoc, column] = row
+                row += 1
+        bound = np.where(self._max_wait >= 0, self._max_wait, self._max_wait[self.n_qos])
+        table[:, WAIT_BOUND] = bound
+        table[:, RESERVE_AFTER] = np.where(bound >= 0, bound * self._reserve_permille // 1000, NEVER)
+        return table
 
     def _set(self, families: dict[str, int], place: int, name: str, value: int, tres: str | None) -> None:
         if name == "MinPrioThreshold":
@@ -301,9 +343,7 @@ class LimitBuilder:
                 value //= 1000
         self._values.setdefault((family, index), {})[place] = value
 
-    def _effective(
-        self, slots: list[tuple[int, int]], values: dict[tuple[int, int], dict[int, int]]
-    ) -> tuple[Ints, Ints]:
+    def _effective(self, slots: list[tuple[int, int]], values: _Values) -> tuple[Ints, Ints]:
         places = self.n_assoc + self.n_qos
         limit = np.full((len(slots), places), -1, np.int64)
         where = np.full((len(slots), places), -1, np.int64)
@@ -343,20 +383,3 @@ class LimitBuilder:
             bit.append(following)
             following += 1
         return codes, bit, code
-
-    def _rows(
-        self, slots: list[tuple[int, int]], values: dict[tuple[int, int], dict[int, int]], families: Sequence[int]
-    ) -> Ints:
-        rows = np.full(self.n_qos, -1, np.int64)
-        limited = {place for key in slots if key[0] in families for place, value in values[key].items() if value >= 0}
-        for row, place in enumerate(sorted(limited)):
-            rows[place - self.n_assoc] = row
-        return rows
-
-
-def _ints(values: Iterable[int]) -> Ints:
-    return np.array(list(values), np.int64)
-
-
-def _tres_of(slots: list[tuple[int, int]], families: Sequence[int]) -> Ints:
-    return _ints(sorted({tres for family, tres in slots if family in families}))

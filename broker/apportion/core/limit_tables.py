@@ -1,11 +1,11 @@
 """Limits of associations and QOS as tables, and the counters that they are compared with.
 
-Associations and QOS are *places*: association i is place i, QOS q is place ``n_assoc + q``. Each pair of a kind of limit
-and a TRES that is set anywhere is a *slot*, and ``limit[slot, place]`` holds its values, so that what no policy sets
-costs nothing.
+Associations and QOS are *places*: association i is place i, QOS q is place ``n_assoc + q``. Each pair of a kind of
+limit and a TRES that is set anywhere is a *slot*, and ``limit[slot, place]`` holds its values, so that what no policy
+sets costs nothing.
 
-Units: TRES as in `apportion.core.tables` (billing in thousandths); TRES-minutes are kept in TRES-seconds, MaxWall in ms,
-GrpWall in seconds, UsageThreshold and LimitFactor in millionths. -1 is unlimited, 0 is a real limit.
+Units: TRES as in `apportion.core.tables` (billing in thousandths); TRES-minutes are kept in TRES-seconds, MaxWall in
+ms, GrpWall in seconds, UsageThreshold and LimitFactor in millionths. -1 is unlimited, 0 is a real limit.
 """
 
 from __future__ import annotations
@@ -38,25 +38,61 @@ MILLION: Final = 1_000_000
 ROW_COLUMNS: Final = 6  # of what `limits.explain` writes: code, place, TRES, limit, in use, asked
 
 
+# Columns of LimitTables.slot
+FAMILY: Final = 0  # of `apportion.core.reasons`
+FORM: Final = 1  # the QOS family that is judged alike
+TRES: Final = 2  # -1 none
+BIT: Final = 3
+CODE: Final = 4
+OVERRIDDEN: Final = 5  # slot of the QOS limit that takes the place of this one, -1 none
+SLOT_COLUMNS: Final = 6
+# Columns of LimitTables.place
+PARENT: Final = 0  # place above, -1 for root and QOS
+USER: Final = 1  # whose an association is, for the limits per user of a QOS
+ACCOUNT: Final = 2  # likewise, per account
+MIN_PRIO: Final = 3  # MinPrioThreshold; associations inherit
+PLACE_COLUMNS: Final = 4
+# Columns of LimitTables.qos
+FLAGS: Final = 0
+LIMIT_FACTOR: Final = 1  # millionths, -1 none
+USER_ROW: Final = 2  # row of LimitCounters.owner where the users begin, -1 if nothing is limited per user
+ACCOUNT_ROW: Final = 3
+WAIT_BOUND: Final = 4  # ms, -1 none
+RESERVE_AFTER: Final = 5  # ms after submit, NEVER
+QOS_COLUMNS: Final = 6
+# Columns of LimitTables.part
+PART_QOS: Final = 0
+PART_TIME: Final = 1  # ms
+PART_MAX_NODES: Final = 2
+PART_MIN_NODES: Final = 3
+PART_COLUMNS: Final = 4
+# Bits of LimitTables.kept
+COUNTED: Final = 1  # how much is in use must be known
+METERED: Final = 2  # decayed TRES-seconds
+REMAINING: Final = 4  # TRES-seconds that running jobs may still use
+# Columns of LimitCounters.totals and owner; TRES t is in FIRST_TRES + t
+RUNNING: Final = 0
+SUBMITTED: Final = 1  # pending and running
+ACCRUING: Final = 2
+FIRST_TRES: Final = 3
+# Columns of LimitCounters.ran
+STARTED: Final = 0  # ms
+SEEN: Final = 1  # ms up to which the job is accounted
+
+
 @table
 class LimitTables(NamedTuple):
-    """What the limits are; never changes during a run.
+    """What the limits are; never changes during a run. Few and wide tables, as each column costs time to compile.
 
-    ``in_use`` : 0 if nothing at all is limited, then no kernel need be called; ``holds`` : 0 if no pending job can be held, ``counts`` : 0
-    if the counters need not be kept. ``safe`` : 1 with AccountingStorageEnforce=safe; ``enforce`` : all its bits.
-    ``n_assoc``, ``n_qos`` ; ``parent`` (places) : place above, -1 for root and QOS.
-    ``user``, ``account`` (associations) : index for the per-user and per-account limits of a QOS.
-    Slots, in the order of enforcement: ``[0, n_submit)`` judge submissions, ``[n_submit, n_start)`` starts, the rest ageing.
-    ``family``, ``form`` (the QOS family that is judged alike), ``tres`` (-1 none), ``bit``, ``code`` (slots); ``overridden`` : the slot of
-    the QOS limit that takes the place of this one, or -1.
-    ``limit``, ``where`` (slots, places) : value in effect, and the place that sets it.
-    ``flags``, ``usage_factor``, ``limit_factor`` (millionths, -1 none), ``min_prio`` (places; associations inherit) by QOS or place.
-    ``user_row``, ``account_row`` (QOS) : row of its per-user and per-account counters, -1 none.
-    ``part_qos``, ``part_time``, ``part_max_nodes``, ``part_min_nodes`` (partitions).
-    ``wait_bound``, ``reserve_after`` (n_qos + 1) : ms after submit; the last row is for jobs without a QOS.
-    ``counted``, ``metered``, ``remaining`` : the TRES whose use, decayed TRES-seconds and remaining run seconds must be known;
-    ``walled`` : 1 if wall time must. ``node_tres`` : TRES index of nodes, -1 if not a TRES here; ``n_tres``.
-    ``bit_code`` (62) : reason code of each mask bit. ``no_rows``, ``no_count`` : empty, for checks that write no rows.
+    ``in_use`` : 0 if nothing at all is limited, then no kernel need be called; ``holds`` : 0 if no pending job can be
+    held, ``counts`` : 0 if the counters need not be kept. ``safe`` : 1 with AccountingStorageEnforce=safe;
+    ``enforce`` : all its bits. Slots are in the order of enforcement: ``[0, n_submit)`` judge submissions,
+    ``[n_submit, n_start)`` starts, the ``n_accrue`` others ageing. ``walled`` : 1 if wall time must be known.
+    ``node_tres`` : TRES index of nodes, -1 if none. ``slot`` (slots, SLOT_COLUMNS). ``limit``, ``where`` (slots,
+    places) : value in effect, and the place that sets it. ``place`` (places, PLACE_COLUMNS). ``qos`` (n_qos + 1,
+    QOS_COLUMNS), ``usage_factor`` (n_qos + 1) : the last row is for jobs without a QOS. ``part`` (partitions,
+    PART_COLUMNS). ``kept`` (TRES) : COUNTED, METERED and REMAINING bits. ``bit_code`` (62) : reason code of each mask
+    bit. ``no_rows`` : empty, for checks that write no rows.
     """
 
     in_use: int
@@ -65,108 +101,58 @@ class LimitTables(NamedTuple):
     safe: int
     enforce: int
     n_assoc: int
-    n_qos: int
-    n_tres: int
     n_submit: int
     n_start: int
     n_accrue: int
     walled: int
     node_tres: int
-    parent: Ints
-    user: Ints
-    account: Ints
-    family: Ints
-    form: Ints
-    tres: Ints
-    bit: Ints
-    code: Ints
-    overridden: Ints
+    slot: Ints
     limit: Ints
     where: Ints
-    flags: Ints
+    place: Ints
+    qos: Ints
     usage_factor: Floats
-    limit_factor: Ints
-    min_prio: Ints
-    user_row: Ints
-    account_row: Ints
-    part_qos: Ints
-    part_time: Ints
-    part_max_nodes: Ints
-    part_min_nodes: Ints
-    wait_bound: Ints
-    reserve_after: Ints
-    counted: Ints
-    metered: Ints
-    remaining: Ints
+    part: Ints
+    kept: Ints
     bit_code: Ints
     no_rows: Ints
-    no_count: Ints
 
 
 @table
 class LimitCounters(NamedTuple):
-    """What counts against the limits. Places are associations, then QOS; an association counts all that runs below it.
+    """What counts against the limits. An association counts all that runs below it.
 
-    ``running``, ``submitted`` (pending and running), ``accruing`` (places) : jobs. ``tres`` (places, TRES) : in use.
-    ``used_s`` (places, TRES), ``wall_s`` (places) : decayed TRES-seconds and wall seconds. ``left_s`` (places, TRES) : TRES-seconds that the
-    running jobs may still use, as of the last tick.
-    ``user_*``, ``account_*`` : likewise, (rows, users or accounts[, TRES]), for the QOS that have such limits.
-    ``seen``, ``start`` (jobs) : ms up to which a running job is accounted, and of its start (empty if no limit needs them).
+    ``totals`` (places, 3 + TRES) : jobs running, submitted, ageing, and TRES in use.
+    ``owner`` (rows, users or accounts, 3 + TRES) : likewise for each user or account of the QOS that limit these.
+    ``used`` (places, TRES + 1) : decayed TRES-seconds; the last column is wall seconds.
+    ``left`` (places, TRES) : TRES-seconds that the running jobs may still use, as of the last tick.
+    ``ran`` (jobs, 2) : STARTED and SEEN of running jobs (empty if no limit needs it).
     ``accrue_since`` (jobs) : ms since when the job ages, -1 not yet (empty if no limit on ageing is set).
     ``fairshare`` (associations) : F, written by whoever computes it.
     """
 
-    running: Ints
-    submitted: Ints
-    accruing: Ints
-    tres: Ints
-    used_s: Floats
-    wall_s: Floats
-    left_s: Ints
-    user_running: Ints
-    user_submitted: Ints
-    user_accruing: Ints
-    user_tres: Ints
-    account_running: Ints
-    account_submitted: Ints
-    account_accruing: Ints
-    account_tres: Ints
-    seen: Ints
-    start: Ints
+    totals: Ints
+    owner: Ints
+    used: Floats
+    left: Ints
+    ran: Ints
     accrue_since: Ints
     fairshare: Floats
 
 
 def build_counters(tables: LimitTables, n_jobs: int) -> LimitCounters:
     """Counters at zero for ``n_jobs`` jobs. Columns per job that no limit needs are empty."""
-    places = tables.n_assoc + tables.n_qos
-    user_rows = int(tables.user_row.max(initial=-1)) + 1
-    account_rows = int(tables.account_row.max(initial=-1)) + 1
-    users = int(tables.user.max(initial=-1)) + 1
-    accounts = int(tables.account.max(initial=-1)) + 1
-    timed = n_jobs if tables.metered.size or tables.remaining.size or tables.walled else 0
-
-    def zeros(*shape: int) -> Ints:
-        return np.zeros(shape, np.int64)
-
+    places = tables.place.shape[0]
+    n_tres = tables.kept.size
+    rows = int(tables.qos[:, (USER_ROW, ACCOUNT_ROW)].max()) + 1
+    owners = int(tables.place[:, (USER, ACCOUNT)].max(initial=-1)) + 1
+    timed = bool(tables.walled) or bool((tables.kept & (METERED | REMAINING)).any())
     return LimitCounters(
-        running=zeros(places),
-        submitted=zeros(places),
-        accruing=zeros(places),
-        tres=zeros(places, tables.n_tres),
-        used_s=np.zeros((places, tables.n_tres)),
-        wall_s=np.zeros(places),
-        left_s=zeros(places, tables.n_tres),
-        user_running=zeros(user_rows, users),
-        user_submitted=zeros(user_rows, users),
-        user_accruing=zeros(user_rows, users),
-        user_tres=zeros(user_rows, users, tables.n_tres),
-        account_running=zeros(account_rows, accounts),
-        account_submitted=zeros(account_rows, accounts),
-        account_accruing=zeros(account_rows, accounts),
-        account_tres=zeros(account_rows, accounts, tables.n_tres),
-        seen=zeros(timed),
-        start=zeros(timed),
+        totals=np.zeros((places, FIRST_TRES + n_tres), np.int64),
+        owner=np.zeros((rows, owners, FIRST_TRES + n_tres), np.int64),
+        used=np.zeros((places, n_tres + 1)),
+        left=np.zeros((places, n_tres), np.int64),
+        ran=np.zeros((n_jobs if timed else 0, 2), np.int64),
         accrue_since=np.full(n_jobs if tables.n_accrue else 0, -1, np.int64),
         fairshare=np.ones(tables.n_assoc),
     )

@@ -1,9 +1,9 @@
 """Which limits hold a job: the checks. They only read; `apportion.core.limit_usage` keeps the counters.
 
-Order of enforcement: partition QOS, job QOS (swapped by OverPartQOS), user association, the accounts above it, root. ``Grp`` limits are
-judged at each of these places; any other limit only at the first place that sets it. A partition's own time and node limits stay
-binding unless a flag of the job's QOS lifts them. A job that asks for none of a TRES is never held by a limit on it, except by
-MinTRESPerJob.
+Order of enforcement: partition QOS, job QOS (swapped by OverPartQOS), user association, the accounts above it, root.
+``Grp`` limits are judged at each of these places; any other limit only at the first place that sets it. A partition's
+own time and node limits stay binding unless a flag of the job's QOS lifts them. A job that asks for none of a TRES is
+never held by a limit on it, except by MinTRESPerJob.
 
 Sources: Slurm, "Resource Limits", "Quality of Service" and sacctmgr(1).
 """
@@ -15,9 +15,25 @@ import math
 import numpy as np
 from apportion.core.jit import kernel
 from apportion.core.limit_tables import (
+    ACCOUNT,
+    ACCOUNT_ROW,
+    BIT,
+    CODE,
     ENFORCE_ASSOCIATIONS,
     ENFORCE_QOS,
+    FAMILY,
+    FIRST_TRES,
+    FLAGS,
+    FORM,
+    LIMIT_FACTOR,
     MILLION,
+    MIN_PRIO,
+    OVERRIDDEN,
+    PARENT,
+    PART_MAX_NODES,
+    PART_MIN_NODES,
+    PART_QOS,
+    PART_TIME,
     QOS_DENY_ON_LIMIT,
     QOS_NO_RESERVE,
     QOS_OVER_PART_QOS,
@@ -26,6 +42,13 @@ from apportion.core.limit_tables import (
     QOS_PARTITION_TIME_LIMIT,
     QOS_REQUIRES_RESERVATION,
     QOS_USAGE_FACTOR_SAFE,
+    RESERVE_AFTER,
+    RUNNING,
+    SUBMITTED,
+    TRES,
+    USER,
+    USER_ROW,
+    WAIT_BOUND,
     LimitCounters,
     LimitTables,
 )
@@ -64,6 +87,17 @@ _FIRST = 1  # stop at the first
 _ALONE = 2  # those that would hold it in an empty system
 _EFFECTIVE = 3  # a row for every limit that applies, binding or not
 
+_GROUP = (QOS_GRP_JOBS, QOS_GRP_WALL, QOS_GRP_TRES, QOS_GRP_MINS, QOS_GRP_RUN_MINS, QOS_GRP_SUBMIT)
+_BY_OWNER = (
+    QOS_THRESHOLD,
+    QOS_MAX_PA,
+    QOS_MAX_PU,
+    QOS_MAX_JOBS_PA,
+    QOS_MAX_JOBS_PU,
+    QOS_MAX_SUBMIT_PA,
+    QOS_MAX_SUBMIT_PU,
+)
+
 
 @kernel
 def association_of(jobs: Jobs, j: int) -> int:
@@ -73,7 +107,7 @@ def association_of(jobs: Jobs, j: int) -> int:
 
 @kernel
 def qos_of(jobs: Jobs, j: int) -> int:
-    """QOS that a job runs in, -1 if it has none."""
+    """QOS that a job runs in; -1, which is also the row of LimitTables.qos for such jobs, if it has none."""
     return int(jobs.qos[j]) if jobs.qos.size > 0 else -1
 
 
@@ -81,9 +115,9 @@ def qos_of(jobs: Jobs, j: int) -> int:
 def partition_qos_of(L: LimitTables, jobs: Jobs, j: int) -> int:
     """QOS of a job's partition, -1 if it has none or if it is the job's own, which counts once."""
     part = jobs.partition[j] if jobs.partition.size > 0 else -1
-    if part < 0 or part >= L.part_qos.size:
+    if part < 0 or part >= L.part.shape[0]:
         return -1
-    qos = L.part_qos[part]
+    qos = L.part[part, PART_QOS]
     return -1 if qos == qos_of(jobs, j) else int(qos)
 
 
@@ -96,7 +130,7 @@ def qos_places(L: LimitTables, jobs: Jobs, j: int) -> tuple[int, int]:
         return (own + L.n_assoc, -1) if own >= 0 else (-1, -1)
     if own < 0:
         return part + L.n_assoc, -1
-    if L.flags[own] & QOS_OVER_PART_QOS:
+    if L.qos[own, FLAGS] & QOS_OVER_PART_QOS:
         return own + L.n_assoc, part + L.n_assoc
     return part + L.n_assoc, own + L.n_assoc
 
@@ -125,8 +159,7 @@ def tres_seconds(count: int, ms: int, factor: float) -> int:
 @kernel
 def usage_factor_of(L: LimitTables, jobs: Jobs, j: int) -> float:
     """UsageFactor of the job's own QOS; that of a partition QOS never counts."""
-    qos = qos_of(jobs, j)
-    return float(L.usage_factor[qos]) if qos >= 0 else 1.0
+    return float(L.usage_factor[qos_of(jobs, j)])
 
 
 @kernel
@@ -134,7 +167,7 @@ def _whole_s(L: LimitTables, jobs: Jobs, j: int, tres: int) -> int:
     """TRES-seconds of the job's whole time limit; UsageFactor counts only with the flag UsageFactorSafe."""
     qos = qos_of(jobs, j)
     factor = 1.0
-    if qos >= 0 and L.flags[qos] & QOS_USAGE_FACTOR_SAFE:
+    if L.qos[qos, FLAGS] & QOS_USAGE_FACTOR_SAFE:
         factor = L.usage_factor[qos]
     return tres_seconds(tres_count(jobs, j, tres), jobs.limit[j], factor)
 
@@ -145,10 +178,22 @@ def _bound(L: LimitTables, jobs: Jobs, j: int, s: int, place: int) -> int:
     limit = int(L.limit[s, place])
     if place < L.n_assoc:
         qos = qos_of(jobs, j)
-        form = L.form[s]
-        if qos >= 0 and L.limit_factor[qos] > 0 and (form == QOS_GRP_TRES or form == QOS_MAX_PJ or form == QOS_MAX_PN):
-            return limit * int(L.limit_factor[qos]) // MILLION
+        form = L.slot[s, FORM]
+        if L.qos[qos, LIMIT_FACTOR] > 0 and form in (QOS_GRP_TRES, QOS_MAX_PJ, QOS_MAX_PN):
+            return limit * int(L.qos[qos, LIMIT_FACTOR]) // MILLION
     return limit
+
+
+@kernel
+def _of_user(L: LimitTables, C: LimitCounters, place: int, assoc: int, column: int) -> int:
+    """Read what the user of an association has in a QOS."""
+    return int(C.owner[L.qos[place - L.n_assoc, USER_ROW], L.place[assoc, USER], column])
+
+
+@kernel
+def _of_account(L: LimitTables, C: LimitCounters, place: int, assoc: int, column: int) -> int:
+    """Read what the account of an association has in a QOS."""
+    return int(C.owner[L.qos[place - L.n_assoc, ACCOUNT_ROW], L.place[assoc, ACCOUNT], column])
 
 
 @kernel
@@ -156,8 +201,8 @@ def _judge(
     L: LimitTables, C: LimitCounters, jobs: Jobs, j: int, s: int, place: int, alone: bool
 ) -> tuple[bool, int, int, int]:
     """Whether the limit of slot ``s`` at ``place`` holds job ``j``, then limit, in use and asked."""
-    form = L.form[s]
-    tres = L.tres[s]
+    form = L.slot[s, FORM]
+    tres = L.slot[s, TRES]
     bound = _bound(L, jobs, j, s, place)
     assoc = association_of(jobs, j)
     used = 0
@@ -169,23 +214,23 @@ def _judge(
         if asked == 0:
             return False, bound, 0, 0
         if form == QOS_GRP_TRES:
-            used = C.tres[place, tres]
+            used = C.totals[place, FIRST_TRES + tres]
         elif form == QOS_MAX_PU:
-            used = C.user_tres[L.user_row[place - L.n_assoc], L.user[assoc], tres]
+            used = _of_user(L, C, place, assoc, FIRST_TRES + tres)
         elif form == QOS_MAX_PA:
-            used = C.account_tres[L.account_row[place - L.n_assoc], L.account[assoc], tres]
+            used = _of_account(L, C, place, assoc, FIRST_TRES + tres)
         elif form == QOS_MAX_PN:
             nodes = tres_count(jobs, j, L.node_tres) if L.node_tres >= 0 else 0
             asked = (asked + nodes - 1) // nodes if nodes > 0 else 0
         elif form == QOS_MAX_MINS_PJ:
             asked = _whole_s(L, jobs, j, tres)
         elif form == QOS_GRP_RUN_MINS:
-            used = C.left_s[place, tres]
+            used = C.left[place, tres]
             asked = tres_seconds(asked, jobs.limit[j], usage_factor_of(L, jobs, j))
         elif form == QOS_GRP_MINS:
             asked = _whole_s(L, jobs, j, tres)
-            spent = 0.0 if alone else C.used_s[place, tres]
-            left = C.left_s[place, tres] if L.safe and not alone else 0
+            spent = 0.0 if alone else C.used[place, tres]
+            left = C.left[place, tres] if L.safe and not alone else 0
             held = spent >= bound or (L.safe == 1 and spent + left + asked > bound)
             return held, bound, int(spent) + left, asked
         # A Max limit compares what is asked alone.
@@ -194,76 +239,48 @@ def _judge(
         used = math.floor(C.fairshare[assoc] * MILLION + 0.5)
         return not alone and used < bound, bound, used, 0
     if form == QOS_GRP_WALL:
-        spent = 0.0 if alone else C.wall_s[place]
+        spent = 0.0 if alone else C.used[place, C.left.shape[1]]
         return spent >= bound, bound, int(spent), 0
     if form == QOS_MAX_WALL:
         return jobs.limit[j] > bound, bound, 0, jobs.limit[j]
     if form == QOS_GRP_JOBS:
-        used = C.running[place]
+        used = C.totals[place, RUNNING]
     elif form == QOS_GRP_SUBMIT:
-        used = C.submitted[place]
+        used = C.totals[place, SUBMITTED]
     elif form == QOS_MAX_JOBS_PU:
-        used = C.running[place] if place < L.n_assoc else C.user_running[L.user_row[place - L.n_assoc], L.user[assoc]]
+        used = C.totals[place, RUNNING] if place < L.n_assoc else _of_user(L, C, place, assoc, RUNNING)
     elif form == QOS_MAX_SUBMIT_PU:
-        used = (
-            C.submitted[place] if place < L.n_assoc else C.user_submitted[L.user_row[place - L.n_assoc], L.user[assoc]]
-        )
+        used = C.totals[place, SUBMITTED] if place < L.n_assoc else _of_user(L, C, place, assoc, SUBMITTED)
     elif form == QOS_MAX_JOBS_PA:
-        used = C.account_running[L.account_row[place - L.n_assoc], L.account[assoc]]
+        used = _of_account(L, C, place, assoc, RUNNING)
     elif form == QOS_MAX_SUBMIT_PA:
-        used = C.account_submitted[L.account_row[place - L.n_assoc], L.account[assoc]]
+        used = _of_account(L, C, place, assoc, SUBMITTED)
     if alone:
         used = 0
     return used + asked > bound, bound, used, asked
 
 
 @kernel
-def _write(rows: Ints, count: Ints, code: int, place: int, tres: int, limit: int, used: int, asked: int) -> None:
-    n = count[0]
-    if n < rows.shape[0]:
-        rows[n, 0] = code
-        rows[n, 1] = place
-        rows[n, 2] = tres
-        rows[n, 3] = limit
-        rows[n, 4] = used
-        rows[n, 5] = asked
-        count[0] = n + 1
+def _write(rows: Ints, code: int, place: int, tres: int, limit: int, used: int, asked: int) -> None:
+    """Put a row where the first free one is (code 0), if there is one."""
+    for n in range(rows.shape[0]):
+        if rows[n, 0] == 0:
+            rows[n, 0] = code
+            rows[n, 1] = place
+            rows[n, 2] = tres
+            rows[n, 3] = limit
+            rows[n, 4] = used
+            rows[n, 5] = asked
+            return
 
 
 @kernel
-def _at(
-    L: LimitTables, C: LimitCounters, jobs: Jobs, j: int, s: int, place: int, mode: int, rows: Ints, count: Ints
-) -> int:
+def _at(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int, s: int, place: int, mode: int, rows: Ints) -> int:
     """Mask of slot ``s`` at ``place``: its bit if it holds the job."""
     held, bound, used, asked = _judge(L, C, jobs, j, s, place, mode == _ALONE)
     if rows.shape[0] > 0 and (held or mode == _EFFECTIVE):
-        _write(rows, count, L.code[s], L.where[s, place], L.tres[s], bound, used, asked)
-    return 1 << L.bit[s] if held else 0
-
-
-@kernel
-def _needs_association(form: int) -> bool:
-    return (
-        form == QOS_THRESHOLD
-        or form == QOS_MAX_PA
-        or form == QOS_MAX_PU
-        or form == QOS_MAX_JOBS_PA
-        or form == QOS_MAX_JOBS_PU
-        or form == QOS_MAX_SUBMIT_PA
-        or form == QOS_MAX_SUBMIT_PU
-    )
-
-
-@kernel
-def _is_group(form: int) -> bool:
-    return (
-        form == QOS_GRP_JOBS
-        or form == QOS_GRP_WALL
-        or form == QOS_GRP_TRES
-        or form == QOS_GRP_MINS
-        or form == QOS_GRP_RUN_MINS
-        or form == QOS_GRP_SUBMIT
-    )
+        _write(rows, L.slot[s, CODE], L.where[s, place], L.slot[s, TRES], bound, used, asked)
+    return 1 << L.slot[s, BIT] if held else 0
 
 
 @kernel
@@ -276,98 +293,96 @@ def _scan(
     end: int,
     mode: int,
     rows: Ints,
-    count: Ints,
 ) -> int:
     """Mask of the slots ``[begin, end)`` that hold a job, at all the places where they apply to it."""
     mask = 0
     first, second = qos_places(L, jobs, j)
     assoc = association_of(jobs, j)
     for s in range(begin, end):
-        form = L.form[s]
-        if L.family[s] == form:  # set on QOS
-            if first < 0 or (assoc < 0 and _needs_association(form)):
+        form = L.slot[s, FORM]
+        if L.slot[s, FAMILY] == form:  # set on QOS
+            if first < 0 or (assoc < 0 and form in _BY_OWNER):
                 continue
             if L.limit[s, first] >= 0:
-                mask |= _at(L, C, jobs, j, s, first, mode, rows, count)
-            if second >= 0 and L.limit[s, second] >= 0 and (L.limit[s, first] < 0 or _is_group(form)):
-                mask |= _at(L, C, jobs, j, s, second, mode, rows, count)
-        elif _is_group(form):
+                mask |= _at(L, C, jobs, j, s, first, mode, rows)
+            if second >= 0 and L.limit[s, second] >= 0 and (L.limit[s, first] < 0 or form in _GROUP):
+                mask |= _at(L, C, jobs, j, s, second, mode, rows)
+        elif form in _GROUP:
             place = assoc
             while place >= 0:
                 if L.limit[s, place] >= 0:
-                    mask |= _at(L, C, jobs, j, s, place, mode, rows, count)
-                place = L.parent[place]
+                    mask |= _at(L, C, jobs, j, s, place, mode, rows)
+                place = L.place[place, PARENT]
         elif assoc >= 0 and L.limit[s, assoc] >= 0:
-            over = L.overridden[s]
+            over = L.slot[s, OVERRIDDEN]
             if over >= 0 and (
                 (first >= 0 and L.limit[over, first] >= 0) or (second >= 0 and L.limit[over, second] >= 0)
             ):
                 continue
-            mask |= _at(L, C, jobs, j, s, assoc, mode, rows, count)
+            mask |= _at(L, C, jobs, j, s, assoc, mode, rows)
         if mask != 0 and mode == _FIRST:
             return mask
     return mask
 
 
 @kernel
-def _partition(L: LimitTables, jobs: Jobs, j: int, mode: int, rows: Ints, count: Ints) -> int:
+def _partition(L: LimitTables, jobs: Jobs, j: int, mode: int, rows: Ints) -> int:
     """Mask of the limits of the job's partition."""
     part = jobs.partition[j] if jobs.partition.size > 0 else -1
-    if part < 0 or part >= L.part_qos.size:
+    if part < 0 or part >= L.part.shape[0]:
         return 0
-    qos = qos_of(jobs, j)
-    flags = L.flags[qos] if qos >= 0 else 0
+    flags = L.qos[qos_of(jobs, j), FLAGS]
     nodes = tres_count(jobs, j, L.node_tres) if L.node_tres >= 0 else 0
     mask = 0
-    most = L.part_max_nodes[part]
+    most = L.part[part, PART_MAX_NODES]
     if most >= 0 and nodes > 0 and not flags & QOS_PARTITION_MAX_NODES:
         if nodes > most:
             mask |= PARTITION_NODE_LIMIT
         if nodes > most or mode == _EFFECTIVE:
-            _write(rows, count, PARTITION_NODE_LIMIT_CODE, part, L.node_tres, most, 0, nodes)
-    least = L.part_min_nodes[part]
+            _write(rows, PARTITION_NODE_LIMIT_CODE, part, L.node_tres, most, 0, nodes)
+    least = L.part[part, PART_MIN_NODES]
     if least >= 0 and nodes > 0 and not flags & QOS_PARTITION_MIN_NODES:
         if nodes < least:
             mask |= PARTITION_NODE_LIMIT
         if nodes < least or mode == _EFFECTIVE:
-            _write(rows, count, PARTITION_NODE_LIMIT_CODE, part, L.node_tres, least, 0, nodes)
-    longest = L.part_time[part]
+            _write(rows, PARTITION_NODE_LIMIT_CODE, part, L.node_tres, least, 0, nodes)
+    longest = L.part[part, PART_TIME]
     if longest >= 0 and not flags & QOS_PARTITION_TIME_LIMIT:
         if jobs.limit[j] > longest:
             mask |= PARTITION_TIME_LIMIT
         if jobs.limit[j] > longest or mode == _EFFECTIVE:
-            _write(rows, count, PARTITION_TIME_LIMIT_CODE, part, -1, longest, 0, jobs.limit[j])
+            _write(rows, PARTITION_TIME_LIMIT_CODE, part, -1, longest, 0, jobs.limit[j])
     return mask
 
 
 @kernel
 def binding(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int) -> int:
     """Mask of all limits that hold a pending job now (not only the first, as Slurm keeps)."""
-    mask = _partition(L, jobs, j, _ALL, L.no_rows, L.no_count)
-    return mask | _scan(L, C, jobs, j, L.n_submit, L.n_start, _ALL, L.no_rows, L.no_count)
+    mask = _partition(L, jobs, j, _ALL, L.no_rows)
+    return mask | _scan(L, C, jobs, j, L.n_submit, L.n_start, _ALL, L.no_rows)
 
 
 @kernel
 def may_start(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int) -> bool:
     """Whether no limit holds a pending job now."""
-    if _partition(L, jobs, j, _FIRST, L.no_rows, L.no_count) != 0:
+    if _partition(L, jobs, j, _FIRST, L.no_rows) != 0:
         return False
-    return _scan(L, C, jobs, j, L.n_submit, L.n_start, _FIRST, L.no_rows, L.no_count) == 0
+    return _scan(L, C, jobs, j, L.n_submit, L.n_start, _FIRST, L.no_rows) == 0
 
 
 @kernel
 def never(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int) -> int:
-    """Mask of the limits that no waiting can cure: those that would hold the job if it were alone and nothing had been used."""
-    mask = _partition(L, jobs, j, _ALONE, L.no_rows, L.no_count)
-    return mask | _scan(L, C, jobs, j, L.n_submit, L.n_start, _ALONE, L.no_rows, L.no_count)
+    """Mask of the limits that no waiting can cure: those that would hold the job if it were the only one ever."""
+    mask = _partition(L, jobs, j, _ALONE, L.no_rows)
+    return mask | _scan(L, C, jobs, j, L.n_submit, L.n_start, _ALONE, L.no_rows)
 
 
 @kernel
 def submit_mask(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int) -> int:
     """Mask of reasons to refuse a submission; 0 to accept it.
 
-    Refused are: no association or no QOS where these are enforced, a QOS that needs a reservation, one job too many for a
-    submit limit, and, if a QOS of the job says DenyOnLimit, a job that would break a limit even alone.
+    Refused are: no association or no QOS where these are enforced, a QOS that needs a reservation, one job too many
+    for a submit limit, and, if a QOS of the job says DenyOnLimit, a job that would break a limit even alone.
     """
     mask = 0
     own = qos_of(jobs, j)
@@ -376,10 +391,10 @@ def submit_mask(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int) -> int:
         mask |= INVALID_ACCOUNT
     if L.enforce & ENFORCE_QOS and jobs.qos.size > 0 and own < 0:
         mask |= INVALID_QOS
-    if own >= 0 and L.flags[own] & QOS_REQUIRES_RESERVATION:
+    if L.qos[own, FLAGS] & QOS_REQUIRES_RESERVATION:
         mask |= QOS_NOT_ALLOWED
-    mask |= _scan(L, C, jobs, j, 0, L.n_submit, _ALL, L.no_rows, L.no_count)
-    if (own >= 0 and L.flags[own] & QOS_DENY_ON_LIMIT) or (part >= 0 and L.flags[part] & QOS_DENY_ON_LIMIT):
+    mask |= _scan(L, C, jobs, j, 0, L.n_submit, _ALL, L.no_rows)
+    if (L.qos[own, FLAGS] | L.qos[part, FLAGS]) & QOS_DENY_ON_LIMIT:
         mask |= never(L, C, jobs, j)
     return mask
 
@@ -391,34 +406,35 @@ def explain(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int, rows: Ints) ->
     Parameters
     ----------
     rows : int64[k, 6]
-        Receives reason code, place (or partition), TRES (-1 none), limit, in use, asked. Written as far as there is room.
+        Receives reason code, place (or partition), TRES (-1 none), limit, in use, asked. Written as far as there is
+        room.
 
     Returns
     -------
     int
         Number of rows written.
     """
-    count = np.zeros(1, np.int64)
-    _partition(L, jobs, j, _ALL, rows, count)
-    _scan(L, C, jobs, j, L.n_submit, L.n_start, _ALL, rows, count)
-    return int(count[0])
+    rows[:, 0] = 0
+    _partition(L, jobs, j, _ALL, rows)
+    _scan(L, C, jobs, j, L.n_submit, L.n_start, _ALL, rows)
+    return int(np.count_nonzero(rows[:, 0]))
 
 
 @kernel
 def explain_submit(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int, rows: Ints) -> int:
     """Submit limits that a new job would break, as rows like those of `explain`."""
-    count = np.zeros(1, np.int64)
-    _scan(L, C, jobs, j, 0, L.n_submit, _ALL, rows, count)
-    return int(count[0])
+    rows[:, 0] = 0
+    _scan(L, C, jobs, j, 0, L.n_submit, _ALL, rows)
+    return int(np.count_nonzero(rows[:, 0]))
 
 
 @kernel
 def effective(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int, rows: Ints) -> int:
-    """Every limit that applies to the start of a job, whether it holds it or not, as rows like those of `explain`."""
-    count = np.zeros(1, np.int64)
-    _partition(L, jobs, j, _EFFECTIVE, rows, count)
-    _scan(L, C, jobs, j, L.n_submit, L.n_start, _EFFECTIVE, rows, count)
-    return int(count[0])
+    """Every limit that applies to the start of a job, binding or not, as rows like those of `explain`."""
+    rows[:, 0] = 0
+    _partition(L, jobs, j, _EFFECTIVE, rows)
+    _scan(L, C, jobs, j, L.n_submit, L.n_start, _EFFECTIVE, rows)
+    return int(np.count_nonzero(rows[:, 0]))
 
 
 @kernel
@@ -427,30 +443,27 @@ def may_reserve(L: LimitTables, jobs: Jobs, j: int, priority: int, min_priority:
 
     ``min_priority`` is bf_min_prio_reserve, which any MinPrioThreshold on the job's way overrides.
     """
-    own = qos_of(jobs, j)
-    if own >= 0 and L.flags[own] & QOS_NO_RESERVE:
+    if L.qos[qos_of(jobs, j), FLAGS] & QOS_NO_RESERVE:
         return False
     first, second = qos_places(L, jobs, j)
     assoc = association_of(jobs, j)
-    if first >= 0 and L.min_prio[first] >= 0:
-        return priority >= int(L.min_prio[first])
-    if second >= 0 and L.min_prio[second] >= 0:
-        return priority >= int(L.min_prio[second])
-    if assoc >= 0 and assoc < L.n_assoc and L.min_prio[assoc] >= 0:
-        return priority >= int(L.min_prio[assoc])
+    if first >= 0 and L.place[first, MIN_PRIO] >= 0:
+        return priority >= int(L.place[first, MIN_PRIO])
+    if second >= 0 and L.place[second, MIN_PRIO] >= 0:
+        return priority >= int(L.place[second, MIN_PRIO])
+    if assoc >= 0 and assoc < L.n_assoc and L.place[assoc, MIN_PRIO] >= 0:
+        return priority >= int(L.place[assoc, MIN_PRIO])
     return priority >= min_priority
 
 
 @kernel
 def wait_bound_ms(L: LimitTables, jobs: Jobs, j: int) -> int:
     """Longest wait (ms) that a job should see if it is within its limits; -1 if no bound is set."""
-    qos = qos_of(jobs, j)
-    return int(L.wait_bound[qos if qos >= 0 else L.n_qos])
+    return int(L.qos[qos_of(jobs, j), WAIT_BOUND])
 
 
 @kernel
 def reserve_at(L: LimitTables, jobs: Jobs, j: int) -> int:
     """Time (ms) from which a within-limits job has earned a reservation; NEVER if its wait has no bound."""
-    qos = qos_of(jobs, j)
-    after = int(L.reserve_after[qos if qos >= 0 else L.n_qos])
+    after = int(L.qos[qos_of(jobs, j), RESERVE_AFTER])
     return NEVER if after >= NEVER else int(jobs.submit[j]) + after

@@ -60,8 +60,9 @@ RESOURCES_BIT: Final = 60
 PRIORITY_BIT: Final = 61
 MASK_BITS: Final = 62
 
-# Families: one for each kind of limit, in the order of enforcement. Submissions are judged first; then, at each attempt to start,
-# QOS before associations. The last six only decide who may age and have no word, since they hold no job.
+# Families: one for each kind of limit, in the order of enforcement. Submissions are judged first; then, at each
+# attempt to start, QOS before associations. The last five only decide who may age and have no word, since they hold
+# no job.
 QOS_GRP_SUBMIT: Final = 0
 QOS_MAX_SUBMIT_PA: Final = 1
 QOS_MAX_SUBMIT_PU: Final = 2
@@ -132,8 +133,8 @@ _SINGLE: Final[dict[int, str]] = {
     ASSOC_MAX_WALL: "AssocMaxWallDurationPerJobLimit",
 }
 
-# Stem and tail of the words of a family, then the words that are spelled otherwise: Slurm wrote "Limit" after the oldest of them,
-# and says Mem for associations but Memory for most of QOS.
+# Stem and tail of the words of a family, then the words that are spelled otherwise: Slurm wrote "Limit" after the
+# oldest of them, and says Mem for associations but Memory for most of QOS.
 _BY_CLASS: Final[dict[int, tuple[str, str, dict[int, str]]]] = {
     QOS_GRP_TRES: (
         "QOSGrp",
