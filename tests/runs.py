@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from apportion.metrics.run import Run
 
 TEXT = ("user", "account", "qos", "center", "partition", "state", "reasons")
 
 
-def write_run(folder: Path, jobs: pd.DataFrame, procs: int = 100, **manifest: Any) -> Path:
-    """Write ``jobs.parquet`` and ``manifest.json``; columns that are not given get plain values.
+def make_run(jobs: pd.DataFrame, procs: int = 100, **manifest: Any) -> Run:
+    """Make a run in memory; columns and manifest keys that are not given get plain values.
 
-    ``jobs`` needs ``submit_s``, ``start_s``, ``run_s`` and ``procs``.
+    ``jobs`` needs ``submit_s``, ``start_s`` and ``run_s``.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(jobs).reset_index(drop=True)
     n = len(table)
     end = table["start_s"] + table["run_s"]
@@ -46,7 +45,6 @@ def write_run(folder: Path, jobs: pd.DataFrame, procs: int = 100, **manifest: An
     full = pd.DataFrame({name: table.get(name, value) for name, value in wanted.items()}, index=range(n))
     full = full.astype({name: "float64" for name in full if name.endswith("_s")} | {"procs": "int64"})
     full = full.astype(dict.fromkeys(TEXT, "category"))
-    full.to_parquet(folder / "jobs.parquet")
     first = float(full["submit_s"].min()) if n else 0.0
     last = float(np.nanmax([full["end_s"].max(), full["submit_s"].max(), first])) if n else 0.0
     defaults: dict[str, Any] = {
@@ -61,7 +59,15 @@ def write_run(folder: Path, jobs: pd.DataFrame, procs: int = 100, **manifest: An
         "shares": {},
         "user_shares": {},
     }
-    (folder / "manifest.json").write_text(json.dumps(defaults | manifest))
+    return Run(full, defaults | manifest, Path("made"))
+
+
+def write_run(folder: Path, jobs: pd.DataFrame, procs: int = 100, **manifest: Any) -> Path:
+    """Write ``jobs.parquet`` and ``manifest.json`` of such a run."""
+    run = make_run(jobs, procs, **manifest)
+    folder.mkdir(parents=True, exist_ok=True)
+    run.jobs.to_parquet(folder / "jobs.parquet")
+    (folder / "manifest.json").write_text(json.dumps(run.manifest))
     return folder
 
 

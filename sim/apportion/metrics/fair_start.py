@@ -12,9 +12,10 @@ plans:
 
 Known later steps of capacity are part of the plan. Jobs cancelled while they waited take no place in it.
 
-Planning behind a deep queue costs the square of its length, so jobs are sampled: as many as a fixed budget of work
-allows, drawn uniformly from the measured jobs with a recorded seed. A run with short queues is measured whole
-(``sampled_fraction`` is 1).
+Planning behind a deep queue is costly (for the conservative plan by the square of its length), so jobs are sampled:
+as many as a fixed budget of work allows, drawn uniformly from the measured jobs with a recorded seed. A run with
+short queues is measured whole (``sampled_fraction`` is 1); where the budget is not enough for 20 jobs, nothing is
+claimed.
 
 References
 ----------
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
 Ints = NDArray[int64]
 Floats = NDArray[float64]
 
-WORK_BUDGET: Final = 150_000_000  # steps of planning in total, about half a second
-MIN_SAMPLE: Final = 100
+WORK_BUDGET: Final = 100_000_000  # steps of planning for each plan, about a third of a second
+MIN_SAMPLE: Final = 20
 SEED: Final = 0
 PLANS: Final = ("arrival_order", "conservative")
 
@@ -192,50 +193,56 @@ def plan_fair_starts(
     return result
 
 
-def fair_start_times(run: Run, *, seed: int = SEED, budget: int = WORK_BUDGET) -> pd.DataFrame:
+def fair_start_times(run: Run, plan: str, *, seed: int = SEED, budget: int = WORK_BUDGET) -> pd.Series[float]:
     """Fair start times of a sample of the measured jobs that started.
 
     Parameters
     ----------
     run : Run
+    plan : {"arrival_order", "conservative"}
     seed : int
         Of the sample.
     budget : int
-        Steps of planning to spend, which sets the size of the sample; never fewer than 100 jobs (or all there are).
+        Steps of planning to spend, which sets the size of the sample.
 
     Returns
     -------
-    pandas.DataFrame
-        Index: row of the job in ``run.jobs``, ascending. For each plan of `PLANS` a column of fair starts, float64
-        seconds, exact to a millisecond; NaN where the plan has no room for the job at all.
+    pandas.Series
+        Index: row of the job in ``run.jobs``, ascending. Fair starts, float64 seconds, exact to a millisecond; NaN
+        where the plan has no room for the job at all. Empty where the budget is not enough for 20 jobs.
     """
+    if plan not in PLANS:
+        raise ValueError(f"plan is {plan!r}, not one of {PLANS}")
     rows = np.flatnonzero(run.is_measured & run.started)
-    cost = _cost(run)[rows].sum()
-    if cost > budget and rows.size > MIN_SAMPLE:
-        size = min(rows.size, max(MIN_SAMPLE, int(rows.size * (budget / cost))))
+    cost = _cost(run, plan)[rows].sum()
+    if cost > budget:
+        size = int(rows.size * (budget / cost))
+        if size < MIN_SAMPLE:
+            return pd.Series(np.zeros(0), name=plan)
         generator = np.random.default_rng(np.random.SeedSequence(seed))
         rows = np.sort(generator.choice(rows, size=size, replace=False))
-    return pd.concat([_of_pool(run, rows, jobs, steps) for jobs, steps in run.pools]).sort_index()
+    return pd.concat([_of_pool(run, rows, jobs, steps, plan) for jobs, steps in run.pools]).sort_index()
 
 
-def _cost(run: Run) -> Floats:
-    """Estimate the steps to plan each job: every queued one scans the profile that running and queued jobs make."""
+def _cost(run: Run, plan: str) -> Floats:
+    """Estimate the steps to plan each job: the state is gathered, then every queued job looks for its place in it."""
     submit = run.submit_s
     come = np.arange(len(submit))
     queued = np.maximum(come - np.searchsorted(np.sort(run.leave_s), submit, side="right"), 0)
     begun = np.searchsorted(np.sort(run.start_s[run.started]), submit)
     running = np.maximum(begun - np.searchsorted(np.sort(run.stop_s[run.started]), submit), 0)
     ahead = len(run.capacity.t_s) - np.searchsorted(run.capacity.t_s, submit, side="right")
-    steps: Floats = (queued + 1.0) * (queued / 2 + running + ahead) + 8.0 * running + 50.0
-    return steps
+    gather = 200.0 + 32.0 * running + 16.0 * queued + 4.0 * ahead
+    place = 16.0 * queued if plan == "arrival_order" else (queued + 1.0) * (queued / 2 + running + ahead)
+    return np.asarray(gather + place, dtype=float64)
 
 
-def _of_pool(run: Run, rows: NDArray[Any], jobs: NDArray[np.bool_], capacity: Steps) -> pd.DataFrame:
+def _of_pool(run: Run, rows: NDArray[Any], jobs: NDArray[np.bool_], capacity: Steps, plan: str) -> pd.Series[float]:
     own = np.flatnonzero(jobs)
     mine = rows[jobs[rows]]
     stop = np.where(run.started, run.stop_s, np.inf)[own]
     begin = np.where(run.started, run.start_s, 0.0)[own]
-    columns = (
+    fair = plan_fair_starts(
         np.searchsorted(own, mine).astype(int64),
         _ms(run.submit_s[own]),
         _ms(run.start_s[own]),
@@ -244,12 +251,9 @@ def _of_pool(run: Run, rows: NDArray[Any], jobs: NDArray[np.bool_], capacity: St
         np.maximum(run.procs[own], 1).astype(int64),
         _ms(capacity.t_s),
         capacity.value.astype(int64),
+        plan == "conservative",
     )
-    table = {}
-    for plan in PLANS:
-        fair = plan_fair_starts(*columns, plan == "conservative")
-        table[plan] = np.where(fair == -1, np.nan, fair / 1000.0)
-    return pd.DataFrame(table, index=pd.Index(mine, name="row"))
+    return pd.Series(np.where(fair == -1, np.nan, fair / 1000.0), index=pd.Index(mine, name="row"), name=plan)
 
 
 def _ms(seconds: Floats) -> Ints:
@@ -262,24 +266,22 @@ def _ms(seconds: Floats) -> Ints:
 def fair_start(run: Run, *, seed: int = SEED, budget: int = WORK_BUDGET) -> dict[str, Any]:
     """Fair-start-time unfairness of a run, over a sample of the measured jobs that started.
 
-    unfairness of a job = max(0, start - fair start). For each plan: the part of the sampled jobs treated unfairly
-    (late by over a millisecond), the mean over all sampled jobs (Sabin & Sadayappan 2005), the mean over those
-    treated unfairly, the 95th percentile over all and the maximum.
+    unfairness of a job = max(0, start - fair start). For each plan: size of the sample, the part of the sampled jobs
+    treated unfairly (late by over a millisecond), the mean over all sampled jobs (Sabin & Sadayappan 2005), the mean
+    over those treated unfairly, the 95th percentile over all and the maximum.
     """
-    table = fair_start_times(run, seed=seed, budget=budget)
     eligible = int((run.is_measured & run.started).sum())
-    result: dict[str, Any] = {
-        "sampled_jobs": len(table),
-        "sampled_fraction": len(table) / eligible if eligible else float("nan"),
-        "sample_seed": seed,
-    }
+    result: dict[str, Any] = {"sample_seed": seed}
     for plan in PLANS:
-        late = run.start_s[table.index] - table[plan].to_numpy()
+        fair = fair_start_times(run, plan, seed=seed, budget=budget)
+        late = run.start_s[fair.index.to_numpy(dtype=int64)] - fair.to_numpy()
         late = late[~np.isnan(late)]
         unfairness = np.where(late > 0.0015, late, 0.0)  # fair starts are rounded to a millisecond
         unfair = unfairness[unfairness > 0]
         some = late.size > 0
         result[plan] = {
+            "sampled_jobs": int(late.size),
+            "sampled_fraction": late.size / eligible if eligible else float("nan"),
             "unfair_fraction": unfair.size / late.size if some else float("nan"),
             "mean_unfairness_s": float(unfairness.mean()) if some else float("nan"),
             "mean_of_unfair_s": float(unfair.mean()) if unfair.size else float("nan"),

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 
 class Meaning(NamedTuple):
-    """One key: a sentence for a reader who never heard of it, the unit ("" for a pure number), and where the formula is from."""
+    """One key: a sentence for a newcomer, the unit ("" for a pure number), and where the formula is from."""
 
     text: str
     unit: str
@@ -37,7 +37,7 @@ _WAITS: Final = {
 }
 _STATISTICS: Final = {
     "mean": "Mean {}.",
-    "area_weighted_mean": "Mean {}, each job weighted by its processors times run time: what the work saw rather than the jobs.",
+    "area_weighted_mean": "Mean {}, each job weighted by its processors times run time: what the work saw.",
     "std": "Standard deviation over jobs of the {}.",
     "min": "Smallest {}.",
     "p50": "Median {}: half of the jobs had less.",
@@ -115,15 +115,17 @@ def _fairness() -> dict[str, Meaning]:
         "fairness.nuwt.sum_of_squares": Meaning(
             f"Sum over users of squared distance from the mean {wait}, the authors' measure F: small is fair.", "", KR12
         ),
-        "fairness.fair_start_sample.sampled_jobs": Meaning("Jobs whose fair start was worked out.", "jobs"),
-        "fairness.fair_start_sample.sampled_fraction": Meaning(
-            "Part of the started jobs that were drawn for it: 1 means all, so no sampling error.", ""
-        ),
-        "fairness.fair_start_sample.sample_seed": Meaning("Seed with which they were drawn.", ""),
+        "fairness.fair_start_sample.sample_seed": Meaning("Seed with which jobs were drawn for fair start times.", ""),
     }
     for plan, words in _PLANS.items():
         key = f"fairness.fair_start_sample.{plan}."
         late = f"later than if all before them were {words} and nobody who came later were served first"
+        table[key + "sampled_jobs"] = Meaning(
+            "Jobs drawn to work out their fair start; 0 where queues were too deep for it.", "jobs"
+        )
+        table[key + "sampled_fraction"] = Meaning(
+            "Part of the started jobs that were drawn: 1 means all, so no sampling error.", ""
+        )
         table[key + "unfair_fraction"] = Meaning(
             f"Part of the sampled jobs that started {late}.", "", f"{SS05}; {LSS10}"
         )
@@ -159,7 +161,7 @@ GLOSSARY: Final[dict[str, Meaning]] = {
     "window.days": Meaning("Length of the measured time.", "d"),
     "jobs.total": Meaning("Jobs of the whole run.", "jobs"),
     "jobs.measured": Meaning("Jobs submitted in the measured time; the counts below are of these.", "jobs"),
-    "jobs.started": Meaning("Jobs that started.", "jobs"),
+    "jobs.started": Meaning("Jobs that started to run.", "jobs"),
     "jobs.completed": Meaning("Jobs that ran to their end.", "jobs"),
     "jobs.timed_out": Meaning("Jobs killed at their time limit.", "jobs"),
     "jobs.failed": Meaning("Jobs that failed, as the trace has it.", "jobs"),

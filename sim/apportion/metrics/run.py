@@ -129,7 +129,7 @@ class Run:
 
     @cached_property
     def stop_s(self) -> Floats:
-        """When a started job gave its processors back: its end, +inf while it still runs; NaN where it never started."""
+        """When a started job gave its processors back: its end, +inf while it still runs; NaN if it never started."""
         stop: Floats = np.where(self.started & np.isnan(self.end_s), np.inf, self.end_s)
         return np.where(self.started, stop, np.nan)
 

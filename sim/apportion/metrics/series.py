@@ -9,7 +9,7 @@ import pandas as pd
 from numpy import float64, int64
 from numpy.typing import NDArray
 
-from apportion.metrics.fairness import Shares, targets
+from apportion.metrics.fairness import Shares
 from apportion.metrics.occupancy import binned, integral
 from apportion.metrics.service import bounded_slowdown
 from apportion.metrics.starvation import waits_so_far
@@ -55,7 +55,7 @@ def timeline(run: Run, bins: int = 1500) -> pd.DataFrame:
 
 
 def wait_histogram(run: Run) -> pd.DataFrame:
-    """Waits of the measured jobs that started, in bins that grow by a fourth of a decade.
+    """Count the waits of the measured jobs that started, in bins that grow by a fourth of a decade.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def slowdown_heatmap(run: Run) -> pd.DataFrame:
     columns = {}
     for by in ("size_class", "run_class"):
         codes, names = run.codes(by)
-        columns[by] = pd.Categorical.from_codes(codes[mine], categories=names, ordered=True)
+        columns[by] = pd.Categorical.from_codes(codes[mine], categories=pd.Index(names), ordered=True)
     wait = run.wait_s[mine]
     table = pd.DataFrame({**columns, "slowdown": bounded_slowdown(wait, run.run_s[mine]), "wait_s": wait})
     grouped = table.groupby(["size_class", "run_class"], observed=True)
@@ -181,7 +181,7 @@ def per_group(run: Run, by: str = "account") -> pd.DataFrame:
         ``mean_bounded_slowdown``, ``target_share``, ``received_share``, ``share_error`` (target minus received; NaN
         without targets). Groups that only have a target stand there with 0 jobs.
     """
-    codes, names = run.codes(by)
+    codes, _ = run.codes(by)
     shares = Shares(run, by, np.array(run.window_s))
     used = shares.used[:, 0]
     received = used / used.sum() if used.sum() > 0 else np.zeros_like(used)
