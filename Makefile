@@ -1,0 +1,73 @@
+# Two commands do everything on a machine that has python3 (with venv), make and git:
+#
+#   make demo    environment, the main job on a real trace, and where to look at the result
+#   make test    environment and all tests
+#
+# The environment lives in .venv and is made from requirements.lock, which pins and hashes every package.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --retries 10 --timeout 60
+READY := $(VENV)/.ready
+DEMO ?= runs/demo
+TESTS ?= tests/unit tests/property tests/differential tests/golden tests/conformance tests/integration
+
+.PHONY: help demo test lint types format bench docs lock env clean
+.DEFAULT_GOAL := help
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY)  ## replay a real trace and say where the report is
+	@$(BIN)/apportion replay --demo --out $(DEMO)
+	@echo "report: $(CURDIR)/$(DEMO)/report.html"
+
+test: $(READY)  ## run all tests
+	$(BIN)/python -m pytest -n logical --dist worksteal $(wildcard $(TESTS))
+
+lint: $(READY)  ## check style, types and who imports whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+format: $(READY)  ## format the sources and mend what can be mended by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## measure speed against the targets
+	$(BIN)/python -m pytest tests/bench
+
+docs: $(READY)  ## write the pages and the API reference to site/
+	$(BIN)/python docs/build.py site
+	@echo "start at $(CURDIR)/site/index.html"
+
+env: $(READY)  ## make the environment only
+
+clean:  ## remove what was made, the environment too
+	rm -rf $(VENV) build dist site runs .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find broker sim traces tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# bin/pip is the last thing venv makes: where it is missing, an attempt has failed or been interrupted.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "apportion needs Python 3.11 or newer; name one with PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.locked: requirements.lock | $(BIN)/pip
+	@echo "making the environment in $(VENV): the first time this downloads about 250 MB"
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements.lock
+	@touch $@
+
+$(READY): pyproject.toml $(VENV)/.locked
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+lock: build/uv/bin/uv  ## write requirements.lock anew; UPGRADE=1 takes the newest versions
+	build/uv/bin/uv --no-config --quiet pip compile pyproject.toml --universal --python-version 3.11 --extra notebook --group dev \
+	  --generate-hashes --no-emit-index-url --no-header --no-annotate $(if $(UPGRADE),--upgrade) --output-file requirements.lock
+	@sed -i '1i # Every package of the environment for Python 3.11 and newer, pinned and hashed; `make lock` writes this file.' requirements.lock
+
+build/uv/bin/uv:
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/python -m pip --disable-pip-version-check install --quiet uv
