@@ -39,7 +39,7 @@ def hold(address: int, function: Callable[..., float]) -> None:
 
 if JIT_DISABLED:
 
-    def call_score(  # noqa: PLR0917
+    def call_score(
         address: int,
         now: float,
         wait: float,
@@ -77,7 +77,7 @@ else:
     from numba.extending import intrinsic
 
     @intrinsic
-    def call_score(  # type: ignore[no-untyped-def]  # noqa: ANN201, PLR0917
+    def call_score(  # type: ignore[no-untyped-def]  # noqa: ANN201
         typing_context,  # noqa: ANN001, ARG001
         address,  # noqa: ANN001, ARG001
         now,  # noqa: ANN001, ARG001

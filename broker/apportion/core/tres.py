@@ -127,7 +127,7 @@ def parse_count(value: object, what: str = "the number") -> int:
     """
     text = shorten(value).strip()
     if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,16}", text) or int(text) > MAX_COUNT:
-        raise ValueError(f"{what} is '{shorten(value)}', not a whole number from 0 to 2^53")
+        raise ValueError(f"{what} is '{shorten(value)}', not a whole number; write one from 0 to 2^53")
     return int(text)
 
 
@@ -145,7 +145,7 @@ def _memory(amount: str) -> int:
     try:
         mib = parse_mem_mib(amount)
     except UserError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(f"{error.problem}; {error.remedy}") from None
     if mib > MAX_COUNT:
         raise ValueError(f"'{shorten(amount)}' is too large a memory size")
     return mib

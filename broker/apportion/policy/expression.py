@@ -19,9 +19,10 @@ import ast
 import math
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
+from numba.extending import register_jitable
+
 from apportion.core.scoring import JOB_COLUMNS
 from apportion.policy.fields import nearest
-from numba.extending import register_jitable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

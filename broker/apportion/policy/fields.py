@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any, NamedTuple
 
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, PlainSerializer, WithJsonSchema
+from pydantic_core import CoreSchema, core_schema
+
 from apportion.core.errors import UserError
 from apportion.core.tres import (
     format_tres,
@@ -20,8 +23,6 @@ from apportion.core.tres import (
     shorten,
 )
 from apportion.core.units import MS_PER_SECOND, UNLIMITED, format_duration, parse_duration_ms
-from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, PlainSerializer, WithJsonSchema
-from pydantic_core import CoreSchema, core_schema
 
 MAX_SECONDS = 10**10  # 317 years; safe as int64 milliseconds
 UINT32 = 2**32 - 1
@@ -59,7 +60,7 @@ def _seconds(value: object) -> int | None:
     try:
         ms = parse_duration_ms(shorten(value))
     except UserError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(f"{error.problem}; {error.remedy}") from None
     if ms == UNLIMITED:
         return None
     seconds, fraction = divmod(ms, MS_PER_SECOND)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, get_args
 
+from pydantic import BaseModel
+
 from apportion.core.tres import shorten
 from apportion.policy.fields import nearest
 from apportion.policy.model import (
@@ -20,7 +22,6 @@ from apportion.policy.model import (
     SchedulerOptions,
     UserEntry,
 )
-from pydantic import BaseModel
 
 Place = tuple[str | int, ...]
 

@@ -8,13 +8,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from apportion.core.errors import PolicyError
 from apportion.core.tres import shorten
 from apportion.policy.fields import nearest
 from apportion.policy.keys import ALIASES, Ignored, UnusableKeyError, normalise
 from apportion.policy.model import BACKFILLS, Policy
 from apportion.policy.source import UnreadableTextError, parse_toml, parse_yaml, toml_line, yaml_line
-from pydantic import ValidationError
 
 MAX_BYTES = 64 * 2**20
 Place = tuple[str | int, ...]
@@ -177,7 +178,7 @@ def _first_fault(error: ValidationError) -> tuple[str, str, Place]:
         return f"{key} is missing", f"add {key}", at[:-1]
     if first["type"] == "value_error":
         problem, _, remedy = str(context["error"]).partition("; ")
-        return f"{key}: {problem}", remedy, at
+        return f"{key}: {problem}", remedy or "correct the value", at
     text = first["msg"]
     return f"{key}: {text[:1].lower()}{text[1:]}", "correct the value", at
 

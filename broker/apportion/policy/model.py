@@ -44,6 +44,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
 from apportion.policy.fields import (
     Count,
     Fraction,
@@ -68,7 +70,6 @@ from apportion.policy.fields import (
     Weight,
     When,
 )
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 ORDERS = (
     "fcfs",

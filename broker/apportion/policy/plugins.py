@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numba
 import numpy as np
+
 from apportion.core.errors import PolicyError
 from apportion.core.jit import JIT_DISABLED
 from apportion.core.scoring import JOB_COLUMNS, hold
@@ -272,7 +273,7 @@ def _compiled(function: OrderFunction) -> Any:
     inner = numba.njit(fastmath=False, error_model="numpy")(wrapped)
     inf = math.inf
 
-    def score(  # noqa: PLR0917
+    def score(
         now: float,
         wait: float,
         submit: float,
@@ -302,7 +303,7 @@ def _address(function: OrderFunction) -> int:
         else:
             try:
                 compiled = _compiled(function)
-            except numba.errors.NumbaError as error:
+            except Exception as error:  # noqa: BLE001  (numba raises many kinds)
                 reason = " ".join(str(error).split())[:200]
                 raise PolicyError(
                     f"the order {function.name} cannot be compiled: {reason}", "use numbers and math only"
@@ -325,8 +326,10 @@ def _try_out(function: OrderFunction) -> None:
     for sample in _SAMPLES:
         try:
             with np.errstate(all="ignore"):
-                float(original(Job(*map(np.float64, sample))))
+                result = original(Job(*map(np.float64, sample)))
         except (ArithmeticError, ValueError):
             continue
         except Exception as error:  # noqa: BLE001
             raise PolicyError(f"the order {function.name} fails: {type(error).__name__}: {error}", "mend it") from None
+        if not isinstance(result, (int, float, np.number, np.bool)):
+            raise PolicyError(f"the order {function.name} gives a {type(result).__name__}", "let it return a number")

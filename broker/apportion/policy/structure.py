@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from apportion.policy.fields import nearest
 from pydantic_core import PydanticCustomError
+
+from apportion.policy.fields import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
