@@ -152,6 +152,21 @@ def locate(
     return _download(entry, say or (lambda _: None))
 
 
+def by_sha256(sha256: str) -> Entry | None:
+    """Find the entry whose published file this is."""
+    return next((e for e in entries() if e.sha256 and e.sha256 == sha256), None)
+
+
+def whereabouts(entry: Entry) -> str:
+    """Say where the file of an entry is: a folder, ``cache``, ``download``, or the page to get it from by hand."""
+    for place in search_path():
+        if (place / entry.file).is_file():
+            return str(place)
+    if (cache_folder() / entry.file).is_file():
+        return "cache"
+    return "download" if entry.url else entry.page
+
+
 def search_path() -> list[Path]:
     """Folders named by ``APPORTION_TRACES``, in order."""
     return [Path(part).expanduser() for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]

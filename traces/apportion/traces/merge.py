@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+
 from apportion.core.errors import TraceError
 from apportion.traces import categories
 from apportion.traces.schema import BY_NAME, UNKNOWN, Trace, TraceMeta
@@ -89,7 +90,9 @@ def _shifts(traces: Sequence[Trace], align: str) -> tuple[int | None, list[int]]
     """Give the origin of the merged trace, and what to add to the submit times of each."""
     if align not in ALIGNMENTS:
         raise TraceError(f"'{align}' is no way to align traces", f"take {', '.join(ALIGNMENTS)}")
-    begins = [int(t.column("submit_ms").min()) if len(t) else 0 for t in traces]
+    begins = [
+        int(known.min()) if len(known) else 0 for known in (s[s >= 0] for s in (t.column("submit_ms") for t in traces))
+    ]
     if align == "start":
         return traces[0].meta.origin_ms, [begins[0] - begin for begin in begins]
     origins = []
@@ -108,7 +111,7 @@ def _labelled(trace: Trace, center: str, shift: int, basis: str, shared: Collect
     """Give jobs of one center, moved on the calendar, with names that say where they belong."""
     jobs = trace.jobs
     changed: dict[str, Any] = {
-        "submit_ms": trace.column("submit_ms") + shift,
+        "submit_ms": np.where(trace.column("submit_ms") < 0, UNKNOWN, trace.column("submit_ms") + shift),
         OWN_ID: jobs["job_id"].astype("str"),
         CENTER: categories.of_codes(np.zeros(len(jobs), dtype=np.int8), [center]),
     }

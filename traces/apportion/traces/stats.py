@@ -15,8 +15,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from apportion.traces.schema import UNKNOWN, Status, Trace
 from numpy.typing import NDArray
+
+from apportion.traces.schema import UNKNOWN, Status, Trace
+from apportion.traces.transform import zone_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,10 +87,7 @@ def local_times(trace: Trace) -> pd.DatetimeIndex | None:
         return None
     submit = trace.column("submit_ms")
     times = pd.to_datetime(submit[submit >= 0] + trace.meta.origin_ms, unit="ms", utc=True)
-    try:
-        return times.tz_convert(trace.meta.timezone or "UTC")
-    except (KeyError, ValueError):
-        return times
+    return times.tz_convert(zone_of(trace))
 
 
 def gini(values: Floats) -> float | None:

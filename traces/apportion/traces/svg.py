@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from math import ceil
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def bars(
     plot_w, plot_h = width - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
     step = plot_w / max(len(labels), 1)
     thick = step * 0.8 / max(len(series), 1)
-    every = max(1, round(max(len(str(label)) for label in labels) * 7.5 / step + 0.4)) if labels else 1
+    every = max(1, ceil((max(len(str(label)) for label in labels) * 6.3 + 3) / step)) if labels else 1
     parts = _frame(width, top)
     for k, values in enumerate(series):
         for i, value in enumerate(values):

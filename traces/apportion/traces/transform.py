@@ -5,18 +5,25 @@ None changes its argument. Times stay whole milliseconds; where a trace has whol
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
 
 import numpy as np
+
 from apportion.core.errors import TraceError
+from apportion.core.units import parse_duration_ms
 from apportion.traces.schema import UNKNOWN, Trace, TraceMeta
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from datetime import tzinfo
 
 SECOND_MS: Final = 1000
 _SHOWN_AT_MOST: Final = 5
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def window(trace: Trace, start_ms: int | None = None, end_ms: int | None = None) -> Trace:
@@ -28,6 +35,44 @@ def window(trace: Trace, start_ms: int | None = None, end_ms: int | None = None)
     if end_ms is not None:
         keep &= submit < end_ms
     return _only(trace, keep)
+
+
+def instant_ms(trace: Trace, text: str) -> int:
+    """Read a moment of a trace, in ms from its origin.
+
+    Parameters
+    ----------
+    trace : Trace
+    text : str
+        An ISO date or date-time (in the trace's zone where it names none, UTC where the trace names none either), or a
+        time after the first submit in Slurm's notation (``30-00`` is thirty days).
+
+    Raises
+    ------
+    UserError
+        Where it is neither, or a date is asked of a trace with relative times.
+    """
+    if not _DATE.match(text):
+        submit = trace.column("submit_ms")
+        known = submit[submit >= 0]
+        return (int(known.min()) if len(known) else 0) + parse_duration_ms(text)
+    if trace.meta.origin_ms is None:
+        raise TraceError(f"{trace.meta.name} has only relative times, no dates", "give a time after its start: 30-00")
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise TraceError(f"'{text}' is not a date", "write 2004-09-15 or 2004-09-15T12:00") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone_of(trace))
+    return round(moment.timestamp() * 1000) - trace.meta.origin_ms
+
+
+def zone_of(trace: Trace) -> tzinfo:
+    """Give the zone of a trace; UTC where it names none, or one that this machine does not know."""
+    try:
+        return ZoneInfo(trace.meta.timezone or "UTC")
+    except (KeyError, ValueError, OSError):
+        return UTC
 
 
 def having(trace: Trace, wanted: Mapping[str, Collection[str]]) -> Trace:
@@ -82,12 +127,13 @@ def scale(trace: Trace, interarrival: float) -> Trace:
     if not (interarrival > 0 and np.isfinite(interarrival)):
         raise TraceError(f"an inter-arrival factor of {interarrival} makes no sense", "give a number above 0")
     submit = trace.column("submit_ms")
-    if not len(submit):
+    known = submit >= 0
+    if not known.any():
         return trace
-    since = submit - submit.min()
-    grain = SECOND_MS if (submit % SECOND_MS == 0).all() else 1
-    moved = submit.min() + np.floor(since / grain * interarrival).astype(np.int64) * grain
-    jobs = trace.jobs.assign(submit_ms=moved)
+    first_ms = submit[known].min()
+    grain = SECOND_MS if (submit[known] % SECOND_MS == 0).all() else 1
+    moved = first_ms + np.floor((submit - first_ms) / grain * interarrival).astype(np.int64) * grain
+    jobs = trace.jobs.assign(submit_ms=np.where(known, moved, submit))
     if "wait_ms" in jobs:
         jobs = jobs.assign(wait_ms=np.int64(UNKNOWN))
     return Trace(jobs, _noted(trace, f"times between submits multiplied by {interarrival:g}"))
