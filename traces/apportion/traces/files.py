@@ -11,15 +11,18 @@ import lzma
 import os
 import re
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Final, Self, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from apportion.core.errors import TraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from numpy.typing import NDArray
 
 BLOCK: Final = 4 * 1024 * 1024  # bytes of text in memory at a time; also the longest line there may be
 HEAD: Final = 256 * 1024  # bytes that are looked at to tell a format
@@ -109,7 +112,7 @@ class TraceFile:
             elif magic.startswith(b"BZh"):
                 self._plain = cast("BinaryIO", bz2.BZ2File(buffered))
             elif magic.startswith(b"\xfd7zXZ\x00"):
-                self._plain = cast("BinaryIO", lzma.LZMAFile(buffered))
+                self._plain = cast("BinaryIO", lzma.LZMAFile(buffered))  # noqa: SIM115 - closed with the file below it
             elif magic.startswith(b"\x28\xb5\x2f\xfd"):
                 self._plain = cast("BinaryIO", io.BufferedReader(_Zstd(buffered), _PIECE))
 

@@ -5,12 +5,12 @@ A format is told by content, never by the file's name. After decompression, in t
 1. ``parquet``: the first bytes are ``PAR1``.
 2. ``sacct-json``: the first character is ``{`` and there is a ``"jobs"`` key (or ``[`` with a ``"job_id"`` key).
 3. ``pbs``: the first line is ``MM/DD/YYYY HH:MM:SS;letter;id;...``.
-4. ``sacct``: the first line has fields between ``|`` (or another character that is no part of a word) of which one is ``JobID`` or
-   ``JobIDRaw``; or, without a header line, 26 fields of which the 11th to 14th are times.
+4. ``sacct``: the first line has fields between ``|`` (or another character that is no part of a word) of which one is
+   ``JobID`` or ``JobIDRaw``; or, without a header line, 26 fields of which the 11th to 14th are times.
 5. ``philly``: a header line with ``timestamp``, ``duration`` and ``num_gpus``.
 6. ``alcf``: a header line with ``submit_time``, ``run_time`` and ``node_num``.
-7. ``gwf``: comma-separated with a header line that has ``JobID`` and ``NProcs``; or 29 words a line, below comments with ``#`` or a header
-   line of the archive's column names.
+7. ``gwf``: comma-separated with a header line that has ``JobID`` and ``NProcs``; or 29 words a line, below comments
+   with ``#`` or a header line of the archive's column names.
 8. ``swf``: comments with ``;``, or a first line that begins with numbers.
 """
 
@@ -19,12 +19,15 @@ from __future__ import annotations
 import importlib
 import os
 import re
-from collections.abc import Callable
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from apportion.core.errors import TraceError
 from apportion.traces.files import head
-from apportion.traces.schema import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apportion.traces.schema import Trace
 
 READERS: Final = {
     "swf": "apportion.traces.readers.swf",
@@ -54,8 +57,8 @@ def read(path: str | os.PathLike[str], format: str | None = None, *, tz: str | N
     format : str, optional
         One of `READERS`; by default it is told from the content.
     tz : str, optional
-        IANA name of the time zone of local times without one (sacct, PBS, Philly); UTC by default. A format that does not write local
-        times has no use for it.
+        IANA name of the time zone of local times without one (sacct, PBS, Philly); UTC by default. A format that does
+        not write local times has no use for it.
 
     Returns
     -------
@@ -108,7 +111,7 @@ def detect(path: str | os.PathLike[str]) -> str:
 
 def _of_text(text: str) -> str | None:
     text = text.lstrip("\ufeff \t\r\n")
-    if text[:1] == "{" and '"jobs"' in text or text[:1] == "[" and '"job_id"' in text:
+    if (text[:1] == "{" and '"jobs"' in text) or (text[:1] == "[" and '"job_id"' in text):
         return "sacct-json"
     lines = [line for line in text.splitlines() if line.strip()]
     marks = {line.lstrip()[0] for line in lines[:2000]}
@@ -135,7 +138,7 @@ def _of_line(first: str, marks: set[str]) -> str | None:
     words = first.split()
     if words[0].lower() == "jobid" and len(words) > 20:
         return "gwf"
-    if _SACCT_HEADER.search(first):
+    if _SACCT_HEADER.search(first) or {"jobid", "submit", "state"} <= names:
         return "sacct"
     if ";" not in marks and len(words) == 29:
         return "gwf"

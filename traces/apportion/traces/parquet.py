@@ -44,8 +44,8 @@ def write(trace: Trace, path: str | os.PathLike[str]) -> None:
 def read(path: str | os.PathLike[str]) -> Trace:
     """Read a trace from Parquet.
 
-    Name, origin, header and the rest are those of the trace that was written; ``path`` and ``sha256`` are this file's. A table that
-    something else wrote is read too, if it has the schema's columns: its times are then relative.
+    Name, origin, header and the rest are those of the trace that was written; ``path`` and ``sha256`` are this file's.
+    A table that something else wrote is read too, if it has the schema's columns: its times are then relative.
 
     Raises
     ------
@@ -71,7 +71,9 @@ def read(path: str | os.PathLike[str]) -> Trace:
         jobs = _jobs(table)
     except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
         what = str(error).splitlines()[0]
-        raise TraceError(f"a column is not of the schema's kind: {what}", "see the schema of traces", path=name) from None
+        raise TraceError(
+            f"a column is not of the schema's kind: {what}", "see the schema of traces", path=name
+        ) from None
     if len(jobs) == 0:
         raise TraceError("has no jobs", "give a trace with at least one job", path=name)
     return Trace(jobs, _meta(table.schema.metadata or {}, name, sha256))

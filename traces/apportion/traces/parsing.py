@@ -1,7 +1,8 @@
 """Kernels that turn bytes of text into columns, and columns into bytes of text.
 
-All of them work on a block of whole lines (or on the value buffer of a column of text) and touch each byte once, which is what keeps
-the reading of large traces near the speed of the disk. Plain-Python twins live in ``tests/oracles/text_oracle.py``.
+All of them work on a block of whole lines (or on the value buffer of a column of text) and touch each byte once, which
+is what keeps the reading of large traces near the speed of the disk. Plain-Python twins live in
+``tests/oracles/text_oracle.py``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ SWF_FIELDS = 18
 
 
 def indexable(data: NDArray[np.uint8]) -> Bytes:
-    """Return what the kernels index: the array, or a memoryview of it in plain Python (faster there, and plain integers)."""
+    """Return what the kernels index: the array, or in plain Python a view of it that gives plain integers, faster."""
     return data.data if JIT_DISABLED else data
 
 
@@ -37,13 +38,15 @@ def indexable(data: NDArray[np.uint8]) -> Bytes:
 def number(data: Bytes, pos: int, end: int, shift: int, rounds: int) -> tuple[int, int, int]:
     """Read the decimal number at ``pos`` as an integer of ``10**-shift`` units.
 
-    Digits beyond the unit are rounded half to even where ``rounds`` is 1 and are an error where it is 0. At most 18 significant digits
-    are kept before the decimal point; longer numbers are an error, longer fractions are rounded correctly.
+    Digits beyond the unit are rounded half to even where ``rounds`` is 1 and are an error where it is 0. At most 18
+    significant digits are kept before the decimal point; longer numbers are an error, longer fractions are rounded
+    correctly.
 
     Returns
     -------
     value, pos, code : int
-        ``pos`` is behind the number (or at the byte that is wrong); -1 stays -1 whatever the unit, since it means "unknown".
+        ``pos`` is behind the number (or at the byte that is wrong); -1 stays -1 whatever the unit, since it means
+        "unknown".
     """
     negative = False
     if data[pos] == 45 or data[pos] == 43:  # - +
@@ -154,7 +157,8 @@ def swf_block(
     Returns
     -------
     rows, lines, comments, code, field, pos : int
-        Counts of what was read; where ``code`` is not `OK`, the field (from 0) and the byte at fault in the line after ``lines``.
+        Counts of what was read; where ``code`` is not `OK`, the field (from 0) and the byte at fault in the line after
+        ``lines``.
     """
     pos = 0
     rows = 0
@@ -222,8 +226,15 @@ def swf_block(
 
 @kernel
 def split_block(
-    data: Bytes, size: int, separator: int, rest: int, comment: int, fields: NDArray[np.int64], line_of: Ints
-) -> tuple[int, int, int, int]:
+    data: Bytes,
+    size: int,
+    separator: int,
+    rest: int,
+    comment: int,
+    skip: int,
+    fields: NDArray[np.int64],
+    line_of: Ints,
+) -> tuple[int, int, int, int, int]:
     """Split a block of whole lines into fields.
 
     Parameters
@@ -236,6 +247,8 @@ def split_block(
         1: the last field takes the rest of the line, separators included.
     comment : int
         Lines that begin with this byte are left out; -1 for none. Empty lines always are.
+    skip : int
+        Data lines at the top that are passed over, whatever they look like.
     fields : int64 array (fields, 2, rows)
         Filled with the start and end of each field.
     line_of : int64 array (rows,)
@@ -243,8 +256,8 @@ def split_block(
 
     Returns
     -------
-    rows, lines, code, field : int
-        ``field`` is the count of fields of the line at fault.
+    rows, lines, skip, code, count : int
+        ``skip`` is what is left of it, ``count`` the fields of the line at fault, which is the last of ``lines``.
     """
     n_fields = fields.shape[0]
     pos = 0
@@ -262,6 +275,9 @@ def split_block(
         while stop > start and data[stop - 1] <= 32:
             stop -= 1
         if start == stop or data[start] == comment:
+            continue
+        if skip > 0:
+            skip -= 1
             continue
         field = 0
         at = start
@@ -292,17 +308,17 @@ def split_block(
                 while data[at] <= 32:
                     at += 1
         if field < n_fields:
-            return rows, lines, TOO_FEW, field
+            return rows, lines, skip, TOO_FEW, field
         if field > n_fields:
-            return rows, lines, TOO_MANY, field
+            return rows, lines, skip, TOO_MANY, field
         line_of[rows] = lines - 1
         rows += 1
-    return rows, lines, OK, 0
+    return rows, lines, skip, OK, 0
 
 
 @kernel
 def gather(data: Bytes, starts: Ints, ends: Ints, out: NDArray[np.uint8], offsets: Ints) -> None:
-    """Copy the spans of ``data`` one behind the other; ``offsets`` (one more than spans) receives where each begins in ``out``."""
+    """Copy the spans of ``data`` one behind the other into ``out``; ``offsets`` receives where each begins, and the end."""
     at = 0
     for row in range(starts.size):
         offsets[row] = at
@@ -342,8 +358,9 @@ def find_keys(
 ) -> None:
     """Find ``key=value`` words in each row of a column of text.
 
-    Words stand between blanks; blanks inside double quotes belong to the word. ``starts`` and ``ends`` (keys, rows) receive the value of
-    each key without its quotes, an empty span where a row lacks the key, the first one where it repeats.
+    Words stand between blanks; blanks inside double quotes belong to the word. ``starts`` and ``ends`` (keys, rows)
+    receive the value of each key without its quotes, an empty span where a row lacks the key, the first one where it
+    repeats.
     """
     n_keys = key_offsets.size - 1
     for row in range(offsets.size - 1):

@@ -1,27 +1,32 @@
 """What the comment lines at the top of an SWF file say.
 
-The archive's headers come in many dialects: ``; Key: value``, ``;Key: value``, keys aligned to the right, text before the first key,
-keys given twice, remarks behind a value, lines that go on with the value above. Rules here:
+The archive's headers come in many dialects: ``; Key: value``, ``;Key: value``, keys aligned to the right, text before
+the first key, keys given twice, remarks behind a value, lines that go on with the value above. Rules here:
 
-- A line is ``Key: value`` if it begins with one word followed by a colon and a blank or the line's end. Others are text.
-- Keys that list something (``Note``, ``Queue``, ``Partition``, ...) may repeat. Of any other key given twice with different values
-  **the last counts**, since later conversions add their lines below older ones, and `repeated` names it.
+- A line is ``Key: value`` if it begins with one word followed by a colon and a blank or the line's end. Others are
+  text.
+- Keys that list something (``Note``, ``Queue``, ``Partition``, ...) may repeat. Of any other key given twice with
+  different values **the last counts**, since later conversions add their lines below older ones, and `repeated` names
+  it.
 - A number is the first one of its value, so ``70  (dual)`` is 70.
 
 References
 ----------
-The Standard Workload Format, version 2.2, Parallel Workloads Archive, https://www.cs.huji.ac.il/labs/parallel/workload/swf.html.
+The Standard Workload Format, version 2.2, Parallel Workloads Archive,
+https://www.cs.huji.ac.il/labs/parallel/workload/swf.html.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from apportion.traces.schema import UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _KEY: Final = re.compile(r"^\s*;\s*([A-Za-z][A-Za-z0-9_]*)\s*:(?:\s+(.*?))?\s*$")
 _NUMBER: Final = re.compile(r"\s*(-?\d{1,15}(?:\.\d{1,9})?)(?![\w.])")

@@ -2,14 +2,15 @@
 
 What a trace read from SWF says is written back so that reading it again gives the same trace:
 
-- Comment lines are written byte for byte, in order, above the jobs. Only where the trace's origin or machine size are no longer what they
-  say is a line appended; of keys given twice the last counts.
+- Comment lines are written byte for byte, in order, above the jobs. Only where the trace's origin or machine size are
+  no longer what they say is a line appended; of keys given twice the last counts.
 - Times keep their milliseconds as decimals. Fields are set apart by one blank.
-- Labels that are whole numbers are written as they are. If any label of a column is not, all of it is numbered from 1 in the order of
-  the labels, and names of queues and partitions go into the header. Users, groups and applications have no place for names there, so
-  theirs are lost, as they are in the archive's own files. A trace without groups gives its accounts as groups.
-- Statuses that SWF does not know become their nearest code (a time-out is 0, failed; a running job -1). Where the status is unknown and
-  ``status_raw`` is a whole number, that is written.
+- Labels that are whole numbers are written as they are. If any label of a column is not, all of it is numbered from 1
+  in the order of the labels, and names of queues and partitions go into the header. Users, groups and applications have
+  no place for names there, so theirs are lost, as they are in the archive's own files. A trace without groups gives its
+  accounts as groups.
+- Statuses that SWF does not know become their nearest code (a time-out is 0, failed; a running job -1). Where the
+  status is unknown and ``status_raw`` is a whole number, that is written.
 - Columns ``x_...`` follow as fields 19 and on; those of wagap (nodes, queue, request) in its own order.
 
 Ids that are not whole numbers are replaced by 1, 2, 3, ...
@@ -18,9 +19,8 @@ Ids that are not whole numbers are replaced by 1, 2, 3, ...
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,9 @@ from apportion.core.errors import TraceError
 from apportion.traces import parsing, swf_header
 from apportion.traces.readers.swf import COLUMNS, SHIFTS
 from apportion.traces.schema import UNKNOWN, Status, Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Ints = NDArray[np.int64]
 
@@ -152,7 +155,9 @@ def _whole(labels: list[str]) -> Ints | None:
 def _words(column: pd.Series[Any]) -> list[bytes]:
     """Text of further fields, one word each; -1 where there is none."""
     if isinstance(column.dtype, pd.CategoricalDtype):
-        labels = ["_".join(str(label).split()).encode("utf-8", "surrogateescape") or b"-1" for label in column.cat.categories]
+        labels = [
+            "_".join(str(label).split()).encode("utf-8", "surrogateescape") or b"-1" for label in column.cat.categories
+        ]
         return [labels[code] if code >= 0 else b"-1" for code in column.cat.codes.tolist()]
     return [str(value).encode() for value in column.tolist()]
 

@@ -1,23 +1,26 @@
-"""Columns of text on their way into the schema: gathered from blocks, coded by their distinct values, converted once for each.
+"""Columns of text on their way into the schema: gathered from blocks, coded, converted once for each distinct text.
 
-A trace repeats itself: a million jobs have a hundred users, twenty states and a few thousand time limits. So a column of text is
-coded first, and each conversion then runs over the distinct values only.
+A trace repeats itself: a million jobs have a hundred users, twenty states and a few thousand time limits. So a column
+of text is coded first, and each conversion then runs over the distinct values only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from apportion.core.errors import TraceError, UserError
 from apportion.traces import categories, parsing
-from apportion.traces.files import TraceFile
+from apportion.traces.files import TraceFile, head
 from apportion.traces.schema import UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    import pandas as pd
 
 Ints = NDArray[np.int64]
 
@@ -61,7 +64,10 @@ class Texts:
 
     @cached_property
     def coded(self) -> tuple[Ints, list[str]]:
-        """Code of each row, and the distinct texts in order of first appearance; bytes that are no UTF-8 are written as ``\\xNN``."""
+        """Code of each row, and the distinct texts in order of first appearance.
+
+        Bytes that are no UTF-8 are written as a backslash, an x and two digits.
+        """
         import pyarrow as pa
 
         arrays = [
@@ -199,7 +205,7 @@ class TextTable:
         return self.columns[name]
 
     def first_of(self, *names: str) -> str | None:
-        """The first of the names that the table has."""
+        """Return the first of the names that the table has."""
         return next((name for name in names if name in self.columns), None)
 
     def take(self, rows: NDArray[np.bool_]) -> TextTable:
@@ -227,7 +233,7 @@ class TextTable:
         return self.numbers(name, shift=3, rounds=True)
 
     def each(self, name: str, convert: Callable[[str], int]) -> Ints:
-        """``convert`` of each text of a column; a `UserError` or ValueError of it becomes a `TraceError` with the line."""
+        """``convert`` of each text of a column; its `UserError` or ValueError becomes a `TraceError` with the line."""
 
         def guarded(text: str) -> int:
             try:
@@ -293,34 +299,31 @@ def read_table(
     numbers: list[Ints] = []
     lines = 0
     skip = skip_lines
+    mark = ord(comment) if comment else -1
     with TraceFile(path) as file:
         for block, count in file.blocks():
             fields = np.empty((len(names), 2, count), dtype=np.int64)
             line_of = np.empty(count, dtype=np.int64)
-            rows, done, code, found = parsing.split_block(
-                parsing.indexable(block),
-                block.size,
-                ord(separator),
-                int(rest),
-                ord(comment) if comment else -1,
-                fields,
-                line_of,
+            rows, done, skip, code, found = parsing.split_block(
+                parsing.indexable(block), block.size, ord(separator), int(rest), mark, skip, fields, line_of
             )
             if code:
-                raise TraceError(
-                    f"the line has {found} fields instead of {len(names)}",
-                    remedy or "correct or remove the line",
-                    path=path,
-                    line=lines + done,
-                )
-            drop = min(skip, rows)
-            skip -= drop
+                what = f"the line has {found} fields instead of {len(names)}"
+                raise TraceError(what, remedy or "correct or remove the line", path=path, line=lines + done)
             for name, k in wanted.items():
-                spans[name].add(block, fields[k, 0, drop:rows], fields[k, 1, drop:rows])
-            numbers.append(line_of[drop:rows] + (lines + 1))
-            lines += done
+                spans[name].add(block, fields[k, 0, :rows], fields[k, 1, :rows])
+            numbers.append(line_of[:rows] + (lines + 1))
+            lines += count
         sha256 = file.sha256()
     line = np.concatenate(numbers) if numbers else np.zeros(0, dtype=np.int64)
     if line.size == 0:
         raise TraceError("has no jobs", "give a trace with at least one job", path=path)
     return TextTable(path, {name: span.column() for name, span in spans.items()}, line, sha256)
+
+
+def first_line(path: str, comment: str = "") -> str:
+    """First line of a file that is neither empty nor a comment; empty if the file's head has none."""
+    for line in head(path).decode("utf-8", "backslashreplace").splitlines():
+        if line.strip() and not (comment and line.lstrip().startswith(comment)):
+            return line.strip().removeprefix("\ufeff")
+    return ""

@@ -2,18 +2,19 @@
 
 Dialects beyond the standard's 18 fields:
 
-- **wagap** (CERIT-SC): 21 fields, the last three being the nodes used in braces (column ``x_nodes``), the queue's name (``queue``) and the
-  PBS resource request (``request``). The published file has no header and gives requested memory in bytes; a file with a header
-  is taken at the standard's word (kilobytes).
-- **Frontier** (OLCF): 21 numeric fields; the further ones become ``x_19``, ``x_20``, ... Its sizes are counted in nodes.
+- **wagap** (CERIT-SC): 21 fields, the last three being the nodes used in braces (column ``x_nodes``), the queue's name
+  (``queue``) and the PBS resource request (``request``). The published file has no header and gives requested memory in
+  bytes; a file with a header is taken at the standard's word (kilobytes).
+- **Frontier** (OLCF): 21 numeric fields; the further ones become ``x_19``, ``x_20``, ... Its sizes are counted in
+  nodes.
 
 Conventions
 -----------
 - Times are kept exactly, in ms; more than three decimals are rounded half to even, and so is memory.
-- ``UnixStartTime`` gives the origin. Without it (or with 0), submit times beyond `UNIX_TIMES_S` must be Unix times: the origin
-  is then the epoch, 0. Other traces have relative times only.
-- Status: codes 0 to 5 are the format's. Any other (raw exit codes, as in Sandia Ross) is `Status.UNKNOWN`, and ``status_raw`` holds
-  the codes of all jobs.
+- ``UnixStartTime`` gives the origin. Without it (or with 0), submit times beyond `UNIX_TIMES_S` must be Unix times: the
+  origin is then the epoch, 0. Other traces have relative times only.
+- Status: codes 0 to 5 are the format's. Any other (raw exit codes, as in Sandia Ross) is `Status.UNKNOWN`, and
+  ``status_raw`` holds the codes of all jobs.
 - ``account`` is filled from the group. Ids are kept as labels; names of queues and partitions are in the `TraceMeta`.
 
 References
