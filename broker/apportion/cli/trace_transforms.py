@@ -34,7 +34,7 @@ def slice_(
     output: str,
     **wanted: tuple[str, ...],
 ) -> None:
-    """Keep a part of TRACE. Dates are in the trace's own time zone unless they name one.
+    """Keep a part of TRACE. Dates are in the trace's own time zone unless they name one (2004-09-15T00:00Z).
 
     \b
     Examples:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+
 from apportion.core.errors import TraceError, UserError
 from apportion.traces.rules import BY_RULE, RULES, Rule
 from apportion.traces.sheet import Ints, Sheet

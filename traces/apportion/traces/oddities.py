@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+
 from apportion.traces.schema import UNKNOWN, Status
 from apportion.traces.sheet import Ints, Mask, Sheet, unknown
 
@@ -15,9 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SECOND_MS: Final = 1000
-PER_CPU_FLAG_KIB: Final = 2**31 * 1024  # Slurm sets bit 31 of a size in MiB that is meant per CPU
 SWF_STATUS: Final = frozenset(range(-1, 6))
-NO_NAME: Final = frozenset({"0.0", "0", "-1", "-1.0", "nan", "None", ""})
 
 
 def none(sheet: Sheet) -> Mask:
@@ -124,17 +123,6 @@ def read_exit_codes(sheet: Sheet, rows: Mask) -> None:
     sheet.put("status", rows, ended[rows])
 
 
-def clear_per_cpu_flag(sheet: Sheet, rows: Mask) -> None:
-    """Take Slurm's per-CPU bit away, and multiply by the processors where the trace counts memory per job."""
-    per_cpu = sheet.ints("mem_req_kib")[rows] - PER_CPU_FLAG_KIB
-    times = (
-        np.maximum(sheet.ints("procs_req")[rows], sheet.ints("procs_used")[rows])
-        if sheet.meta.mem_basis == "job"
-        else 1
-    )
-    sheet.put("mem_req_kib", rows, per_cpu * times)
-
-
 def no_run(sheet: Sheet) -> Mask:
     """Find jobs without a run time."""
     return unknown(sheet.ints("run_ms"))
@@ -165,15 +153,6 @@ def forget_dependency(sheet: Sheet, rows: Mask) -> None:
     sheet.put("after_job", rows, UNKNOWN)
     if sheet.has("think_ms"):
         sheet.put("think_ms", rows, UNKNOWN)
-
-
-def nameless(sheet: Sheet) -> Mask:
-    """Find users written as the number nought: the source could not name them."""
-    if sheet.meta.format != "alcf":
-        return none(sheet)
-    codes, names = sheet.codes("user")
-    found: Mask = np.array([name in NO_NAME for name in names] + [False])[codes]
-    return found
 
 
 def no_user(sheet: Sheet) -> Mask:

@@ -2,7 +2,8 @@
 
 Rules run in the order of `RULES`: each sees what those before it mended, and only jobs still in the trace. ``no-size``
 comes last so that the other counts are those of the file. The oddities are those of the public archives' own notes on
-their logs, and of the logs themselves.
+their logs, and of the logs themselves. Notations (Slurm's per-CPU bit in a memory size, ALCF's user ``0.0``) are not
+oddities: the readers know them.
 
 References
 ----------
@@ -209,28 +210,10 @@ RULES: Final[tuple[Rule, ...]] = (
         ("run_ms", "status"),
     ),
     Rule(
-        "memory-per-cpu-flag",
-        "requested memory with Slurm's per-CPU bit set",
-        "mend",
-        "the bit is a mark, not an amount; it is cleared and the rest read per processor",
-        lambda s: s.ints("mem_req_kib") >= odd.PER_CPU_FLAG_KIB,
-        ("mem_req_kib",),
-        mend=odd.clear_per_cpu_flag,
-    ),
-    Rule(
-        "nameless-user",
-        "user written as 0.0",
-        "mend",
-        "ALCF's mark for a user that could not be linked; taken as one person it would own up to 85 % of the jobs",
-        odd.nameless,
-        ("user",),
-        mend=lambda sheet, rows: sheet.forget("user", rows),
-    ),
-    Rule(
         "no-user",
         "no user",
         "flag",
-        "per-user metrics count such jobs under one nameless user",
+        "per-user metrics count such jobs under one nameless user; it may stand for many people",
         odd.no_user,
         ("user",),
     ),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from apportion.traces.schema import BY_NAME, UNKNOWN, Trace, TraceMeta
 from numpy.typing import NDArray
+
+from apportion.traces.schema import BY_NAME, UNKNOWN, Trace, TraceMeta
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -61,10 +64,7 @@ class Sheet:
         return self._columns["size"]
 
     def codes(self, name: str) -> tuple[Ints, list[str]]:
-        """Codes and names of one text column as it stands now."""
-        if name in self._mended:
-            category = self._mended[name].cat
-            return category.codes.to_numpy().astype(np.int64), [str(label) for label in category.categories]
+        """Codes and names of one text column; rules leave text as it is."""
         return self.trace.labels(name)
 
     def put(self, name: str, rows: Mask, values: Any) -> None:
@@ -74,20 +74,11 @@ class Sheet:
         self._columns[name] = self._mended[name] = column
         self._columns.pop("size", None)
 
-    def forget(self, name: str, rows: Mask) -> None:
-        """Make a text column unknown where ``rows`` is true."""
-        column = self._mended.get(name, self.trace.jobs[name])
-        self._mended[name] = column.mask(rows).astype(column.dtype).cat.remove_unused_categories()
-
     def value(self, name: str, row: int) -> Any:
         """One cell as plain Python data, None where a text is unknown."""
-        if name == "size":
-            return int(self.size()[row])
-        if BY_NAME[name].kind in {"category", "object"}:
-            if not self.has(name):
-                return None
-            cell = self._mended.get(name, self.trace.jobs[name]).iloc[row]
-            return cell if isinstance(cell, tuple) else None if pd.isna(cell) else str(cell)
+        if BY_NAME[name].kind == "category":
+            codes, names = self.codes(name)
+            return names[codes[row]] if codes[row] >= 0 else None
         cell = self.ints(name)[row]
         return cell.item() if isinstance(cell, np.generic) else cell
 

@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+
 from apportion.core.units import format_duration
 from apportion.traces import stats
 from apportion.traces.svg import Line, bars, heat, lines
