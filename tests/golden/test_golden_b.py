@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from oracles.fairshare import PARENT, Node, account, fair_tree, user
-from oracles.trees import factors, table, usage_of
 
 from apportion.core.jit import handle
 from apportion.core.share import FAIR_TREE, FAIR_TREE_SLURM_26, fairshare_factors, share_state
+from oracles.fairshare import PARENT, Node, account, fair_tree, user
+from oracles.trees import factors, table, usage_of
 
 RANKS = {
     21: "u1 aE1 aE2 uF1 uF2",
@@ -92,3 +92,41 @@ def test_tied_accounts_are_merged_as_documented_or_visited_in_turn(engine: int, 
     got = factors(engine, tied())
     assert {name: got[name] for name in expected} == expected
     assert fair_tree(tied(), merge_ties=engine == FAIR_TREE) == expected
+
+
+def lab() -> Node:
+    """What sshare of Slurm 22.05.8 showed on a real cluster; the superuser has an association of its own."""
+    return account(
+        "root",
+        1,
+        user("superuser", 1, 0),
+        account("physics", 40,
+                account("qcd", 30, user("lab01", 1, 1592), user("lab02", 1, 1147)),
+                account("astro", 10, user("lab03", 1, 1027))),
+        account("bio", 40, user("lab04", 2, 1106), user("lab05", 1, 1835)),
+        account("chem", 20, user("lab06", PARENT, 1835)),
+    )  # fmt: skip
+
+
+def test_as_shown_by_sshare_of_slurm_22_05():
+    accounts, rows = table(lab())
+    state = share_state(FAIR_TREE, accounts)
+    fairshare_factors(handle(accounts), usage_of(rows), handle(state))
+    row = {node.name: i for i, node in enumerate(rows)}
+    shown = {
+        "lab04": 0.857143,
+        "lab05": 0.714286,
+        "lab06": 0.571429,
+        "lab02": 0.428571,
+        "lab01": 0.285714,
+        "lab03": 0.142857,
+    }
+    assert {name: round(state.fairshare[row[name]], 6) for name in shown} == shown
+    # Level fairshare only nearly: sshare shows usage of now beside factors of the last calculation.
+    level = {"bio": 1.149958, "lab04": 1.772884, "lab05": 0.534218, "lab02": 1.193949, "lab01": 0.860257}
+    for name, expected in level.items():
+        assert state.level_fs[row[name]] == pytest.approx(expected, rel=1e-3)
+    norm_shares = {"bio": 0.396040, "lab04": 0.666667, "lab06": 0.198020, "lab01": 0.5}
+    for name, expected in norm_shares.items():
+        assert state.norm_shares[row[name]] == pytest.approx(expected, abs=5e-7)
+    assert state.effective_usage[row["lab06"]] == 1.0

@@ -6,9 +6,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import multifactor as oracle
 
 from apportion.core.multifactor import (
     MAX_PRIORITY,
@@ -21,6 +20,7 @@ from apportion.core.multifactor import (
     static_priority,
     tres_term,
 )
+from oracles import multifactor as oracle
 
 DAY = 86_400_000
 
@@ -99,6 +99,7 @@ def test_tres_shares_of_the_partition():
     assert tres_term(counts, totals, partition, weights, raw=True).tolist() == [210_000, 20_000, 105_000]
 
 
+@settings(deadline=None)
 @given(
     cpus=st.integers(1, 4096),
     nodes=st.integers(1, 64),
@@ -130,6 +131,7 @@ def test_job_size_without_nodes_goes_by_cpus_and_without_limit_has_no_hurry():
     assert small.tolist() == [0.75, 1.0]
 
 
+@settings(deadline=None)
 @given(
     age=st.integers(0, 64),
     fairshare=st.integers(0, 64),

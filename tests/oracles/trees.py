@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 from hypothesis import strategies as st
-from oracles.fairshare import PARENT, Node, account, user
 
 from apportion.core.jit import handle
 from apportion.core.share import fairshare_factors, share_state
 from apportion.core.tables import Accounts, Floats
+from oracles.fairshare import PARENT, Node, account, user
 
 
 def table(root: Node, order: list[Node] | None = None) -> tuple[Accounts, list[Node]]:
-    """Accounts table of a tree, and the node of each row; breadth first, or in an order of one's own (parents first)."""
+    """Accounts table of a tree, and the node of each row; breadth first, or in a given order (parents first)."""
     if order is None:
         order = [root]
         for node in order:

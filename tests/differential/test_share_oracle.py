@@ -1,0 +1,129 @@
+"""Share engines and usage against their plain twins, compiled and not."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apportion.core.jit import handle
+from apportion.core.share import (
+    CLASSIC,
+    DEPTH_OBLIVIOUS,
+    ENGINES,
+    FAIR_TREE,
+    FAIR_TREE_SLURM_26,
+    fairshare_factors,
+    share_state,
+)
+from oracles import fairshare as oracle
+from oracles.fairshare import Node, account, user, users, walk
+from oracles.histories import PARENT, PERIOD, Event, histories, play
+from oracles.trees import factors, table, trees, usage_of
+from oracles.usage import Charged
+from oracles.usage import usage as usage_by_the_book
+
+
+@settings(deadline=None, max_examples=150)
+@given(root=trees())
+def test_fair_tree(root: Node):
+    got = factors(FAIR_TREE, root)
+    assert {node.name: got[node.name] for node in users(root)} == oracle.fair_tree(root)
+
+
+@settings(deadline=None, max_examples=150)
+@given(root=trees())
+def test_fair_tree_with_the_ties_of_slurm_26(root: Node):
+    """Rows depth first, so that tied accounts of a list come in the order in which the oracle finds them."""
+    got = factors(FAIR_TREE_SLURM_26, root, walk(root))
+    assert {node.name: got[node.name] for node in users(root)} == oracle.fair_tree(root, merge_ties=False)
+
+
+@settings(deadline=None, max_examples=150)
+@given(root=trees(), dampening=st.sampled_from([1.0, 2.0, 10.0]))
+def test_classic(root: Node, dampening: float):
+    assert factors(CLASSIC, root, dampening=dampening) == pytest.approx(oracle.classic(root, dampening), abs=1e-12)
+
+
+@settings(deadline=None, max_examples=150)
+@given(root=trees())
+def test_depth_oblivious(root: Node):
+    got = factors(DEPTH_OBLIVIOUS, root)
+    del got["root"]
+    assert got == pytest.approx(oracle.depth_oblivious(root), abs=1e-9)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    history=histories(),
+    half_life_s=st.sampled_from([0.0, 600.0, 86_400.0, 604_800.0]),
+    decay=st.sampled_from(["slurm", "exact"]),
+    running=st.integers(0, 3),
+)
+def test_usage(history: list[Event], half_life_s: float, decay: str, running: int):
+    jobs = [
+        Charged(event.assoc, event.start, event.time, event.billing_milli / 1000)
+        for event in history
+        if not event.is_start
+    ]
+    for k in range(running):  # some that are still running at the end
+        history = [*history, Event(3_600_000 + 7000 * k, True, 3 + k, 2500, 3_600_000 + 7000 * k)]
+        jobs.append(Charged(3 + k, 3_600_000 + 7000 * k, None, 2.5))
+    last = 4_800_000
+    got = play(history, last, half_life_s, decay).value[0].tolist()
+    want = usage_by_the_book(jobs, PARENT, 0, last, PERIOD, half_life_s, decay)
+    assert got == pytest.approx(want, rel=1e-9, abs=1e-4)
+
+
+def random_tree(rng: random.Random, depth: int = 0, prefix: str = "n") -> Node:
+    children = [
+        user(f"{prefix}u{i}", rng.choice([-1, 0, 1, 1, 5]), rng.choice([0.0, 1.0, 3.0, 1e5 * rng.random()]))
+        for i in range(rng.randrange(1, 5))
+    ]
+    if depth < 3:
+        children += [random_tree(rng, depth + 1, f"{prefix}{i}.") for i in range(rng.randrange(3 - depth))]
+    return account(prefix, 1 if depth == 0 else rng.choice([-1, 1, 2]), *children)
+
+
+def digest() -> str:
+    """Hash of all that the engines and usage give for seeded cases, to the last bit."""
+    rng = random.Random(20)
+    result = hashlib.sha256()
+    for _ in range(15):
+        root = random_tree(rng)
+        accounts, rows = table(root)
+        for engine in ENGINES.values():
+            state = share_state(engine, accounts)
+            fairshare_factors(handle(accounts), usage_of(rows), handle(state))
+            for column in (state.fairshare, state.level_fs, state.effective_usage):
+                result.update(column.tobytes())
+    for decay in ("slurm", "exact"):
+        times = np.cumsum([rng.randrange(1, 200_000) for _ in range(60)]).tolist()
+        events = [
+            event
+            for start, end in zip(times, times[3:], strict=False)
+            for billing in [rng.randrange(1, 10**6)]
+            for event in (
+                Event(start, True, 3 + start % 5, billing, start),
+                Event(end, False, 3 + start % 5, billing, start),
+            )
+        ]
+        events.sort(key=lambda event: event.time)
+        result.update(play(events, times[-1] + PERIOD, 86_400.0, decay).value.tobytes())
+    return result.hexdigest()
+
+
+def test_the_same_bits_without_the_compiler():
+    tests = Path(__file__).parents[1]
+    code = "from differential.test_share_oracle import digest; print(digest())"
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(tests)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == digest()
