@@ -171,7 +171,7 @@ def _arrivals(submit: Ints, times: pd.DatetimeIndex | None) -> dict[str, Any]:
         "by_weekday_and_hour": None,
     }
     if times is not None:
-        grid = np.bincount(times.dayofweek.to_numpy() * 24 + times.hour.to_numpy(), minlength=168).reshape(7, 24)
+        grid = np.bincount(times.day_of_week.to_numpy() * 24 + times.hour.to_numpy(), minlength=168).reshape(7, 24)
         found["by_hour"] = grid.sum(axis=0).tolist()
         found["by_weekday"] = dict(zip(WEEKDAYS, grid.sum(axis=1).tolist(), strict=True))
         found["by_weekday_and_hour"] = grid.tolist()
