@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 DEMO ?= runs/demo
 TESTS ?= tests/unit tests/property tests/differential tests/golden tests/conformance tests/integration
 
-.PHONY: help demo test lint types format bench docs lock env clean
+.PHONY: help demo test lint style imports types format bench docs lock env clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -26,10 +26,16 @@ demo: $(READY)  ## replay a real trace and say where the report is
 test: $(READY)  ## run all tests
 	$(BIN)/python -m pytest -n logical --dist worksteal $(wildcard $(TESTS))
 
-lint: $(READY)  ## check style, types and who imports whom
+lint: style imports types  ## check style, types and who imports whom
+
+style: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+imports: $(READY)
 	$(BIN)/lint-imports
+
+types: $(READY)
 	$(BIN)/mypy
 
 format: $(READY)  ## format the sources and mend what can be mended by itself
@@ -55,8 +61,8 @@ $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.locked: requirements.lock | $(BIN)/pip
-	@echo "making the environment in $(VENV): the first time this downloads about 250 MB"
-	$(PIP) install --quiet --no-deps --require-hashes -r requirements.lock
+	@echo "making the environment in $(VENV): the first time this downloads about 300 MB"
+	$(PIP) install --quiet --no-deps --no-compile --require-hashes -r requirements.lock
 	@touch $@
 
 $(READY): pyproject.toml $(VENV)/.locked
@@ -65,7 +71,7 @@ $(READY): pyproject.toml $(VENV)/.locked
 
 lock: build/uv/bin/uv  ## write requirements.lock anew; UPGRADE=1 takes the newest versions
 	build/uv/bin/uv --no-config --quiet pip compile pyproject.toml --universal --python-version 3.11 --extra notebook --group dev \
-	  --generate-hashes --no-emit-index-url --no-header --no-annotate $(if $(UPGRADE),--upgrade) --output-file requirements.lock
+	  --generate-hashes --no-header --no-annotate $(if $(UPGRADE),--upgrade) --output-file requirements.lock
 	@sed -i '1i # Every package of the environment for Python 3.11 and newer, pinned and hashed; `make lock` writes this file.' requirements.lock
 
 build/uv/bin/uv:
