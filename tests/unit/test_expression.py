@@ -142,12 +142,12 @@ texts = st.recursive(
             lambda parts: f"({parts[0]} {parts[1]} {parts[2]})"
         ),
         st.tuples(st.sampled_from(["log", "log2", "log10", "sqrt", "exp", "abs", "floor", "-", "not "]), inner).map(
-            lambda parts: f"{parts[0]}({parts[1]})"
+            lambda parts: f"({parts[0]}({parts[1]}))"
         ),
         st.tuples(st.sampled_from(["min", "max", "pow"]), inner, inner).map(lambda p: f"{p[0]}({p[1]}, {p[2]})"),
         st.tuples(inner, inner, inner).map(lambda p: f"({p[0]} if {p[1]} else {p[2]})"),
     ),
-    max_leaves=12,
+    max_leaves=8,
 )
 floats = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e18, max_value=1e18)
 

@@ -59,7 +59,7 @@ QOS = "urgent"
 [[partitions]]
 PartitionName = "debug"
 Pool = "batch"
-State = "down"
+State = "up"
 
 [[reservations]]
 ReservationName = "maintenance"
@@ -122,7 +122,7 @@ def test_reads_slurms_spellings(write):
     assert batch.capacity == {"cpu": 128, "mem": 1024**2}
     assert (batch.pool, debug.pool) == ("batch", "batch")
     assert (batch.labels, debug.labels) == (("1", "2"), ("debug",))
-    assert debug.State == "DOWN"
+    assert debug.State == "UP"
     maintenance, course = policy.reservations
     assert maintenance.StartTime == Moment(from_origin=False, seconds=1714982400)
     assert (maintenance.duration, maintenance.capacity) == (8 * 3600, {})
@@ -138,7 +138,7 @@ def test_reads_slurms_spellings(write):
 def test_yaml_means_the_same_as_toml(write):
     toml = write('Order = "multifactor"\nPriorityMaxAge = "12:30:00"\n[[accounts]]\nName = "no"\nGrpWall = 01:30:00\n')
     yaml = write(
-        "Order: multifactor\nPriorityMaxAge: 12:30:00\naccounts:\n  - Name: no\n    GrpWall: 1:30:00\n    Fairshare: 1\n",
+        "Order: multifactor\nPriorityMaxAge: 12:30:00\naccounts:\n  - Name: no\n    GrpWall: 1:30:00\n\n",
         "p.yaml",
     )
     assert load(toml).hash == load(yaml).hash

@@ -22,14 +22,14 @@ assign. Resolved: ``policy.share_engine`` ("fair_tree", "classic"), ``policy.bil
 ``SchedulerParameters``: bf_window (min), bf_resolution (s), bf_max_job_test, bf_max_job_user (0 = no cap),
 bf_interval (s), default_queue_depth, sched_interval (s), assoc_limit_stop.
 
-Associations (`AccountEntry`: Account, Parent; `UserEntry`: User, Account; both): Fairshare (int or "parent"),
+Associations (`AccountEntry`: Account, Parent; `UserEntry`: User, Account; both): Fairshare (int or "parent"), Priority,
 DefaultQOS, GrpJobs, GrpJobsAccrue, GrpSubmitJobs, GrpTRES, GrpTRESMins, GrpTRESRunMins, GrpWall, MaxJobs,
 MaxJobsAccrue, MaxSubmitJobs, MaxTRESPerJob, MaxTRESPerNode, MaxTRESMinsPerJob, MaxWall, MinPrioThreshold.
 
 `QosEntry`: Name, Priority, Flags, UsageFactor, UsageThreshold, LimitFactor, MaxWait, MaxWaitReserveAt, GrpJobs,
-GrpJobsAccrue, GrpSubmitJobs, GrpTRES, GrpTRESMins, GrpTRESRunMins, GrpWall, MaxJobsPU, MaxJobsPA, MaxSubmitJobsPU,
-MaxSubmitJobsPA, MaxTRESPU, MaxTRESPA, MaxTRESPerJob, MaxTRESPerNode, MaxTRESMinsPerJob, MaxWall, MinTRESPerJob,
-MinPrioThreshold.
+GrpJobsAccrue, GrpSubmitJobs, GrpTRES, GrpTRESMins, GrpTRESRunMins, GrpWall, MaxJobsPU, MaxJobsPA, MaxJobsAccruePU,
+MaxJobsAccruePA, MaxSubmitJobsPU, MaxSubmitJobsPA, MaxTRESPU, MaxTRESPA, MaxTRESPerJob, MaxTRESPerNode,
+MaxTRESMinsPerJob, MaxWall, MinTRESPerJob, MinPrioThreshold.
 
 `PartitionEntry`: PartitionName, Default, Match, Pool, TRES, Procs, Nodes, PriorityTier, PriorityJobFactor, MaxTime,
 DefaultTime, MinNodes, MaxNodes, QOS, TRESBillingWeights, State. `ReservationEntry`: ReservationName, StartTime,
@@ -146,6 +146,7 @@ class Association(GroupLimits, JobLimits):
 
     Fairshare: Shares = Field(default=1, description='raw shares among siblings, or "parent"')
     DefaultQOS: OptionalLabel = Field(default="", description="QOS of jobs that ask for none")
+    Priority: Weight = Field(default=0, description="raw priority; the factor is this over the largest of all")
     MaxJobs: OptionalCount = Field(default=None, description="running jobs of one user")
     MaxJobsAccrue: OptionalCount = Field(
         default=None, description="pending jobs of one user that may gain age at a time"
@@ -201,6 +202,12 @@ class QosEntry(GroupLimits, JobLimits):
     )
     MaxJobsPU: OptionalCount = Field(default=None, description="running jobs of one user")
     MaxJobsPA: OptionalCount = Field(default=None, description="running jobs of one account")
+    MaxJobsAccruePU: OptionalCount = Field(
+        default=None, description="pending jobs of one user that may gain age at a time"
+    )
+    MaxJobsAccruePA: OptionalCount = Field(
+        default=None, description="an account's pending jobs that may gain age at a time"
+    )
     MaxSubmitJobsPU: OptionalCount = Field(default=None, description="jobs of one user pending and running")
     MaxSubmitJobsPA: OptionalCount = Field(default=None, description="jobs of one account pending and running")
     MaxTRESPU: TresCounts = Field(default={}, description="resources one user may hold")
