@@ -8,8 +8,6 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import metrics as naive
-from runs import make_run
 
 from apportion.metrics.compute import compute
 from apportion.metrics.fair_start import fair_start_times
@@ -18,6 +16,8 @@ from apportion.metrics.gantt import pack
 from apportion.metrics.occupancy import binned, present, sweep
 from apportion.metrics.series import share_over_time, timeline
 from apportion.metrics.utilization import utilization
+from oracles import metrics as naive
+from runs import make_run
 
 if TYPE_CHECKING:
     from apportion.metrics.run import Run

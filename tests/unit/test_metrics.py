@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from runs import make_run, oracle_run, write_run
 
 from apportion.core.errors import RunError
 from apportion.metrics.compute import compute
@@ -30,6 +29,7 @@ from apportion.metrics.series import (
 )
 from apportion.metrics.service import bounded_slowdown, per_processor_bounded_slowdown, per_processor_slowdown, slowdown
 from apportion.metrics.starvation import starvation
+from runs import make_run, oracle_run, write_run
 
 H = 3600.0
 DAY = 86400.0

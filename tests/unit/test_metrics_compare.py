@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from runs import make_run, write_run
 
 from apportion.cli.compare import compare as command
 from apportion.core.errors import RunError
 from apportion.metrics.bootstrap import Bootstrap, block_edges, block_of, draws
 from apportion.metrics.compare import compare
+from runs import make_run, write_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,8 +78,8 @@ def test_interval_agrees_with_a_plain_bootstrap_over_days() -> None:
     plain = [change[generator.integers(0, len(change), len(change))].mean() for _ in range(4000)]
     low, high = np.quantile(plain, [0.025, 0.975])
     assert found.difference == pytest.approx((after - before).mean())
-    assert found.low == pytest.approx(low, abs=0.1 * (high - low))
-    assert found.high == pytest.approx(high, abs=0.1 * (high - low))
+    assert found.low == pytest.approx(low, abs=0.05 * (high - low))
+    assert found.high == pytest.approx(high, abs=0.05 * (high - low))
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
