@@ -8,8 +8,8 @@ The rules, each with a short name:
 ``io``          files and streams: ``open``, ``print``, ``input``, numpy's readers and writers
 ``identity``    ``hash`` and ``id``, which change from process to process
 ``dynamic``     ``eval``, ``exec``, ``compile``, ``__import__``: they would hide all of the above
-``set-order``   anything that walks over a set, unless its order cannot be seen: ``sorted``, ``any``, ``all``, ``min`` and
-                ``max`` without a key; but not ``sum``, whose floats round by order
+``set-order``   anything that walks over a set, unless its order cannot be seen: ``sorted``, ``any``, ``all``, or
+                ``min`` and ``max`` without a key; but not ``sum``, whose floats round by order
 ``container``   a dict or set inside a kernel: their order and their speed are Numba's affair
 ``flags``       compiler flags that change results: ``fastmath``, ``parallel``, ``prange``
 ``decorator``   a compiler decorator other than ``kernel``; a decorator that is not on the list
@@ -73,8 +73,8 @@ _NUMPY_FILES = {"load", "loadtxt", "genfromtxt", "fromfile", "save", "savez", "s
 _DYNAMIC = {"eval", "exec", "compile", "__import__", "import_module"}
 _SET_METHODS = {"union", "intersection", "difference", "symmetric_difference", "copy"}
 _WALKS = {
-    "array", "asarray", "dict", "enumerate", "filter", "fromiter", "fromkeys", "iter", "join", "list", "map", "reversed",
-    "sum", "tuple", "zip",
+    "array", "asarray", "dict", "enumerate", "filter", "fromiter", "fromkeys", "iter", "join", "list", "map",
+    "reversed", "sum", "tuple", "zip",
 }  # fmt: skip
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _BLIND = {"all", "any", "frozenset", "max", "min", "set", "sorted"}  # what gives the same in whatever order it takes

@@ -1,0 +1,9 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+# The first call of a kernel compiles it, and a shared machine stalls: neither says anything about the code.
+settings.register_profile("apportion", deadline=None, print_blob=True)
+settings.load_profile("apportion")
