@@ -15,13 +15,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from apportion.core.decay import SMALLEST
 from apportion.core.jit import kernel
 
 if TYPE_CHECKING:
     from apportion.core.share import ShareState
     from apportion.core.tables import Accounts, Floats, Ints
-
-SMALLEST = 2.2250738585072014e-308
 
 
 @kernel
@@ -36,10 +35,10 @@ def fair_tree(accounts: Accounts, usage: Floats, state: ShareState, merge_ties: 
         Merge accounts with equal level fairshare, or visit them in the order of their indices.
     """
     _level_fs(usage, state.ratio, state.compared_in, state.effective_usage, state.level_fs)
-    start = state.start
-    for account in range(accounts.parent.shape[0]):
-        if start[account + 1] - start[account] > 1:
-            sort_down(state.pool, start[account], start[account + 1], state.level_fs, state.spare)
+    lists, start, pool, level_fs, spare = state.lists, state.start, state.pool, state.level_fs, state.spare
+    for k in range(lists.shape[0]):
+        account = lists[k]
+        sort_down(pool, start[account], start[account + 1], level_fs, spare)
     _rank(accounts.is_user, state, merge_ties)
 
 
@@ -104,7 +103,7 @@ def _rank(is_user: Ints, state: ShareState, merge_ties: bool) -> None:
 
     ``ties`` says of a list that its first user ties with the one visited before.
     """
-    level_fs, start, pool = state.level_fs, state.start, state.pool
+    level_fs, start, pool, spare = state.level_fs, state.start, state.pool, state.spare
     fairshare, rank_value = state.fairshare, state.rank_value
     position, stop, ties = state.stack[0], state.stack[1], state.stack[2]
     n = is_user.shape[0]
@@ -165,7 +164,7 @@ def _rank(is_user: Ints, state: ShareState, merge_ties: bool) -> None:
                     for child in range(start[row], start[row + 1]):
                         pool[free] = pool[child]
                         free += 1
-            sort_down(pool, merged, free, level_fs, state.spare)
+            sort_down(pool, merged, free, level_fs, spare)
             depth += 1
             position[depth], stop[depth], ties[depth] = merged, free, tied
         else:

@@ -46,6 +46,7 @@ class ShareState(NamedTuple):
     ``ratio`` : shares / siblings' shares; infinite for ``parent`` shares in Fair Tree, 1 in classic.
     ``compared_in`` : the account whose usage an association's usage is compared with; root's is root.
     ``start`` (n + 1) : the list of account i is ``pool[start[i]:start[i + 1]]``.
+    ``lists`` : the accounts whose list has more than one member.
     ``rank_value`` (n_users + 1) : rank / n_users.
 
     Scratch:
@@ -64,6 +65,7 @@ class ShareState(NamedTuple):
     ratio: Floats
     compared_in: Ints
     start: Ints
+    lists: Ints
     rank_value: Floats
     pool: Ints
     spare: Ints
@@ -147,6 +149,7 @@ def share_state(engine: int, accounts: Accounts, dampening: float = 1.0) -> Shar
         ratio=ratio,
         compared_in=np.array(compared_in, np.int64),
         start=start,
+        lists=np.flatnonzero(np.diff(start) > 1),
         rank_value=np.arange(n_users + 1) / max(n_users, 1),
         pool=pool,
         spare=np.zeros(n, np.int64),

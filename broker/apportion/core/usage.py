@@ -1,12 +1,8 @@
 """Usage of associations and QOS: charged as jobs run, aged slice by slice.
 
 Time is cut into slices of PriorityCalcPeriod that end at multiples of it since the epoch (ticks). At each tick the
-usage so far is aged first and then what ran in the slice is added, to the association, to every account above it and to
-the job's QOS:
-
-- ``slurm``: usage is multiplied by d^P, with d = 1 - 0.693 / half-life for each second; a job that ran for t of the
-  slice's seconds adds billing * UsageFactor * t * d^t, as if all of it had been used t seconds ago.
-- ``exact``: d = 0.5^(1 / half-life), and each second of the slice is aged by the time from it to the tick.
+usage so far is aged first and then what ran in the slice is added (aged as `apportion.core.decay` says), to the
+association, to every account above it and to the job's QOS.
 
 A whole slice of all running jobs is one multiplication, because ``rate`` knows how much runs. What jobs that start or
 end inside a slice add is kept apart, in ``pending``, as an integer count of millionths: adding and taking away again
@@ -18,24 +14,19 @@ sacctmgr(1) (UsageFactor, NoDecay).
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from apportion.core.calendar import DAY_MS, RESET_NONE, next_reset
+from apportion.core.daily import charge_days
+from apportion.core.decay import DECAY_NONE, DECAYS, SMALLEST, decay_tables, left
 from apportion.core.jit import kernel, table
 
 if TYPE_CHECKING:
     from apportion.core.tables import Floats, Ints
 
-DECAY_SLURM = 0
-DECAY_EXACT = 1
-DECAY_NONE = 2
-DECAYS = {"slurm": DECAY_SLURM, "exact": DECAY_EXACT}
-
 WALL = -1  # a meter that counts the seconds of running jobs, for GrpWall
-SMALLEST = float(np.finfo(np.float64).tiny)
 
 # Cells of Usage.clock
 LAST_TICK = 0  # ms
@@ -144,25 +135,9 @@ def usage_params(
     if half_life_s != 0 and not half_life_s >= 1:
         raise ValueError("the half-life must be 0 or at least 1 s")
     seconds = period_ms // 1000
-    exact = half_life_s > 0 and decay == "exact"
-    second = 1.0 if half_life_s == 0 else (0.5 ** (1.0 / half_life_s) if exact else 1.0 - 0.693 / half_life_s)
-
-    age = np.ones(seconds + 1)
-    for k in range(1, seconds + 1):
-        age[k] = max(age[k - 1] * second, SMALLEST)
-
-    # One second aged evenly leaves the integral of d^x from 0 to 1; each further second is aged by d once more.
-    integral = np.zeros(seconds + 1)
-    first, term = 0.0, 1000.0
-    rate = math.log(2.0) / half_life_s if exact else 0.0
-    for n in range(1, 40):
-        first += term
-        term *= -rate / (n + 1)
-    for k in range(1, seconds + 1):
-        integral[k] = integral[k - 1] * second + first
-
-    whole = float(integral[seconds]) if exact else period_ms * float(age[seconds])
     rule = DECAY_NONE if half_life_s == 0 else DECAYS[decay]
+    age, integral = decay_tables(rule, half_life_s, seconds)
+    whole = left(age, integral, rule, 0, period_ms, period_ms)
     rule_of_qos = np.full(0 if usage_factor is None else len(usage_factor), rule)
     if no_decay is not None:
         rule_of_qos[np.asarray(no_decay) != 0] = DECAY_NONE
@@ -215,27 +190,6 @@ def new_usage(n_assoc: int, params: UsageParams, start_ms: int, n_days: int = 0)
 
 
 @kernel
-def _interpolate(integral: Floats, span: int) -> float:
-    """`integral` at ``span`` ms, straight between whole seconds: off by an eighth of a second's ageing at most."""
-    k = span // 1000
-    rest = span - 1000 * k
-    if rest == 0:
-        return float(integral[k])
-    return float(integral[k] + (integral[k + 1] - integral[k]) * (rest / 1000.0))
-
-
-@kernel
-def _left(age: Floats, integral: Floats, rule: int, begin: int, end: int, tick: int) -> float:
-    """Ms that running from ``begin`` to ``end``, both within the slice before ``tick``, add at that tick."""
-    if rule == DECAY_NONE:
-        return float(end - begin)
-    if rule == DECAY_EXACT:
-        return _interpolate(integral, tick - begin) - _interpolate(integral, tick - end)
-    # Slurm knows whole seconds only, so ageing goes by them; what is aged is exact.
-    return float((end - begin) * age[(end - begin) // 1000])
-
-
-@kernel
 def _amount(tres: int, usage_factor: int, billing: int, procs: int, extra: Ints) -> int:
     """Thousandths of units that a job uses of what a meter counts; UsageFactor bears on TRES, not on wall time."""
     if tres == WALL:
@@ -284,12 +238,12 @@ def charge_start(
     clock[DIRTY] = 1
     clock[IN_USE] = 1
     tick = clock[LAST_TICK] + params.period
-    left = _left(age, integral, params.rule, start, tick, tick)
+    ms = left(age, integral, params.rule, start, tick, tick)
     usage_factor = params.usage_factor[qos] if qos >= 0 else 1000
     rule = params.rule_of_qos[qos] if qos >= 0 else 0
     for m in range(meters.shape[0]):
         amount = _amount(meters[m], usage_factor, billing, procs, extra)
-        added = int(amount * left)
+        added = int(amount * ms)
         row = assoc
         while row >= 0:
             fresh[m, row] += amount
@@ -298,7 +252,7 @@ def charge_start(
         if qos >= 0:
             row = parent.shape[0] + qos
             fresh[m, row] += amount
-            pending[m, row] += int(amount * _left(age, integral, rule, start, tick, tick))
+            pending[m, row] += int(amount * left(age, integral, rule, start, tick, tick))
 
 
 @kernel
@@ -326,21 +280,21 @@ def charge_end(
     tick = last + params.period
     is_fresh = start >= last
     begin = start if is_fresh else last
-    left = _left(age, integral, params.rule, begin, end, tick)
-    promised = _left(age, integral, params.rule, start, tick, tick) if is_fresh else 0.0
+    ms = left(age, integral, params.rule, begin, end, tick)
+    promised = left(age, integral, params.rule, start, tick, tick) if is_fresh else 0.0
     usage_factor = params.usage_factor[qos] if qos >= 0 else 1000
     rule = params.rule_of_qos[qos] if qos >= 0 else 0
     for m in range(meters.shape[0]):
         amount = _amount(meters[m], usage_factor, billing, procs, extra)
-        added = int(amount * left) - int(amount * promised)
+        added = int(amount * ms) - int(amount * promised)
         row = assoc
         while row >= 0:
             pending[m, row] += added
             row = parent[row]
         if qos >= 0:
-            added = int(amount * _left(age, integral, rule, begin, end, tick))
+            added = int(amount * left(age, integral, rule, begin, end, tick))
             if is_fresh:
-                added -= int(amount * _left(age, integral, rule, start, tick, tick))
+                added -= int(amount * left(age, integral, rule, start, tick, tick))
             pending[m, parent.shape[0] + qos] += added
         if is_fresh:
             _stop(usage.fresh, parent, m, assoc, qos, amount)
@@ -348,7 +302,7 @@ def charge_end(
             _stop(usage.rate, parent, m, assoc, qos, amount)
     if usage.daily.shape[0] > 0:
         amount = _amount(meters[0], usage_factor, billing, procs, extra)
-        _charge_days(usage.daily, clock, assoc, amount, start, end)
+        clock[LAST_DAY] = charge_days(usage.daily, clock[LAST_DAY], assoc, amount, start, end)
 
 
 @kernel
@@ -359,26 +313,6 @@ def _stop(running: Ints | Floats, parent: Ints, meter: int, assoc: int, qos: int
         row = parent[row]
     if qos >= 0:
         running[meter, parent.shape[0] + qos] -= amount
-
-
-@kernel
-def _charge_days(daily: Ints, clock: Ints, assoc: int, amount: int, start: int, end: int) -> None:
-    """Spread a job over the days in which it ran; whole seconds, so that a job cut in pieces comes to the same."""
-    n_days = daily.shape[0]
-    day = end // DAY_MS
-    last = clock[LAST_DAY]
-    while last < day:
-        last += 1
-        if day - last < n_days:
-            daily[last % n_days, :] = 0
-    clock[LAST_DAY] = last
-    upper = end // 1000
-    start_s = start // 1000
-    while upper > start_s and last - day < n_days:
-        lower = max(start_s, day * (DAY_MS // 1000))
-        daily[day % n_days, assoc] += amount * (upper - lower)
-        upper = lower
-        day -= 1
 
 
 @kernel
