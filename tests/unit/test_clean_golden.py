@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from apportion.traces import read
+from apportion.traces.catalog import entries, locate
 from apportion.traces.clean import clean
 from apportion.traces.stats import describe
+from apportion.traces.transform import instant_ms, window
 
 FOLDERS = [Path(part) for part in os.environ.get("APPORTION_TRACES", "").split(os.pathsep) if part]
 
@@ -94,3 +96,28 @@ def test_users_in_several_groups_and_the_most_active_one():
 def test_sandia_exit_code_nought_is_success():
     _, result, _ = cleaned("Sandia-Ross-2001-1.1-cln.swf.gz")
     assert (result.column("status") == 1).sum() > 0.7 * len(result)
+
+
+@pytest.mark.parametrize(
+    ("name", "jobs"),
+    [
+        ("HPC2N-2002-2.2-cln.swf.gz", 36_742),
+        ("LPC-EGEE-2004-1.2-cln.swf.gz", 186_947),
+        ("SDSC-DS-2004-2.1-cln.swf.gz", 50_518),
+        ("Sandia-Ross-2001-1.1-cln.swf.gz", 4_526),
+    ],
+)
+def test_submissions_of_the_winter_that_four_centers_share(name, jobs):
+    trace, _, _ = cleaned(name)
+    begin, end = (instant_ms(trace, day) for day in ("2004-09-15T00:00Z", "2005-04-01T00:00Z"))
+    assert len(window(trace, begin, end)) == jobs
+
+
+@pytest.mark.parametrize("entry", [e for e in entries() if e.sha256], ids=lambda e: e.name)
+def test_the_catalog_knows_the_published_file_and_its_jobs(entry):
+    if not any((folder / entry.file).is_file() for folder in FOLDERS):
+        pytest.skip(f"{entry.file} is not in APPORTION_TRACES")
+    trace = read(locate(entry.name, download=False))
+    assert trace.meta.format == entry.format
+    assert len(trace) == entry.jobs
+    assert trace.meta.max_procs in (-1, entry.procs)
