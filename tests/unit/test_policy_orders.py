@@ -227,3 +227,19 @@ def test_a_pinned_plugin_may_not_change(folder):
     (folder / "mine.py").write_text(PLUGIN.replace("-job.wait", "-2 * job.wait"))
     with pytest.raises(PolicyError, match="not the one this policy was written for"):
         order_function(from_dict(pinned, folder))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "log(qos_priority) % pow(limit, fairshare)",
+        "pow(exp(not age) + mem % log(age), nodes)",
+        "pow(procs, submit if now else age) - (-procs) ** 2.5",
+        "floor(limit / procs) + min(mem, 0 / 0) - max(gpus, -nice) * (wait < age <= now)",
+    ],
+)
+def test_compiled_equals_python_on_extreme_numbers(text):
+    extremes = [0.0, 1.0, -1.0, 0.5, -2.5, 1e300, -1e300, 1e-300, 2.0, 3.0]
+    columns = np.random.default_rng(3).choice(extremes, (200, len(JOB_COLUMNS)))
+    function = from_expression("test", text)
+    np.testing.assert_array_equal(in_core(function, columns), [function.python(*row) for row in columns.tolist()])

@@ -70,7 +70,7 @@ def modulo(a: float, b: float) -> float:
     """Remainder with the sign of ``b``; not a number where ``b`` is 0 or an operand is infinite."""
     if b == 0.0 or not math.isfinite(a) or not math.isfinite(b):
         return math.nan
-    return a - math.floor(a / b) * b
+    return a % b
 
 
 @register_jitable
@@ -78,7 +78,7 @@ def power(a: float, b: float) -> float:
     """Raise ``a`` to ``b``; not a number where no real number answers, infinite where it is too large."""
     if a == 0.0 and b < 0.0:
         return math.inf
-    if a < 0.0 and math.isfinite(b) and b != math.floor(b):
+    if a < 0.0 and math.isfinite(b) and b % 1.0 != 0.0:
         return math.nan
     if not (math.isfinite(a) and math.isfinite(b)) or a == 0.0:
         return float(a**b)
