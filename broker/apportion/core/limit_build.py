@@ -8,10 +8,10 @@ Source: Slurm, "Resource Limits" and the sacctmgr(1) and slurm.conf(5) manual pa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+
 from apportion.core import reasons
 from apportion.core.errors import PolicyError
 from apportion.core.limit_tables import (
@@ -50,6 +50,9 @@ from apportion.core.limit_tables import (
     build_counters,
 )
 from apportion.core.tables import NEVER, Ints
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _ASSOC_FAMILY: Final[dict[str, int]] = {
     "GrpJobs": reasons.ASSOC_GRP_JOBS,
@@ -165,8 +168,6 @@ class LimitBuilder:
         self._parent = np.array(parent, np.int64)
         if enforce & ENFORCE_SAFE:
             enforce |= ENFORCE_LIMITS
-        if enforce & (ENFORCE_LIMITS | ENFORCE_QOS):
-            enforce |= ENFORCE_ASSOCIATIONS
         self._enforce = enforce
         own = np.arange(self.n_assoc, dtype=np.int64)
         above = np.where((np.asarray(is_user) != 0) & (self._parent >= 0), self._parent, own)
@@ -179,7 +180,8 @@ class LimitBuilder:
         self._threshold = np.full(n_qos, -1, np.int64)
         self._min_prio = np.full(self.n_assoc + n_qos, -1, np.int64)
         self._max_wait = np.full(n_qos + 1, -1, np.int64)
-        self._reserve_permille = 500
+        self._reserve_permille = np.full(n_qos + 1, -1, np.int64)
+        self._reserve_permille[n_qos] = 500
         self._partitions = np.full((n_partitions, PART_COLUMNS), -1, np.int64)
 
     def association(self, index: int, name: str, value: int, tres: str | None = None) -> None:
@@ -219,14 +221,18 @@ class LimitBuilder:
         """Set UsageThreshold of a QOS; it counts only with the flag EnforceUsageThreshold."""
         self._threshold[index] = round(fairshare * MILLION)
 
-    def qos_max_wait(self, index: int, bound_ms: int) -> None:
-        """Set the longest wait (ms) that a within-limits job of this QOS should see."""
+    def qos_max_wait(self, index: int, bound_ms: int, fraction_permille: int = -1) -> None:
+        """Set the longest wait (ms) that a within-limits job of this QOS should see.
+
+        ``fraction_permille`` : the part of it after which the job earns a reservation; -1: that of `default_wait`.
+        """
         self._max_wait[index] = bound_ms
+        self._reserve_permille[index] = fraction_permille
 
     def default_wait(self, bound_ms: int, fraction_permille: int = 500) -> None:
-        """Set the wait bound (ms, -1 none) of jobs whose QOS has none, and the part of it after which a job earns a slot."""
+        """Set the wait bound (ms, -1 none) of jobs whose QOS has none, and after which part of it they get a slot."""
         self._max_wait[self.n_qos] = bound_ms
-        self._reserve_permille = fraction_permille
+        self._reserve_permille[self.n_qos] = fraction_permille
 
     def partition(
         self, index: int, *, qos: int = -1, max_time_ms: int = -1, max_nodes: int = -1, min_nodes: int = -1
@@ -252,7 +258,8 @@ class LimitBuilder:
         codes, bit, code = self._bits(slots[:n_start])
         safe = bool(self._enforce & ENFORCE_SAFE)
         bounded = bool((self._partitions[:, 1:] >= 0).any())
-        judged = bool(self._flags.any()) or (self.n_assoc + self.n_qos > 0 and self._enforce > 0)
+        judged = bool(self._enforce & (ENFORCE_ASSOCIATIONS | ENFORCE_QOS)) and self.n_assoc + self.n_qos > 0
+        judged = judged or bool(self._flags.any())
         slot = np.full((len(slots), SLOT_COLUMNS), -1, np.int64)
         for s, (family, tres) in enumerate(slots):
             form = _JUDGED_AS.get(family, family)
@@ -321,7 +328,8 @@ class LimitBuilder:
                 row += 1
         bound = np.where(self._max_wait >= 0, self._max_wait, self._max_wait[self.n_qos])
         table[:, WAIT_BOUND] = bound
-        table[:, RESERVE_AFTER] = np.where(bound >= 0, bound * self._reserve_permille // 1000, NEVER)
+        part = np.where(self._reserve_permille >= 0, self._reserve_permille, self._reserve_permille[self.n_qos])
+        table[:, RESERVE_AFTER] = np.where(bound >= 0, bound * part // 1000, NEVER)
         return table
 
     def _set(self, families: dict[str, int], place: int, name: str, value: int, tres: str | None) -> None:

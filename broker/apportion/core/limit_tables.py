@@ -10,13 +10,16 @@ ms, GrpWall in seconds, UsageThreshold and LimitFactor in millionths. -1 is unli
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
-from apportion.core.jit import table
-from apportion.core.tables import Floats, Ints
 
-# AccountingStorageEnforce. As in Slurm, limits and qos imply associations, and safe implies limits.
+from apportion.core.jit import table
+
+if TYPE_CHECKING:
+    from apportion.core.tables import Floats, Ints
+
+# AccountingStorageEnforce; safe implies limits. That limits and qos imply associations in Slurm is left to the caller.
 ENFORCE_ASSOCIATIONS: Final = 1
 ENFORCE_LIMITS: Final = 2
 ENFORCE_QOS: Final = 4

@@ -9,6 +9,8 @@ UsageFactor of the job's own QOS scales TRES-seconds, not wall time. A QOS with 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from apportion.core.jit import kernel
 from apportion.core.limit_tables import (
     ACCOUNT,
@@ -43,7 +45,9 @@ from apportion.core.limits import (
     usage_factor_of,
 )
 from apportion.core.reasons import QOS_GRP_ACCRUE, QOS_GRP_MINS, QOS_MAX_ACCRUE_PU
-from apportion.core.tables import Ints, Jobs, Running
+
+if TYPE_CHECKING:
+    from apportion.core.tables import Ints, Jobs, Running
 
 
 @kernel

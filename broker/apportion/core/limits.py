@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+
 from apportion.core.jit import kernel
 from apportion.core.limit_tables import (
     ACCOUNT,
@@ -389,7 +390,7 @@ def submit_mask(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int) -> int:
     part = partition_qos_of(L, jobs, j)
     if L.enforce & ENFORCE_ASSOCIATIONS and jobs.assoc.size > 0 and jobs.assoc[j] < 0:
         mask |= INVALID_ACCOUNT
-    if L.enforce & ENFORCE_QOS and jobs.qos.size > 0 and own < 0:
+    if L.enforce & ENFORCE_QOS and L.qos.shape[0] > 1 and own < 0:
         mask |= INVALID_QOS
     if L.qos[own, FLAGS] & QOS_REQUIRES_RESERVATION:
         mask |= QOS_NOT_ALLOWED

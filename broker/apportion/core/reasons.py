@@ -16,9 +16,11 @@ The words are those of Slurm's manual page "Job Reason Codes".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 FIXED: Final[tuple[str, ...]] = (
     "JobHeldAdmin",
