@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from random import Random
+from typing import TYPE_CHECKING
 
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from apportion.core import limit_tables as lt
 from apportion.core import limit_usage, limits
 from apportion.core.reasons import (
@@ -19,9 +22,10 @@ from apportion.core.reasons import (
     QOS_GRP_SUBMIT,
     QOS_GRP_TRES,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from limit_cases import TRES, Pair, random_pair
+
+if TYPE_CHECKING:
+    from random import Random
 
 
 def legal_walk(pair: Pair, rng: Random) -> None:

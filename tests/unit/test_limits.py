@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from apportion.core import limit_tables as lt
 from apportion.core import limit_usage, limits, reasons
 from apportion.core.errors import PolicyError

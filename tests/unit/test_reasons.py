@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from apportion.core import limit_tables as lt
 from apportion.core import reasons
 from apportion.core.limit_build import LimitBuilder
