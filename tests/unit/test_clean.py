@@ -98,12 +98,20 @@ def test_over_limit_zero_run_other_size_and_cancelled_after_start_stay_as_they_a
 
 
 def test_exit_codes_are_told_from_status_codes_by_one_that_cannot_be_a_status():
-    codes = {"status": [0, 1, 5, -1, -1], "status_raw": ["0", "1", "5", "-1", "137"], "procs_used": [1] * 5}
+    codes = {"status": [0, 1, 5, -1, -1], "status_raw": ["0", "1", "5", None, "137"], "procs_used": [1] * 5}
     cleaned, outcome = found(make_trace(codes), "exit-codes-as-status")
     assert cleaned.jobs["status"].tolist() == [Status.COMPLETED, Status.FAILED, Status.FAILED, -1, Status.FAILED]
-    assert outcome.jobs == 5
+    assert outcome.jobs == 4
+    assert outcome.examples[0].before == {"status": 0, "status_raw": "0"}
+    assert outcome.examples[0].after == {"status": 1, "status_raw": "0"}
     plain = {"status": [0, 1, 5], "status_raw": ["0", "1", "5"], "procs_used": [1] * 3}
     assert found(make_trace(plain), "exit-codes-as-status")[1].jobs == 0
+
+
+def test_exit_codes_of_one_center_leave_the_statuses_of_another_alone():
+    columns = {"status": [0, 1, -1], "status_raw": [None, None, "265"], "procs_used": [1] * 3}
+    cleaned, _ = clean(make_trace(columns))
+    assert cleaned.jobs["status"].tolist() == [Status.FAILED, Status.COMPLETED, Status.FAILED]
 
 
 def test_a_row_written_twice_goes_and_a_repeated_id_stays():

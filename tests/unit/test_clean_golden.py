@@ -34,7 +34,7 @@ GOLDEN = {
         "over-limit worst": "10-11:13:07",
     },
     "Sandia-Ross-2001-1.1-cln.swf.gz": {
-        "zero-run": 2_277, "no-size": 15, "no-limit": 339, "exit-codes-as-status": 57_882,
+        "zero-run": 2_277, "no-size": 15, "no-limit": 339, "unknown-status": 59,
     },
     "LCG-2005-1.swf.gz": {"no-wait": 188_041, "unknown-status": 188_041, "zero-run": 521, "no-size": 0},
     "wagap-2013.swf.gz": {"negative-run": 2, "zero-limit": 2, "over-limit": 702, "false-dependency": 17_900},

@@ -102,25 +102,21 @@ def size_differs(sheet: Sheet) -> Mask:
 
 
 def raw_exit_codes(sheet: Sheet) -> Mask:
-    """Find all rows, where the status column of an SWF file cannot be SWF's own codes."""
-    if sheet.meta.format != "swf" or not sheet.has("status_raw"):
-        return none(sheet)
-    raw = raw_status(sheet)
-    return np.ones(len(sheet), dtype=np.bool_) if not set(np.unique(raw).tolist()) <= SWF_STATUS else none(sheet)
-
-
-def raw_status(sheet: Sheet) -> Ints:
-    """Read the status column as the numbers that the source wrote."""
+    """Find all rows with a raw status, where one of them cannot be a code of the SWF."""
     codes, names = sheet.codes("status_raw")
-    numbers = np.array([int(name) if name.lstrip("-").isdigit() else UNKNOWN for name in names] + [UNKNOWN])
-    return np.where(codes < 0, sheet.ints("status").astype(np.int64), numbers[codes])
+    numbers = {int(name) for name in names if name.lstrip("-").isdigit()}
+    if sheet.meta.format != "swf" or numbers <= SWF_STATUS:
+        return none(sheet)
+    found: Mask = codes >= 0
+    return found
 
 
 def read_exit_codes(sheet: Sheet, rows: Mask) -> None:
     """Read 0 as COMPLETED, -1 as unknown and all else as FAILED."""
-    raw = raw_status(sheet)
-    ended = np.where(raw == 0, Status.COMPLETED, np.where(raw == UNKNOWN, Status.UNKNOWN, Status.FAILED))
-    sheet.put("status", rows, ended[rows])
+    codes, names = sheet.codes("status_raw")
+    ends = {"0": Status.COMPLETED, "-1": Status.UNKNOWN}
+    ended = np.array([ends.get(name, Status.FAILED) for name in names], dtype=np.int8)
+    sheet.put("status", rows, ended[codes[rows]])
 
 
 def no_run(sheet: Sheet) -> Mask:
