@@ -318,7 +318,7 @@ def split_block(
 
 @kernel
 def gather(data: Bytes, starts: Ints, ends: Ints, out: NDArray[np.uint8], offsets: Ints) -> None:
-    """Copy the spans of ``data`` one behind the other into ``out``; ``offsets`` receives where each begins, and the end."""
+    """Copy the spans of ``data`` one behind the other; ``offsets`` (one more than spans) receives where each begins."""
     at = 0
     for row in range(starts.size):
         offsets[row] = at

@@ -100,9 +100,11 @@ def parse(header: Iterable[str]) -> SwfHeader:
     header : iterable of str
         Lines verbatim, with their ``;``.
     """
-    values = keys(header)
+    lines = list(header)
+    values = keys(lines)
+    spelling = {match[1].lower(): match[1] for line in lines if (match := _KEY.match(line))}
     repeated = tuple(
-        f"header gives {key} as {', then '.join(given)}; the last counts"
+        f"header gives {spelling[key]} as {', then '.join(given)}; the last counts"
         for key, given in values.items()
         if key not in _LISTS and len(set(given)) > 1
     )
