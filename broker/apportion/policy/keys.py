@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel
@@ -210,11 +211,21 @@ class Ignored(NamedTuple):
     at: Place
 
 
-def _table(tables: dict[type[BaseModel], dict[str, str]], model: type[BaseModel]) -> dict[str, str]:
-    merged: dict[str, str] = {}
+class _Words(NamedTuple):
+    """What may be written in a section: keys, other spellings, keys that are not simulated; in lower case."""
+
+    known: dict[str, str]
+    aliases: dict[str, str]
+    later: dict[str, str]
+
+
+@cache
+def _words(model: type[BaseModel]) -> _Words:
+    words = _Words({name.lower(): name for name in model.model_fields}, {}, {})
     for base in reversed(model.__mro__):
-        merged.update(tables.get(base, {}))
-    return merged
+        words.aliases.update(ALIASES.get(base, {}))
+        words.later.update(NOT_SIMULATED.get(base, {}))
+    return words
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
@@ -251,9 +262,7 @@ def normalise(
     UnusableKeyError
         For an unknown key, or one that is written twice.
     """
-    known = {name.lower(): name for name in model.model_fields}
-    aliases = _table(ALIASES, model)
-    later = _table(NOT_SIMULATED, model)
+    known, aliases, later = _words(model)
     result: dict[str, Any] = {}
     ignored: list[Ignored] = []
     for key, value in data.items():
