@@ -48,6 +48,7 @@ def page(trace: Trace, figures: dict[str, Any] | None = None, *, acknowledge: st
     ]
     period = figures["period"]
     dates = f"{period['first_submit'][:10]} to {period['last_submit'][:10]}, " if period["first_submit"] else ""
+    zone = f"times in {period['timezone']}" if dates else "relative times"
     notes = "".join(f"<li>{escape(note)}</li>" for note in trace.meta.notes)
     foot = f"<p>{escape(acknowledge)}</p>" if acknowledge else ""
     name = escape(trace.meta.name)
@@ -56,14 +57,16 @@ def page(trace: Trace, figures: dict[str, Any] | None = None, *, acknowledge: st
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
         f"<title>{name}</title><style>{css}</style></head><body><main><h1>{name}</h1>"
-        f'<p class="soft">{dates}{_days(period["days"])}, times in {escape(period["timezone"])}</p>'
+        f'<p class="soft">{dates}{_days(period["days"])}, {escape(zone)}</p>'
         f'<div class="tiles">{_tiles(figures)}</div><div class="cards">{"".join(card for card in cards if card)}</div>'
         f"<footer>{foot}{f'<ul>{notes}</ul>' if notes else ''}</footer></main></body></html>\n"
     )
 
 
 def _days(days: float | None) -> str:
-    return "no dates" if days is None else f"{days:,.1f} days"
+    if days is None:
+        return "no submit times"
+    return f"{days:,.1f} days" if days >= 1 else f"{days * 24:,.1f} hours"
 
 
 def _tiles(figures: dict[str, Any]) -> str:
@@ -122,6 +125,8 @@ def _load_card(trace: Trace, figures: dict[str, Any]) -> str:
     unit = "of the machine's capacity" if procs > 0 else "processors on average"
     words = f"Work submitted per {'day' if bin_days == 1 else 'week'} (size times run time), {unit}."
     words += " The dashed line is all of it." if procs > 0 else ""
+    if len(values) < 3:
+        return ""
     xs = np.arange(len(values)) * bin_days
     every = max(1, round(len(values) / 9))
     ticks = [(float(xs[i]), _date(trace, float(xs[i]))) for i in range(0, len(values), every)]
