@@ -94,6 +94,18 @@ def test_tied_accounts_are_merged_as_documented_or_visited_in_turn(engine: int, 
     assert fair_tree(tied(), merge_ties=engine == FAIR_TREE) == expected
 
 
+def test_the_order_of_tied_accounts_is_that_of_their_rows_whatever_came_before():
+    accounts, rows = table(tied())
+    state = share_state(FAIR_TREE_SLURM_26, accounts)
+    usage = usage_of(rows)
+    more = usage.copy()
+    more[[0, 1, 3]] += 100  # A, and with it a1, falls behind B
+    for now in (more, usage):
+        fairshare_factors(handle(accounts), now, handle(state))
+    row = {node.name: i for i, node in enumerate(rows)}
+    assert [state.fairshare[row[name]] for name in ("a1", "a2", "b1", "b2")] == [1.0, 0.75, 0.75, 0.25]
+
+
 def lab() -> Node:
     """What sshare of Slurm 22.05.8 showed on a real cluster; the superuser has an association of its own."""
     return account(

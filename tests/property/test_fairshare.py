@@ -111,7 +111,7 @@ def test_a_large_tree_in_a_bad_order_is_still_quick():
 
 
 @relaxed
-@given(data=st.data(), history=histories())
+@given(data=st.data(), history=histories(step_ms=250))
 def test_usage_does_not_depend_on_when_it_is_asked_for(data: st.DataObject, history: list[Event]):
     last = max((event.time for event in history), default=0) + 3_000_000
     asked = data.draw(st.lists(st.integers(0, last), max_size=20))
@@ -123,7 +123,7 @@ def test_usage_does_not_depend_on_when_it_is_asked_for(data: st.DataObject, hist
 
 
 @relaxed
-@given(data=st.data(), history=histories())
+@given(data=st.data(), history=histories(step_ms=250))
 def test_usage_does_not_depend_on_the_order_within_an_instant(data: st.DataObject, history: list[Event]):
     last = max((event.time for event in history), default=0) + 3_000_000
     shuffled = data.draw(st.permutations(history))

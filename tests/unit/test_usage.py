@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -118,6 +119,20 @@ def test_what_comes_and_goes_at_once_leaves_nothing(decay: str):
     book.at(10 * PERIOD)
     assert book.values()[2] == 0.0
     assert book.values()[3] == book.values()[1] == book.values()[0] > 0
+
+
+def test_parts_of_a_second_count_as_parts():
+    fade = math.log(2) / 3600
+    book = Book(half_life_s=3600, decay="exact")
+    book.start("j", 100_250, 2, 10)
+    book.end("j", 100_750)
+    slurm = Book(half_life_s=3600)
+    slurm.start("j", 100_250, 2, 10)
+    slurm.end("j", 100_750)
+    book.at(PERIOD)
+    slurm.at(PERIOD)
+    assert book.values()[2] == pytest.approx(5 * math.exp(-fade * 199.5), rel=1e-7)
+    assert slurm.values()[2] == 5.0  # aged by whole seconds, here none
 
 
 def test_no_decay_keeps_every_second():

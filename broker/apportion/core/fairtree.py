@@ -47,7 +47,12 @@ def _level_fs(usage: Floats, ratio: Floats, compared_in: Ints, effective_usage: 
     for i in range(ratio.shape[0]):
         effective = usage[i] / max(usage[compared_in[i]], SMALLEST)
         effective_usage[i] = effective
-        level_fs[i] = ratio[i] / effective if ratio[i] > 0.0 else 0.0
+        if ratio[i] == 0.0:
+            level_fs[i] = 0.0
+        elif effective == 0.0:
+            level_fs[i] = math.inf
+        else:
+            level_fs[i] = ratio[i] / effective
 
 
 @kernel
