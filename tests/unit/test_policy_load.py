@@ -183,6 +183,7 @@ BAD = [
     ("PriorityCalcPeriod = 0", "PriorityCalcPeriod: .*greater than or equal to 1", 1),
     ("PriorityDecayHalfLife = 0", "usage would never be forgotten.*PriorityUsageResetPeriod", 1),
     ('PriorityFlags = "MAX_TRES,MAX_TRES_GRES"', "bill in two ways", 1),
+    ("PriorityFlags = [1]", "not a list of flags", 1),
     ('PriorityFlags = "MAXTRES"', "did you mean 'MAX_TRES'", 1),
     ('ShareEngine = "fair_tree"\nPriorityFlags = "NO_FAIR_TREE"', "ShareEngine is fair_tree, but", 1),
     (

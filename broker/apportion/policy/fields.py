@@ -264,7 +264,7 @@ class SomeOf(OneOf):
         """Canonical spelling of all words."""
         if isinstance(value, str):
             value = [part for part in value.split(",") if part.strip()]
-        if not isinstance(value, (list, tuple)):
+        if not isinstance(value, (list, tuple)) or not all(isinstance(part, str) for part in value):
             raise ValueError(f"'{shorten(value)}' is not a list of flags; choose from {', '.join(self.choices)}")
         return tuple(sorted({str(super(SomeOf, self).read(part)) for part in value}))
 
