@@ -24,7 +24,7 @@ demo: $(READY)  ## replay a real trace and say where the report is
 	@echo "report: $(CURDIR)/$(DEMO)/report.html"
 
 test: $(READY)  ## run all tests
-	$(BIN)/python -m pytest -n logical --dist worksteal $(wildcard $(TESTS))
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(wildcard $(TESTS))
 
 lint: style imports types  ## check style, types and who imports whom
 
