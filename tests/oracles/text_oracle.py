@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 
 NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 BLANKS = bytes(range(33))
+BLANKLESS = operator.methodcaller("strip", BLANKS)
 WORD = re.compile(rb"[^\x00-\x20]+")
 
 
-class Bad(Exception):
+class UnreadableError(Exception):
     """The text is none of what the kernel reads."""
 
 
 def number(word: bytes, shift: int, rounds: bool) -> int:
-    """The word as an integer of 10**-shift units; Bad where it is no number, too large, or not whole."""
+    """The word as an integer of 10**-shift units; an error where it is no number, too large, or not whole."""
     if not NUMBER.fullmatch(word):
-        raise Bad(word)
+        raise UnreadableError(word)
     with localcontext() as context:
         context.prec = 5000
         exact = Decimal(word.decode()).scaleb(shift)
         value = exact.to_integral_value(ROUND_HALF_EVEN)
         if value != exact and not rounds:
-            raise Bad(word)
+            raise UnreadableError(word)
         if abs(value) > 4 * 10**18:
-            raise Bad(word)
+            raise UnreadableError(word)
     return -1 if shift == 3 and value == -1000 else int(value)
 
 
@@ -40,19 +42,20 @@ def swf(text: bytes, shifts: list[int], rounds: list[int]) -> tuple[list[list[in
             comments.append(line)
             continue
         if len(words) < 18:
-            raise Bad(line)
+            raise UnreadableError(line)
         jobs.append([number(word, s, bool(r)) for word, s, r in zip(words[:18], shifts, rounds, strict=True)])
         extras.append(words[18:])
     if len({len(extra) for extra in extras}) > 1:
-        raise Bad(text)
+        raise UnreadableError(text)
     return jobs, extras, comments
 
 
-def split(text: bytes, separator: bytes, fields: int, rest: bool, comment: bytes, skip: int) -> list[tuple[int, list[bytes]]]:
+def split(
+    text: bytes, separator: bytes, fields: int, rest: bool, comment: bytes, skip: int
+) -> list[tuple[int, list[bytes]]]:
     """Line number (from 0) and fields of each data line."""
     rows = []
-    for k, line in enumerate(text.split(b"\n")):
-        line = line.strip(BLANKS)
+    for k, line in enumerate(map(BLANKLESS, text.split(b"\n"))):
         if not line or (comment and line.startswith(comment)):
             continue
         if skip:
@@ -68,7 +71,7 @@ def split(text: bytes, separator: bytes, fields: int, rest: bool, comment: bytes
         else:
             words = [word.strip(BLANKS) for word in line.split(separator, fields - 1 if rest else -1)]
         if len(words) != fields:
-            raise Bad(line)
+            raise UnreadableError(line)
         rows.append((k, words))
     return rows
 

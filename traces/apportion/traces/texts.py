@@ -257,7 +257,8 @@ class TextTable:
         column = self.columns[name]
         row = int(np.flatnonzero(column.coded[0] == column.coded[1].index(text))[0])
         if isinstance(error, UserError):
-            return TraceError(f"{name}: {error.problem}", error.remedy, path=self.path, line=int(self.lines[row]))
+            what = error.problem.removeprefix(f"'{text}' ")
+            return self.error(name, row, what if len(what) < 100 else "makes no sense", error.remedy)
         return self.error(name, row, str(error) or "makes no sense")
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -13,7 +12,11 @@ from numpy.typing import NDArray
 
 from apportion.core.errors import TraceError
 from apportion.traces.schema import UNKNOWN
-from apportion.traces.texts import TextTable
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from apportion.traces.texts import TextTable
 
 Ints = NDArray[np.int64]
 

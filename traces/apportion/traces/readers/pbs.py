@@ -36,7 +36,7 @@ from apportion.traces import categories, parsing
 from apportion.traces.files import stem
 from apportion.traces.readers.local_times import Clock
 from apportion.traces.schema import UNKNOWN, Status, Trace, TraceMeta
-from apportion.traces.texts import Spans, TextTable, Texts, read_table
+from apportion.traces.texts import Spans, Texts, TextTable, read_table
 
 Ints = NDArray[np.int64]
 
@@ -193,9 +193,20 @@ def _jobs(rows: TextTable, ids: Texts) -> dict[str, Any]:
         if len(account.categories):
             jobs["account"] = account
             break
-    request = rows["Resource_List.select"].category()
-    jobs["request"] = request if len(request.categories) else rows["Resource_List.nodes"].category()
+    jobs["request"] = _either(rows["Resource_List.select"], rows["Resource_List.nodes"])
     return jobs
+
+
+def _either(first: Texts, second: Texts) -> pd.Categorical:
+    """Category of the first column, and of the second where the first is empty."""
+    codes, labels = first.coded
+    more_codes, more = second.coded
+    empty = first.marks(lambda text: not text)
+    names = sorted({*labels, *more} - {""})
+    place = {name: k for k, name in enumerate(names)} | {"": UNKNOWN}
+    ours = np.array([place[label] for label in labels], dtype=np.int64)[codes]
+    theirs = np.array([place[label] for label in more], dtype=np.int64)[more_codes]
+    return categories.of_codes(np.where(empty, theirs, ours), names)
 
 
 def _times(

@@ -36,7 +36,7 @@ from apportion.traces.files import stem
 from apportion.traces.readers import slurm_values as slurm
 from apportion.traces.readers.local_times import Clock
 from apportion.traces.schema import UNKNOWN, Trace, TraceMeta
-from apportion.traces.texts import TextTable, Texts, first_line, read_table
+from apportion.traces.texts import Texts, TextTable, first_line, read_table
 
 Ints = NDArray[np.int64]
 

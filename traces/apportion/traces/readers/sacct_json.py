@@ -21,8 +21,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
@@ -31,6 +30,9 @@ from apportion.core.errors import TraceError
 from apportion.traces.files import TraceFile, stem
 from apportion.traces.readers import slurm_values as slurm
 from apportion.traces.schema import UNKNOWN, Status, Trace, TraceMeta
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _LARGEST: Final = 2**62
 _PER_CPU_BITS: Final = (2**63, 2**31)

@@ -25,9 +25,8 @@ The Standard Workload Format, version 2.2, https://www.cs.huji.ac.il/labs/parall
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
@@ -38,6 +37,9 @@ from apportion.traces import categories, parsing, swf_header
 from apportion.traces.files import TraceFile, stem
 from apportion.traces.schema import UNKNOWN, Status, Trace, TraceMeta
 from apportion.traces.texts import Spans, Texts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Ints = NDArray[np.int64]
 
