@@ -1,4 +1,4 @@
-"""Naive twins of the kernels in `apportion.traces.parsing`: text split by Python, numbers by Decimal."""
+"""Naive twins of the kernels that read and write text: split by Python, numbers by Decimal."""
 
 from __future__ import annotations
 

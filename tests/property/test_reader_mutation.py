@@ -8,11 +8,12 @@ import gzip
 import json
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from apportion.core.errors import TraceError
 from apportion.traces import detect, read
 from apportion.traces.readers.gwf import COLUMNS
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 SEEDS = {
     "swf": (

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from apportion.traces import parsing
-from apportion.traces.readers.swf import SHIFTS, _ROUNDS
-from apportion.traces.texts import Spans
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
+from apportion.traces import parsing
+from apportion.traces.readers.pbs import find_keys
+from apportion.traces.readers.swf import _ROUNDS, SHIFTS
+from apportion.traces.swf_writer import swf_text
+from apportion.traces.texts import Spans
 from oracles import text_oracle as naive
 
 UNHURRIED = settings(deadline=None)  # the first call compiles
@@ -137,7 +140,7 @@ def test_keys_are_found_like_the_naive_reader_does(records):
     name_offsets = np.cumsum([0, *map(len, keys)], dtype=np.int64)
     starts = np.zeros((len(keys), len(texts)), dtype=np.int64)
     ends = np.zeros((len(keys), len(texts)), dtype=np.int64)
-    parsing.find_keys(parsing.indexable(values), offsets, parsing.indexable(names), name_offsets, starts, ends)
+    find_keys(parsing.indexable(values), offsets, parsing.indexable(names), name_offsets, starts, ends)
     whole = values.tobytes()
     for row, text in enumerate(texts):
         assert [whole[starts[k, row] : ends[k, row]] for k in range(len(keys))] == naive.find_keys(text, keys)
@@ -151,7 +154,7 @@ def test_lines_are_written_like_the_naive_writer_does(rows):
     columns = np.array(rows, dtype=np.int64).T.copy()
     out = np.zeros(columns.size * 25 + 1, dtype=np.uint8)
     ends = np.zeros(len(rows), dtype=np.int64)
-    size = parsing.swf_text(columns, np.array(shifts), parsing.indexable(out), ends)
+    size = swf_text(columns, np.array(shifts), parsing.indexable(out), ends)
     assert size == ends[-1]
     begins = [0, *ends[:-1].tolist()]
     lines = [out[a:b].tobytes() for a, b in zip(begins, ends.tolist(), strict=True)]

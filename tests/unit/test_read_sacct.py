@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+
 from apportion.core.errors import TraceError
 from apportion.traces import detect, read
 from apportion.traces.readers import slurm_values as slurm

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import zstandard
+
 from apportion.core.errors import TraceError
 from apportion.traces import Trace, TraceMeta, detect, read, swf_header, write_swf
 from apportion.traces.schema import Status

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from apportion.core.errors import TraceError
 from apportion.traces import Trace, detect, read, read_parquet, write_parquet
 from apportion.traces.readers.gwf import COLUMNS

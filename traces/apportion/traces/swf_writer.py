@@ -27,6 +27,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from apportion.core.errors import TraceError
+from apportion.core.jit import kernel
 from apportion.traces import parsing, swf_header
 from apportion.traces.readers.swf import COLUMNS, SHIFTS
 from apportion.traces.schema import UNKNOWN, Status, Trace
@@ -92,7 +93,7 @@ def _text(trace: Trace) -> Iterator[bytes]:
         part = np.ascontiguousarray(columns[:, start : start + ROWS])
         out = np.empty(part.size * 25 + 1, dtype=np.uint8)
         ends = np.empty(part.shape[1], dtype=np.int64)
-        size = parsing.swf_text(part, SHIFTS, parsing.indexable(out), ends)
+        size = swf_text(part, SHIFTS, parsing.indexable(out), ends)
         if not extras:
             out = np.insert(out[:size], ends, parsing.NEWLINE) if size else out[:0]
             yield out.tobytes()
@@ -105,6 +106,56 @@ def _text(trace: Trace) -> Iterator[bytes]:
             lines.append(b" ".join([text[begin:end], *(column[row] for column in words)]))
             begin = end
         yield b"\n".join(lines) + b"\n"
+
+
+@kernel
+def swf_text(columns: NDArray[np.int64], shifts: Ints, out: NDArray[np.uint8], ends: Ints) -> int:
+    """Write rows of integers as SWF lines without their line ends.
+
+    Parameters
+    ----------
+    columns : int64 array (fields, rows)
+    shifts : int64 array (fields,)
+        3: a time in ms, written in seconds with as many decimals as it needs (-1 stays -1). 0: written as it is.
+    out : uint8 array
+        At least 25 bytes a field.
+    ends : int64 array (rows,)
+        Filled with the place behind each line.
+
+    Returns
+    -------
+    int
+        Bytes written.
+    """
+    at = 0
+    digits = np.zeros(24, dtype=np.int64)
+    for row in range(columns.shape[1]):
+        for field in range(columns.shape[0]):
+            if field > 0:
+                out[at] = 32
+                at += 1
+            value = int(columns[field, row])
+            decimals = 3 if shifts[field] == 3 and value != -1 else 0
+            if value < 0:
+                out[at] = 45
+                at += 1
+                value = -value
+            while decimals > 0 and value % 10 == 0:
+                value //= 10
+                decimals -= 1
+            count = 0
+            while value > 0 or count <= decimals:
+                digits[count] = value % 10
+                value //= 10
+                count += 1
+            for i in range(count - 1, -1, -1):
+                out[at] = 48 + digits[i]
+                at += 1
+                if i == decimals and decimals > 0:
+                    out[at] = 46
+                    at += 1
+        ends[row] = at
+    return at
 
 
 def _column(trace: Trace, name: str, names: dict[str, list[str]], *, keep_queue: bool) -> Ints:

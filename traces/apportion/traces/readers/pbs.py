@@ -31,6 +31,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from apportion.core.errors import TraceError
+from apportion.core.jit import kernel
 from apportion.core.units import parse_duration_ms
 from apportion.traces import categories, parsing
 from apportion.traces.files import stem
@@ -143,10 +144,66 @@ def _keys(text: Texts) -> dict[str, Texts]:
         size = starts.size - 1
         begin = np.empty((len(KEYS), size), dtype=np.int64)
         end = np.empty((len(KEYS), size), dtype=np.int64)
-        parsing.find_keys(parsing.indexable(values), starts, parsing.indexable(names), offsets, begin, end)
+        find_keys(parsing.indexable(values), starts, parsing.indexable(names), offsets, begin, end)
         for k, spans in enumerate(found):
             spans.add(values, begin[k], end[k])
     return {key: spans.column() for key, spans in zip(KEYS, found, strict=True)}
+
+
+@kernel
+def find_keys(
+    data: parsing.Bytes,
+    offsets: Ints,
+    keys: parsing.Bytes,
+    key_offsets: Ints,
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+) -> None:
+    """Find ``key=value`` words in each row of a column of text.
+
+    Words stand between blanks; blanks inside double quotes belong to the word. ``starts`` and ``ends`` (keys, rows)
+    receive the value of each key without its quotes, an empty span where a row lacks the key, the first one where it
+    repeats.
+    """
+    n_keys = key_offsets.size - 1
+    for row in range(offsets.size - 1):
+        pos = offsets[row]
+        end = offsets[row + 1]
+        for k in range(n_keys):
+            starts[k, row] = pos
+            ends[k, row] = pos
+        while pos < end:
+            while pos < end and data[pos] <= 32:
+                pos += 1
+            word = pos
+            equals = -1
+            quoted = False
+            while pos < end and (quoted or data[pos] > 32):
+                if data[pos] == 34:  # "
+                    quoted = not quoted
+                elif data[pos] == 61 and equals < 0:  # =
+                    equals = pos
+                pos += 1
+            if equals < 0:
+                continue
+            for k in range(n_keys):
+                length = key_offsets[k + 1] - key_offsets[k]
+                if length != equals - word or ends[k, row] > starts[k, row]:
+                    continue
+                same = True
+                for i in range(length):
+                    if data[word + i] != keys[key_offsets[k] + i]:
+                        same = False
+                        break
+                if same:
+                    left = equals + 1
+                    right = pos
+                    if right - left >= 2 and data[left] == 34 and data[right - 1] == 34:
+                        left += 1
+                        right -= 1
+                    starts[k, row] = left
+                    ends[k, row] = right
+                    break
 
 
 def _jobs(rows: TextTable, ids: Texts) -> dict[str, Any]:
