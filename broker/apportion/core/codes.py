@@ -35,3 +35,4 @@ BACKFILL_SLURM: Final = 4
 # Values of Pools.head beside a job index.
 HEAD_NONE: Final = -1  # no job of this pool is blocked
 HEAD_UNKNOWN: Final = -2  # jobs wait, but the last pass did not have to look at them
+HEAD_CLOSED: Final = -3  # a held job keeps all behind it from starting (assoc_limit_stop)

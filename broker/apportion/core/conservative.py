@@ -88,7 +88,7 @@ def start_due(s: State, now: int) -> bool:
             continue
         if plan > now:
             soonest = min(soonest, plan)
-        elif quota.held(s, now, job):
+        elif quota.held(s, job):
             drop(s, job)
             dropped = True
         else:
@@ -126,7 +126,7 @@ def decide(s: State, now: int) -> None:
         elif s.clock.arrived[0] > 0 or s.rules.limited == 1:
             for i in range(s.queue.head[0], s.queue.tail[0]):
                 job = s.queue.order[i]
-                if s.live.state[job] == PENDING and s.live.plan[job] < 0 and not quota.held(s, now, job):
+                if s.live.state[job] == PENDING and s.live.plan[job] < 0 and not quota.held(s, job):
                     place(s, job)
         if s.clock.next_plan[0] > now or not start_due(s, now):
             break

@@ -6,8 +6,12 @@ without the JIT. It tells runs apart; it does not resist an adversary.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from apportion.core.jit import kernel
-from apportion.core.tables import Ints
+
+if TYPE_CHECKING:
+    from apportion.core.tables import Ints
 
 PRIME = 2147483647
 LANE_0 = 1103515245

@@ -10,10 +10,11 @@ EASY-SJBF (Tsafrir, Etsion & Feitelson, TPDS 2007, doi:10.1109/TPDS.2007.70606) 
 
 from __future__ import annotations
 
-from apportion.core import lifecycle
+from apportion.core import lifecycle, quota
 from apportion.core.codes import BACKFILL_EASY_SJBF, BACKFILL_NONE, HEAD_NONE, HEAD_UNKNOWN, PENDING
 from apportion.core.jit import kernel
 from apportion.core.queue import ranks_before
+from apportion.core.reasons import RESOURCES
 from apportion.core.tables import NEVER, Queue, State
 
 
@@ -34,6 +35,7 @@ def reserve(s: State, job: int) -> None:
     while i < last and run.end[i] == shadow:
         free += run.procs[i]
         i += 1
+    s.live.reasons[job] |= RESOURCES
     s.pools.head[pool] = job
     s.pools.shadow[pool] = shadow if free >= need else NEVER
     s.pools.spare[pool] = free - need if free >= need else free
@@ -49,7 +51,7 @@ def try_backfill(s: State, now: int, job: int) -> bool:
     if need > s.pools.free[pool]:
         return False
     late = now + s.jobs.limit[job] > s.pools.shadow[pool]
-    if late and need > s.pools.spare[pool]:
+    if (late and need > s.pools.spare[pool]) or quota.held(s, job):
         return False
     if late:
         s.pools.spare[pool] -= need
@@ -90,16 +92,18 @@ def full_pass(s: State, now: int) -> None:
         if s.work[pool] < 0:
             continue
         need = s.jobs.procs[job]
+        closed = False
         if s.pools.head[pool] == HEAD_NONE:
-            if need <= s.pools.free[pool]:
+            if quota.held(s, job):
+                closed = s.rules.assoc_limit_stop == 1
+            elif need <= s.pools.free[pool]:
                 lifecycle.start(s, now, job)
                 continue
-            reserve(s, job)
-            closed = not in_order
-        else:
-            if try_backfill(s, now, job):
-                continue
-            closed = False
+            elif quota.may_reserve(s, job):
+                reserve(s, job)
+                closed = not in_order
+        elif try_backfill(s, now, job):
+            continue
         s.work[pool] = min(s.work[pool], need)
         if closed or s.pools.free[pool] < s.pools.min_procs[pool]:
             s.work[pool] = -1

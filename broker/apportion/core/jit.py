@@ -13,13 +13,20 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numba
-from numba.experimental import structref
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import NativeValue, infer_getattr, lower_getattr_generic, models, register_model, unbox
+from numba.np.arrayobj import populate_array
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+
+_TABLES: set[type] = set()
 
 JIT_DISABLED = bool(numba.config.DISABLE_JIT)
 
@@ -64,38 +71,134 @@ def kernel(function: F) -> F:
     return compiled
 
 
-if JIT_DISABLED:
+def table(cls: type[T]) -> type[T]:
+    """Mark a NamedTuple as a table that `handle` can turn into one pointer."""
+    _TABLES.add(cls)
+    return cls
 
-    def table(cls: type[T]) -> type[T]:
-        """Mark a NamedTuple as a table that `handle` can turn into a reference."""
-        return cls
 
-    def handle(state: Any) -> Any:
-        """Give a tuple of tables the form in which kernels take it."""
+class Handle:
+    """A tuple of tables as kernels take it: the address of a block that holds the address and shape of each column.
+
+    A NamedTuple of sixty arrays is handed over by value: 15 us a call from Python, a copy at each call inside, a count of
+    references for every column touched, and minutes of compile time. A handle is one pointer, and the columns reached through
+    it are plain memory. It keeps the arrays alive; they must not be replaced or resized.
+    """
+
+    __slots__ = ("_numba_type_", "address", "block", "state")
+
+    def __init__(self, state: Any, kind: Any, block: Any) -> None:
+        self.state = state
+        self.block = block
+        self.address = block.ctypes.data
+        self._numba_type_ = kind
+
+
+def handle(state: Any) -> Any:
+    """Give a tuple of tables the form in which kernels take it.
+
+    Parameters
+    ----------
+    state : NamedTuple
+        Fields are C-contiguous arrays of one or two dimensions, ints, floats, or tables again (see `table`).
+
+    Returns
+    -------
+    Handle
+        Or ``state`` itself under ``NUMBA_DISABLE_JIT=1``.
+    """
+    if JIT_DISABLED:
         return state
+    words: list[int] = []
+    kind = _lay_out(state, words)
+    return Handle(state, kind, np.array(words, np.int64))
 
-else:
-    _REFERENCES: dict[type, type] = {}
 
-    def table(cls: type[T]) -> type[T]:
-        """Mark a NamedTuple as a table that `handle` can turn into a reference."""
-        name = f"{cls.__name__}Table"
-        kind = type(f"{name}Type", (numba.types.StructRef,), {"preprocess_fields": _without_literals, "__module__": __name__})
-        proxy = type(name, (structref.StructRefProxy,), {"__module__": __name__})
-        globals()[kind.__name__] = structref.register(kind)  # the compile cache finds the types by these names
-        globals()[name] = proxy
-        structref.define_proxy(proxy, kind, list(cls._fields))  # type: ignore[attr-defined]
-        _REFERENCES[cls] = proxy
-        return cls
+def _lay_out(state: Any, words: list[int]) -> Any:
+    """Append what `_load` reads, field by field, and describe it as a type; offsets count words from the table's own begin."""
+    begin = len(words)
+    fields = []
+    for name, value in zip(state._fields, state, strict=True):
+        offset = len(words) - begin
+        if type(value) in _TABLES:
+            kind = _lay_out(value, words)
+        elif isinstance(value, np.ndarray):
+            if not value.flags.c_contiguous:
+                raise ValueError(f"column {name} is not contiguous")
+            kind = types.Array(numba.from_dtype(value.dtype), value.ndim, "C")
+            words += [value.ctypes.data, *value.shape]
+        elif isinstance(value, float):
+            kind = types.float64
+            words.append(int(np.float64(value).view(np.int64)))
+        else:
+            kind = types.int64
+            words.append(int(value))
+        fields.append((name, kind, offset))
+    return _TableType.of(type(state).__name__, tuple(fields))
 
-    def _without_literals(_self: Any, fields: Any) -> Any:
-        return tuple((name, numba.types.unliteral(kind)) for name, kind in fields)
 
-    def handle(state: Any) -> Any:
-        """Give a tuple of tables the form in which kernels take it.
+class _TableType(types.Type):
+    """Numba's type of a handle: a pointer to words laid out as ``fields`` (name, type, offset in words) say."""
 
-        A NamedTuple of sixty arrays is handed to a kernel by value: 15 us a call from Python, copies at each call inside and
-        minutes of compile time. A handle is one pointer; it shares the arrays of the tuple.
-        """
-        reference = _REFERENCES[type(state)]
-        return reference(*(handle(value) if type(value) in _REFERENCES else value for value in state))
+    _known: ClassVar[dict[str, _TableType]] = {}
+
+    def __init__(self, name: str, fields: tuple[tuple[str, Any, int], ...]) -> None:
+        self.fields = {field: (kind, offset) for field, kind, offset in fields}
+        super().__init__(name=name)
+
+    @classmethod
+    def of(cls, name: str, fields: tuple[tuple[str, Any, int], ...]) -> _TableType:
+        """One type for each layout; its short name keeps the symbols of compiled functions short."""
+        text = ",".join(f"{field}:{kind.name}:{offset}" for field, kind, offset in fields)
+        key = f"{name}.{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        if key not in cls._known:
+            cls._known[key] = cls(key, fields)
+        return cls._known[key]
+
+
+register_model(_TableType)(models.OpaqueModel)
+
+
+@infer_getattr
+class _TableAttributes(AttributeTemplate):  # type: ignore[misc]
+    key = _TableType
+
+    def generic_resolve(self, table_type: _TableType, name: str) -> Any:
+        """Type of one field."""
+        return table_type.fields[name][0] if name in table_type.fields else None
+
+
+@lower_getattr_generic(_TableType)  # type: ignore[untyped-decorator]
+def _load(context: Any, builder: Any, table_type: _TableType, pointer: Any, name: str) -> Any:
+    """Read a field: a column becomes an array without an owner, so that no references are counted."""
+    kind, offset = table_type.fields[name]
+    word = ir.IntType(64)
+    words = builder.bitcast(pointer, word.as_pointer())
+
+    def read(i: int) -> Any:
+        return builder.load(builder.gep(words, [ir.Constant(word, offset + i)]))
+
+    if isinstance(kind, _TableType):
+        return builder.bitcast(builder.gep(words, [ir.Constant(word, offset)]), pointer.type)
+    if isinstance(kind, types.Array):
+        itemsize = context.get_constant(types.intp, np.dtype(str(kind.dtype)).itemsize)
+        shape = [read(1 + d) for d in range(kind.ndim)]
+        strides = [itemsize]
+        for length in reversed(shape[1:]):
+            strides.insert(0, builder.mul(strides[0], length))
+        array = context.make_array(kind)(context, builder)
+        data = builder.inttoptr(read(0), array.data.type)
+        populate_array(array, data=data, shape=shape, strides=strides, itemsize=itemsize, meminfo=None)
+        return array._getvalue()
+    if kind == types.float64:
+        return builder.bitcast(read(0), ir.DoubleType())
+    return read(0)
+
+
+@unbox(_TableType)  # type: ignore[untyped-decorator]
+def _unbox(_type: Any, value: Any, c: Any) -> Any:
+    """Take the address out of a `Handle`."""
+    attribute = c.pyapi.object_getattr_string(value, "address")
+    address = c.pyapi.long_as_voidptr(attribute)
+    c.pyapi.decref(attribute)
+    return NativeValue(address, is_error=c.pyapi.c_api_error())

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from apportion.core import digest, running
+from typing import TYPE_CHECKING
+
+from apportion.core import digest, limit_usage, running, usage
 from apportion.core.codes import ENDED, RUNNING
 from apportion.core.jit import kernel
-from apportion.core.tables import State
+
+if TYPE_CHECKING:
+    from apportion.core.tables import State
 
 
 @kernel
@@ -52,6 +56,20 @@ def start(s: State, now: int, job: int) -> None:
     running.add(s.running, pool, now + s.jobs.limit[job], s.jobs.procs[job], job)
     leave(s, job)
     decide(s, now, job, RUNNING)
+    if s.rules.charged == 1:
+        usage.charge_start(
+            s.usage,
+            s.usage_params,
+            s.accounts.parent,
+            s.jobs.assoc[job],
+            s.jobs.qos[job],
+            s.jobs.billing[job],
+            s.jobs.procs[job],
+            s.jobs.extra[job],
+            now,
+        )
+    if s.rules.limited == 1:
+        limit_usage.on_start(s.limits, s.counters, s.jobs, job, now)
 
 
 @kernel
@@ -71,3 +89,18 @@ def end(s: State, now: int, job: int) -> None:
     for e in range(s.pools.extra.shape[1]):
         s.pools.extra_free[pool, e] += s.jobs.extra[job, e]
     running.remove(s.running, pool, s.live.start[job] + s.jobs.limit[job], job)
+    if s.rules.charged == 1:
+        usage.charge_end(
+            s.usage,
+            s.usage_params,
+            s.accounts.parent,
+            s.jobs.assoc[job],
+            s.jobs.qos[job],
+            s.jobs.billing[job],
+            s.jobs.procs[job],
+            s.jobs.extra[job],
+            s.live.start[job],
+            now,
+        )
+    if s.rules.limited == 1:
+        limit_usage.on_end(s.limits, s.counters, s.jobs, job, now, s.rules.second_factor)

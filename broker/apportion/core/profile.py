@@ -6,8 +6,13 @@ A profile is a row of steps. Steps are never merged: the ends of every plan stay
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from apportion.core.jit import kernel
-from apportion.core.tables import NEVER, State
+from apportion.core.tables import NEVER
+
+if TYPE_CHECKING:
+    from apportion.core.tables import State
 
 
 @kernel

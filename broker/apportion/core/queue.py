@@ -7,9 +7,13 @@ The order is total: (score, submit, job index).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from apportion.core.codes import PENDING
 from apportion.core.jit import kernel
-from apportion.core.tables import Bytes, Floats, Ints, Queue
+
+if TYPE_CHECKING:
+    from apportion.core.tables import Bytes, Floats, Ints, Queue
 
 
 @kernel
@@ -82,24 +86,26 @@ def insert(queue: Queue, state: Bytes, key: Floats, submit: Ints, job: int) -> N
 
 
 @kernel
-def sort(queue: Queue, state: Bytes, key: Floats, submit: Ints, work: Ints) -> None:
-    """Restore the order after keys have changed. Nearly sorted input costs O(n); any input O(n log n). ``work`` : as long as the queue."""
+def sort(queue: Queue, state: Bytes, key: Floats, submit: Ints, work: Ints) -> bool:
+    """Restore the order after keys have changed; True if it was not as it had to be. Nearly sorted input costs O(n); any input O(n log n). ``work`` : as long as the queue."""
     sweep(queue, state)
     order = queue.order
     n = queue.tail[0]
     budget = 8 * n
+    moves = 0
     i = 1
-    while i < n and budget >= 0:
+    while i < n and moves <= budget:
         job = order[i]
         k = i
         while k > 0 and ranks_before(key, submit, job, order[k - 1]):
             order[k] = order[k - 1]
             k -= 1
         order[k] = job
-        budget -= i - k
+        moves += i - k
         i += 1
     if i < n:
         _merge_sort(order, key, submit, work, n)
+    return moves > 0
 
 
 @kernel

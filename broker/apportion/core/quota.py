@@ -1,12 +1,29 @@
-"""Whether a limit of an association or QOS holds a pending job."""
+"""Limits of associations and QOS, as the passes ask about them."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from apportion.core import limits
 from apportion.core.jit import kernel
-from apportion.core.tables import State
+
+if TYPE_CHECKING:
+    from apportion.core.tables import State
 
 
 @kernel
-def held(s: State, now: int, job: int) -> bool:
-    """True if the job may not start now although resources might be free."""
-    return False
+def held(s: State, job: int) -> bool:
+    """True if the job may not start now although resources might be free; its reasons are noted."""
+    if s.rules.limited == 0 or limits.may_start(s.limits, s.counters, s.jobs, job):
+        return False
+    s.live.reasons[job] |= limits.binding(s.limits, s.counters, s.jobs, job)
+    return True
+
+
+@kernel
+def may_reserve(s: State, job: int) -> bool:
+    """False for a job that must never keep others waiting (QOS flag NoReserve, or MinPrioThreshold)."""
+    if s.rules.limited == 0:
+        return True
+    priority = -s.live.score[job] if s.live.score.size > 0 else 0.0
+    return limits.may_reserve(s.limits, s.jobs, job, int(priority), -(2**62))

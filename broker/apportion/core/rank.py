@@ -1,17 +1,34 @@
-"""Where a pending job stands: scores that are fixed, that move with time, and Slurm's priority."""
+"""Where a pending job stands: scores that are fixed, that move with time, and Slurm's priority.
+
+Slurm's priority moves only at priority calculations (ticks of PriorityCalcPeriod), so between them an arrival costs one insertion.
+The calculation itself is put off until a pass needs the order: it depends on the tick, not on when it is done.
+"""
 
 from __future__ import annotations
 
-from apportion.core import queue
-from apportion.core.codes import ORDER_FIXED, ORDER_MOVING, PENDING
+from typing import TYPE_CHECKING
+
+from apportion.core import limit_usage, multifactor, queue, share, usage
+from apportion.core.codes import ORDER_FIXED, ORDER_MOVING, ORDER_MULTIFACTOR, PENDING
 from apportion.core.jit import kernel
-from apportion.core.tables import NEVER, State
+from apportion.core.scoring import call_score
+from apportion.core.usage import LAST_TICK
+
+if TYPE_CHECKING:
+    from apportion.core.tables import State
+
+TIER = 2.0**33  # above any priority; a score is minus (tier x TIER + priority), exact in a float64
 
 
 @kernel
-def enter(s: State, now: int, job: int) -> None:
+def enter(s: State, job: int) -> None:
     """Put an arriving job into the queue."""
     if s.rules.order == ORDER_FIXED:
+        queue.insert(s.queue, s.live.state, s.live.score, s.jobs.submit, job)
+    elif (
+        s.rules.order == ORDER_MULTIFACTOR and s.clock.tick[0] == s.usage.clock[LAST_TICK] and s.clock.unsorted[0] == 0
+    ):
+        s.live.score[job] = multifactor_score(s, job)
         queue.insert(s.queue, s.live.state, s.live.score, s.jobs.submit, job)
     else:
         queue.append(s.queue, s.live.state, job)
@@ -19,9 +36,84 @@ def enter(s: State, now: int, job: int) -> None:
 
 
 @kernel
+def multifactor_score(s: State, job: int) -> float:
+    """Score of a pending job by Slurm's priority at the last tick; a job that came after it has not aged yet."""
+    since = s.jobs.submit[job]
+    now = max(s.usage.clock[LAST_TICK], since)
+    if s.counters.accrue_since.size > 0:
+        limit_usage.accrue(s.limits, s.counters, s.jobs, job, now)
+        since = s.counters.accrue_since[job] if s.counters.accrue_since[job] >= 0 else now
+    age = multifactor.age_factor(now, since, s.rules.max_age)
+    fairshare = s.share.fairshare[s.jobs.assoc[job]]
+    static = s.jobs.static_priority[job]
+    value = multifactor.priority(static, s.rules.age_weight, s.rules.fairshare_weight, age, fairshare)
+    tier = s.jobs.tier[job] if s.jobs.tier.size > 0 else 0
+    return -(tier * TIER + value)
+
+
+@kernel
+def moving_score(s: State, now: int, job: int) -> float:
+    """Score of a pending job by an order that an operator wrote, in seconds from the origin."""
+    submit = s.jobs.submit[job]
+    wait_s = (now - submit) / 1000.0
+    features = s.jobs.features[job]
+    fairshare = s.share.fairshare[s.jobs.assoc[job]] if s.rules.charged == 1 else 1.0
+    score = call_score(
+        s.rules.score_function,
+        (now - s.rules.origin) / 1000.0,
+        wait_s,
+        (submit - s.rules.origin) / 1000.0,
+        s.jobs.limit[job] / 1000.0,
+        float(s.jobs.procs[job]),
+        features[0],
+        features[1],
+        features[2],
+        features[3],
+        features[4],
+        fairshare,
+        wait_s,
+    )
+    return score if score == score else float("inf")  # noqa: PLR0124  (NaN comes last)
+
+
+@kernel
 def refresh(s: State, now: int) -> bool:
-    """Bring the order of the queue up to date; True if the queue must be walked from the beginning."""
-    return False
+    """Bring the order of the queue up to date; True if it has changed."""
+    order = s.rules.order
+    if s.rules.charged == 1 and s.clock.tick[0] != s.usage.clock[LAST_TICK]:
+        share.fairshare_factors(s.accounts, s.usage.value[0], s.share)
+        if s.rules.limited == 1:
+            s.counters.fairshare[:] = s.share.fairshare
+        s.clock.tick[0] = s.usage.clock[LAST_TICK]
+        s.clock.unsorted[0] = 1
+    if order != ORDER_MOVING and order != ORDER_MULTIFACTOR:
+        return False
+    if order == ORDER_MULTIFACTOR and s.clock.unsorted[0] == 0:
+        return False
+    for i in range(s.queue.head[0], s.queue.tail[0]):
+        job = s.queue.order[i]
+        if s.live.state[job] == PENDING:
+            s.live.score[job] = multifactor_score(s, job) if order == ORDER_MULTIFACTOR else moving_score(s, now, job)
+    s.clock.unsorted[0] = 0
+    return queue.sort(s.queue, s.live.state, s.live.score, s.jobs.submit, s.work)
+
+
+@kernel
+def tick(s: State, now: int) -> None:
+    """Make usage and the minutes of limits what they are at the last tick before or at ``now``."""
+    if s.rules.metered == 0:
+        usage.advance(s.usage, s.usage_params, now)
+        return
+    from_tick = s.usage.clock[LAST_TICK] + s.usage_params.period
+    while from_tick <= now:
+        reset = s.usage.clock[usage.NEXT_RESET] <= from_tick
+        usage.advance(s.usage, s.usage_params, from_tick)
+        if reset:
+            limit_usage.decay(s.limits, s.counters, 0.0)
+        limit_usage.tick(
+            s.limits, s.counters, s.jobs, s.running, from_tick, s.usage_params.factor, s.rules.second_factor
+        )
+        from_tick += s.usage_params.period
 
 
 @kernel

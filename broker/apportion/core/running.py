@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from apportion.core.jit import kernel
-from apportion.core.tables import Running
+
+if TYPE_CHECKING:
+    from apportion.core.tables import Running
 
 
 @kernel

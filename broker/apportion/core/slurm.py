@@ -13,9 +13,10 @@ Source: Slurm's sched/backfill as documented in slurm.conf(5), SchedulerParamete
 
 from __future__ import annotations
 
-from apportion.core import lifecycle, profile, quota, windowed
-from apportion.core.codes import HEAD_NONE, PENDING
+from apportion.core import guard, lifecycle, profile, quota, windowed
+from apportion.core.codes import HEAD_CLOSED, HEAD_NONE, PENDING
 from apportion.core.jit import kernel
+from apportion.core.reasons import RESOURCES
 from apportion.core.tables import NEVER, State
 
 
@@ -28,15 +29,21 @@ def _main_pass(s: State, now: int) -> int:
         s.pools.head[pool] = HEAD_NONE
         if not plain:
             profile.build(s, pool, now)
+    if s.rules.guarded == 1:
+        guard.place(s, now)
     tested = 0
     started = 0
     open_pools = n_pools
     for i in range(s.queue.head[0], s.queue.tail[0]):
         job = s.queue.order[i]
-        if s.live.state[job] != PENDING:
+        if s.live.state[job] != PENDING or (s.rules.guarded == 1 and s.live.plan[job] >= 0):
             continue
         pool = s.jobs.pool[job]
-        if s.pools.head[pool] != HEAD_NONE or quota.held(s, now, job):
+        if s.pools.head[pool] != HEAD_NONE:
+            continue
+        if quota.held(s, job):
+            if s.rules.assoc_limit_stop == 1:
+                s.pools.head[pool] = HEAD_CLOSED
             continue
         if s.rules.main_depth > 0 and tested == s.rules.main_depth:
             break
@@ -48,6 +55,7 @@ def _main_pass(s: State, now: int) -> int:
             started += 1
         else:
             s.pools.head[pool] = job
+            s.live.reasons[job] |= RESOURCES
             open_pools -= 1
             if open_pools == 0:
                 break
@@ -55,17 +63,21 @@ def _main_pass(s: State, now: int) -> int:
 
 
 @kernel
-def _backfill_pass(s: State, now: int) -> None:
+def _backfill_pass(s: State, now: int) -> int:
+    """Plan jobs in order and start those whose slot is now; return the number started."""
     resolution = max(s.rules.bf_resolution, 1)
     for pool in range(s.pools.free.size):
         profile.build(s, pool, now)
+    if s.rules.guarded == 1:
+        guard.place(s, now)
     by_user = s.rules.bf_max_job_user
     if by_user > 0:
         s.work[:] = 0
     tested = 0
+    started = 0
     for i in range(s.queue.head[0], s.queue.tail[0]):
         job = s.queue.order[i]
-        if s.live.state[job] != PENDING or quota.held(s, now, job):
+        if s.live.state[job] != PENDING or (s.rules.guarded == 1 and s.live.plan[job] >= 0) or quota.held(s, job):
             continue
         if by_user > 0 and s.work[s.jobs.user[job]] == by_user:
             continue
@@ -81,11 +93,12 @@ def _backfill_pass(s: State, now: int) -> None:
         if slot == now:
             profile.add(s, job, -1, slot, end)
             lifecycle.start(s, now, job)
-        elif slot <= now + s.rules.bf_window:
+            started += 1
+        elif slot <= now + s.rules.bf_window and quota.may_reserve(s, job):
             profile.add(s, job, -1, slot // resolution * resolution, (end + resolution - 1) // resolution * resolution)
-        s.live.plan[job] = slot
         if s.live.first_plan[job] < 0:
             s.live.first_plan[job] = slot
+    return started
 
 
 @kernel
@@ -95,8 +108,8 @@ def decide(s: State, now: int, first_round: bool, happened: bool) -> None:
         _main_pass(s, now)
         s.clock.changed[0] = 1
     if first_round and s.clock.changed[0] == 1 and now % s.rules.bf_interval == 0 and s.clock.pending[0] > 0:
-        _backfill_pass(s, now)
-        s.clock.changed[0] = 0
+        # One that started something may have stopped at its depth: the next has work to do.
+        s.clock.changed[0] = 1 if _backfill_pass(s, now) > 0 else 0
 
 
 @kernel

@@ -6,7 +6,7 @@ kernels, `apply` and `decide`, in the same order.
 
 from __future__ import annotations
 
-from apportion.core import conservative, easy, lifecycle, queue, rank, slurm, windowed
+from apportion.core import conservative, easy, lifecycle, limit_usage, limits, queue, rank, slurm, windowed
 from apportion.core.codes import (
     BACKFILL_CONSERVATIVE,
     BACKFILL_EASY_SJBF,
@@ -26,7 +26,30 @@ from apportion.core.codes import (
     UNSEEN,
 )
 from apportion.core.jit import kernel
+from apportion.core.reasons import PARTITION_NODE_LIMIT
 from apportion.core.tables import NEVER, Ints, State
+from apportion.core.usage import LAST_TICK
+
+
+@kernel
+def begin(s: State, now: int) -> None:
+    """Open an instant: no decisions yet, and usage as of the last priority calculation."""
+    s.clock.decided[0] = 0
+    if s.rules.charged == 1:
+        tick = s.usage.clock[LAST_TICK]
+        rank.tick(s, now)
+        if s.rules.metered == 1 and s.usage.clock[LAST_TICK] != tick:
+            _kill_spent(s, now)
+
+
+@kernel
+def _kill_spent(s: State, now: int) -> None:
+    """End the running jobs whose GrpTRESMins has run out."""
+    s.clock.stale[0] = 1
+    n = limit_usage.to_kill(s.limits, s.counters, s.jobs, s.running, s.work)
+    for i in range(n):
+        if s.live.state[s.work[i]] == RUNNING:
+            lifecycle.decide(s, now, s.work[i], KILLED)
 
 
 @kernel
@@ -61,8 +84,16 @@ def _submit(s: State, now: int, job: int) -> None:
         return
     pool = s.jobs.pool[job]
     if not lifecycle.fits_ever(s, job):
+        s.live.reasons[job] |= PARTITION_NODE_LIMIT
         lifecycle.decide(s, now, job, REJECTED)
         return
+    if s.rules.limited == 1:
+        refused = limits.submit_mask(s.limits, s.counters, s.jobs, job)
+        if refused != 0:
+            s.live.reasons[job] |= refused
+            lifecycle.decide(s, now, job, REJECTED)
+            return
+        limit_usage.on_submit(s.limits, s.counters, s.jobs, job)
     s.live.state[job] = PENDING
     s.clock.pending[0] += 1
     s.clock.arrived[0] += 1
@@ -71,7 +102,7 @@ def _submit(s: State, now: int, job: int) -> None:
     if s.rules.order == ORDER_ARRIVAL:
         queue.append(s.queue, s.live.state, job)
     else:
-        rank.enter(s, now, job)
+        rank.enter(s, job)
     if s.rules.backfill == BACKFILL_EASY_SJBF:
         queue.insert(s.short_queue, s.live.state, s.jobs.limit, s.jobs.submit, job)
 
@@ -96,6 +127,8 @@ def _cancel(s: State, now: int, job: int) -> None:
     if s.rules.backfill == BACKFILL_CONSERVATIVE:
         conservative.drop(s, job)
     lifecycle.leave(s, job)
+    if s.rules.limited == 1:
+        limit_usage.on_cancel_pending(s.limits, s.counters, s.jobs, job)
     lifecycle.decide(s, now, job, CANCELLED)
     s.clock.stale[0] = 1
 
@@ -164,17 +197,27 @@ def _hopeless(s: State) -> bool:
 
 
 @kernel
+def _anything_runs(s: State) -> bool:
+    for pool in range(s.pools.free.size):
+        if s.running.count[pool] > 0:
+            return True
+    return False
+
+
+@kernel
 def _wake(s: State, now: int) -> int:
     """When the core wants to be called again even if nothing happens."""
     if s.clock.pending[0] == 0:
-        return NEVER
+        return rank.next_tick(s, now) if s.rules.metered == 1 and _anything_runs(s) else NEVER
     if s.rules.backfill == BACKFILL_CONSERVATIVE:
         time = s.clock.next_plan[0]
     elif s.rules.backfill == BACKFILL_SLURM:
         time = slurm.wake(s, now)
     else:
         time = NEVER
-    if s.rules.calc_period > 0 and not _hopeless(s):
+    if s.rules.guarded == 1:
+        time = min(time, s.clock.next_plan[0])
+    if s.rules.calc_period > 0 and (s.rules.metered == 1 or not _hopeless(s)):
         time = min(time, rank.next_tick(s, now))
     return time
 
@@ -197,7 +240,7 @@ def step(s: State, now: int, events: Ints, subjects: Ints, n_events: int) -> int
     int
         Number of decisions; they are ``s.decided[:n]``.
     """
-    s.clock.decided[0] = 0
+    begin(s, now)
     for i in range(n_events):
         apply(s, now, events[i], subjects[i])
     decide(s, now)

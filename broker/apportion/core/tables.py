@@ -9,12 +9,17 @@ GPUs, licences, whichever are in use); the last, n_extra + 1, is billing.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from numpy import float64, int8, int64
 from numpy.typing import NDArray
 
 from apportion.core.jit import table
+
+if TYPE_CHECKING:
+    from apportion.core.limit_tables import LimitCounters, LimitTables
+    from apportion.core.share import ShareState
+    from apportion.core.usage import Usage, UsageParams
 
 Ints = NDArray[int64]
 Floats = NDArray[float64]
@@ -30,8 +35,9 @@ class Jobs(NamedTuple):
 
     ``submit``, ``limit`` : ms. ``procs`` : processors. ``extra`` : (n_jobs, n_extra) further resources.
     ``pool`` : index of the pool of resources that the job runs in. ``partition``, ``assoc``, ``user``, ``qos`` : indices.
-    ``static_priority`` : the multifactor terms that never change.
-    ``billing`` : billed units per second x 1000. Columns that the policy does not use are empty.
+    ``tier`` : PriorityTier of the partition. ``static_priority`` : the multifactor terms that never change.
+    ``billing`` : billed units per second x 1000. ``features`` : (n_jobs, 5) nodes, memory in MiB, GPUs, QOS priority and nice, for
+    orders that an operator wrote. Columns that the policy does not use are empty.
     """
 
     submit: Ints
@@ -43,8 +49,10 @@ class Jobs(NamedTuple):
     assoc: Ints
     user: Ints
     qos: Ints
+    tier: Ints
     static_priority: Floats
     billing: Ints
+    features: Floats
 
 
 @table
@@ -174,17 +182,31 @@ class Clock(NamedTuple):
 class Rules(NamedTuple):
     """The policy in numbers.
 
-    ``order``, ``backfill`` : codes. ``score_function`` : address of a compiled order (ORDER_MOVING).
+    ``order``, ``backfill`` : codes. ``score_function`` : address of a compiled order (ORDER_MOVING). ``origin`` : ms, its time 0.
     ``plain`` : 1 if processors of constant number are all there is to a pool.
-    ``bf_*``, ``main_depth`` : Slurm's SchedulerParameters (times in ms, 0 unlimited). ``calc_period`` : PriorityCalcPeriod, ms.
+    ``charged`` : 1 if usage is kept. ``limited`` : 1 if limits of associations or QOS may hold jobs; ``metered`` : 1 if some of them
+    run on minutes and so on time; ``assoc_limit_stop`` : 1 if a held job also holds those behind it.
+    ``guarded`` : 1 if some jobs have a wait bound.
+    ``age_weight``, ``fairshare_weight``, ``max_age`` (ms) : of the multifactor priority.
+    ``bf_*``, ``main_depth`` : Slurm's SchedulerParameters (times in ms, 0 unlimited). ``calc_period`` : PriorityCalcPeriod in ms, 0 if there are no ticks.
+    ``second_factor`` : what one second multiplies old usage with.
     """
 
     order: int
     backfill: int
     score_function: int
+    origin: int
     plain: int
+    charged: int
     limited: int
+    metered: int
+    assoc_limit_stop: int
+    guarded: int
+    age_weight: float
+    fairshare_weight: float
+    max_age: int
     calc_period: int
+    second_factor: float
     bf_interval: int
     bf_window: int
     bf_resolution: int
@@ -197,8 +219,9 @@ class Rules(NamedTuple):
 class State(NamedTuple):
     """All the core knows: what it is given, what it remembers, and where it writes what it decides.
 
+    ``short_queue`` : pending jobs by limit (EASY-SJBF only).
     ``decided`` : job indices, in the order of decision; what was decided is the job's state. ``digest`` : two lanes of the running
-    hash of all decisions.
+    hash of all decisions. ``work`` : scratch.
     """
 
     jobs: Jobs
@@ -210,6 +233,12 @@ class State(NamedTuple):
     profile: Profile
     clock: Clock
     rules: Rules
+    accounts: Accounts
+    usage_params: UsageParams
+    usage: Usage
+    share: ShareState
+    limits: LimitTables
+    counters: LimitCounters
     decided: Ints
     digest: Ints
     work: Ints

@@ -6,9 +6,10 @@ start if it fits what is left for its whole limit. On plain pools both say the s
 
 from __future__ import annotations
 
-from apportion.core import lifecycle, profile, quota
-from apportion.core.codes import BACKFILL_EASY_SJBF, BACKFILL_NONE, HEAD_NONE, PENDING
+from apportion.core import guard, lifecycle, profile, quota
+from apportion.core.codes import BACKFILL_EASY_SJBF, BACKFILL_NONE, HEAD_CLOSED, HEAD_NONE, PENDING
 from apportion.core.jit import kernel
+from apportion.core.reasons import RESOURCES
 from apportion.core.tables import NEVER, State
 
 
@@ -23,7 +24,7 @@ def try_start(s: State, now: int, job: int) -> bool:
 
 
 @kernel
-def reserve(s: State, now: int, job: int) -> None:
+def reserve(s: State, job: int) -> None:
     """Keep the earliest slot of the job free."""
     start = profile.earliest(s, job, NEVER, -1)
     if start >= NEVER:
@@ -40,23 +41,30 @@ def decide(s: State, now: int) -> None:
     for pool in range(n_pools):
         profile.build(s, pool, now)
         s.pools.head[pool] = HEAD_NONE
+    if s.rules.guarded == 1:
+        guard.place(s, now)
     backfill = s.rules.backfill
     in_order = backfill != BACKFILL_NONE and backfill != BACKFILL_EASY_SJBF
     open_pools = n_pools
     for i in range(s.queue.head[0], s.queue.tail[0]):
         job = s.queue.order[i]
-        if s.live.state[job] != PENDING:
+        if s.live.state[job] != PENDING or (s.rules.guarded == 1 and s.live.plan[job] >= 0):
             continue
         pool = s.jobs.pool[job]
         blocked = s.pools.head[pool] != HEAD_NONE
         if blocked and not in_order:
             continue
-        if quota.held(s, now, job) or try_start(s, now, job):
+        if quota.held(s, job):
+            if s.rules.assoc_limit_stop == 1:
+                s.pools.head[pool] = HEAD_CLOSED
             continue
-        if not blocked:
+        if s.pools.head[pool] == HEAD_CLOSED or try_start(s, now, job):
+            continue
+        if not blocked and quota.may_reserve(s, job):
+            s.live.reasons[job] |= RESOURCES
             s.pools.head[pool] = job
             if backfill != BACKFILL_NONE:
-                reserve(s, now, job)
+                reserve(s, job)
             if not in_order:
                 open_pools -= 1
                 if open_pools == 0:
@@ -64,7 +72,7 @@ def decide(s: State, now: int) -> None:
     if backfill == BACKFILL_EASY_SJBF:
         for i in range(s.short_queue.head[0], s.short_queue.tail[0]):
             job = s.short_queue.order[i]
-            if s.live.state[job] == PENDING:
+            if s.live.state[job] == PENDING and (s.rules.guarded == 0 or s.live.plan[job] < 0):
                 head = s.pools.head[s.jobs.pool[job]]
-                if head >= 0 and head != job and not quota.held(s, now, job):
+                if head >= 0 and head != job and not quota.held(s, job):
                     try_start(s, now, job)

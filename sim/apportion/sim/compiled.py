@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from apportion.core.codes import CANCEL, CAPACITY, END, RUNNING, SUBMIT
+from apportion.core.codes import CANCEL, CAPACITY, END, KILLED, RUNNING, SUBMIT
 from apportion.core.jit import kernel, table
-from apportion.core.step import apply, decide
+from apportion.core.step import apply, begin, decide
 from apportion.core.tables import NEVER, Ints, State
 from apportion.sim import heap
 
@@ -63,13 +63,14 @@ def replay(s: State, w: World, n_instants: int) -> bool:
             done = True
             break
         w.at[4] += 1
-        s.clock.decided[0] = 0
+        begin(s, now)
         while n_ends > 0 and w.end_time[0] == now:
             job = w.end_job[0]
             heap.pop(w.end_time, w.end_job, n_ends)
             n_ends -= 1
-            w.end[job] = now
-            apply(s, now, END, job)
+            if w.end[job] < 0:  # else it was killed before its time
+                w.end[job] = now
+                apply(s, now, END, job)
         while capacity < n_capacity and w.capacity_time[capacity] == now:
             apply(s, now, CAPACITY, w.capacity_pool[capacity])
             capacity += 1
@@ -84,6 +85,9 @@ def replay(s: State, w: World, n_instants: int) -> bool:
             job = s.decided[k]
             if s.live.state[job] == RUNNING:
                 heap.push(w.end_time, w.end_job, n_ends, now + w.run[job], job)
+                n_ends += 1
+            elif s.live.state[job] == KILLED:
+                heap.push(w.end_time, w.end_job, n_ends, now, job)
                 n_ends += 1
     w.at[0] = arrival
     w.at[1] = cancel

@@ -1,0 +1,465 @@
+"""From a policy and the jobs it is for to the tables of the core.
+
+Here names become indices, durations milliseconds and weights sums; what a policy does not use costs nothing (its columns are
+empty). Nothing of this happens again while jobs are scheduled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from apportion.core import billing, codes, multifactor
+from apportion.core.calendar import DAY_MS, RESETS
+from apportion.core.errors import PolicyError
+from apportion.core.jit import kernel
+from apportion.core.limit_build import no_limits
+from apportion.core.limit_tables import WAIT_BOUND, build_counters
+from apportion.core.scoring import call_score
+from apportion.core.share import ENGINES, share_state
+from apportion.core.tables import (
+    NEVER,
+    Clock,
+    Floats,
+    Ints,
+    Jobs,
+    Live,
+    Pools,
+    Profile,
+    Queue,
+    Rules,
+    Running,
+    State,
+)
+from apportion.core.usage import new_usage, usage_params
+from apportion.policy.assign import Assigned, assign
+from apportion.policy.associations import Tree, accounts_table, build_tree
+from apportion.policy.limits import build_limits, limits_mention
+from apportion.policy.orders import order_function
+from apportion.policy.pools import UNBOUNDED, PoolPlan, plan_pools
+
+if TYPE_CHECKING:
+    from apportion.policy.model import Policy
+    from apportion.policy.plugins import OrderFunction
+    from apportion.policy.workload import Labels, Submissions
+
+_BACKFILL = {
+    "none": codes.BACKFILL_NONE,
+    "easy": codes.BACKFILL_EASY,
+    "easy-sjbf": codes.BACKFILL_EASY_SJBF,
+    "conservative": codes.BACKFILL_CONSERVATIVE,
+    "slurm": codes.BACKFILL_SLURM,
+}
+_MAX_BINS = 50_000_000  # cells of daily usage that are still worth keeping
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A state ready to run, and the names behind its indices.
+
+    ``capacity_steps`` : (time in ms, pool, change of processors) by time, for whoever plays the world.
+    ``partition_names`` : by index; one empty name when the policy has none. ``tree`` : None where no account matters.
+    ``order`` : keeps the compiled score function alive.
+    """
+
+    state: State
+    pool_names: tuple[str, ...]
+    partition_names: tuple[str, ...]
+    account: Labels
+    qos: Labels
+    tree: Tree | None
+    capacity_steps: tuple[tuple[int, int, int], ...]
+    order: OrderFunction | None
+
+
+def compile_policy(policy: Policy, jobs: Submissions) -> Compiled:
+    """Compile ``policy`` for ``jobs``.
+
+    Raises
+    ------
+    PolicyError
+        If the policy cannot be applied to these jobs: a partition without a capacity, an unknown name in a rule, ...
+    """
+    assigned = assign(policy, jobs)
+    order = order_function(policy) if policy.Order not in ("fcfs", "multifactor") else None
+    is_multifactor = policy.Order == "multifactor"
+    reads_usage = order is not None and order.dynamic
+    extra_names = _extra_tres(policy)
+    extra = np.zeros((len(jobs), len(extra_names)), np.int64)
+    for k, name in enumerate(extra_names):
+        if name in jobs.resources:
+            extra[:, k] = np.maximum(jobs.resources[name], 0)
+    limits, counters = no_limits()
+    has_limits = _has_limits(policy)
+    tree = None
+    if is_multifactor or reads_usage or has_limits:
+        tree = build_tree(policy, jobs.user, assigned.account)
+    if has_limits and tree is not None:
+        limits = build_limits(policy, tree, ("cpu", *extra_names, "billing"))
+        counters = build_counters(limits, len(jobs))
+    metered = counters.ran.size > 0
+    charged = is_multifactor or reads_usage or metered or any(e.UsageThreshold is not None for e in policy.qos)
+    needs_accounts = any(entry.Accounts for entry in policy.reservations)
+    plan = plan_pools(
+        policy, jobs, assigned.partition, ("cpu", *extra_names), assigned.account.text() if needs_accounts else []
+    )
+    guarded = bool((limits.qos[:, WAIT_BOUND] >= 0).any()) and policy.Backfill != "conservative"
+    plain = not plan.steps and not guarded and bool((plan.capacity[:, 1:] >= UNBOUNDED).all())
+    qos = _qos_index(policy, assigned.qos)
+    empty_i, empty_f = np.zeros(0, np.int64), np.zeros(0, np.float64)
+
+    billed = _billing(policy, jobs, assigned, extra_names, extra) if charged or has_limits else empty_i
+    table = Jobs(
+        submit=jobs.submit_ms,
+        limit=jobs.limit_ms,
+        procs=jobs.procs,
+        extra=extra,
+        pool=plan.pool_of,
+        partition=assigned.partition if has_limits else empty_i,
+        assoc=tree.of_job if tree is not None else empty_i,
+        user=jobs.user.codes + 1 if policy.SchedulerParameters.bf_max_job_user else empty_i,
+        qos=qos if charged or has_limits else empty_i,
+        tier=_tier(policy, assigned) if is_multifactor else empty_i,
+        static_priority=_static_priority(policy, jobs, assigned, qos, extra_names, extra, plan)
+        if is_multifactor
+        else empty_f,
+        billing=billed,
+        features=_features(policy, jobs, qos) if order is not None else np.zeros((0, 5)),
+    )
+    rules = _rules(
+        policy, jobs, order, plain=plain, charged=charged, limited=has_limits, metered=metered, guarded=guarded
+    )
+    factors = np.array([round(entry.UsageFactor * 1000) for entry in policy.qos], np.int64)
+    params = usage_params(
+        policy.PriorityDecayHalfLife,
+        policy.PriorityCalcPeriod * 1000,
+        decay=policy.Decay,
+        reset=RESETS[policy.PriorityUsageResetPeriod],
+        usage_factor=factors,
+        no_decay=np.array(["NoDecay" in entry.Flags for entry in policy.qos], np.int64),
+        billing_tres=len(extra_names) + 1,
+    )
+    if tree is None:
+        accounts = accounts_table(np.array([-1], np.int64), np.zeros(1, np.int64), np.ones(1, np.int64))
+    else:
+        accounts = tree.accounts
+    n_assoc = len(accounts.parent)
+    start_ms = int(jobs.submit_ms[0]) if len(jobs) else 0
+    span_days = (int(jobs.submit_ms[-1]) - start_ms) // DAY_MS + 400 if len(jobs) and charged else 0
+    state = State(
+        jobs=table,
+        live=_live(len(jobs), rules),
+        queue=_queue(len(jobs)),
+        short_queue=_queue(len(jobs) if rules.backfill == codes.BACKFILL_EASY_SJBF else 0),
+        pools=_pools(plan),
+        running=_running(plan, len(jobs)),
+        profile=_profile(plan, len(jobs), rules),
+        clock=_clock(),
+        rules=rules,
+        accounts=accounts,
+        usage_params=params,
+        usage=new_usage(n_assoc, params, start_ms, span_days if span_days * n_assoc <= _MAX_BINS else 0),
+        share=share_state(ENGINES[_engine(policy)], accounts, policy.FairShareDampeningFactor),
+        limits=limits,
+        counters=counters,
+        decided=np.zeros(len(jobs) + 1, np.int64),
+        digest=np.zeros(2, np.int64),
+        work=np.zeros(max(len(jobs), len(plan.names), len(jobs.user.names) + 1, 8), np.int64),
+    )
+    if order is not None and not order.dynamic and len(jobs):
+        fixed_scores(state, order.address)
+    steps = sorted((time, pool, change[0]) for pool, time, change in plan.steps)
+    names = tuple(entry.PartitionName for entry in policy.partitions) or ("",)
+    return Compiled(state, plan.names, names, assigned.account, assigned.qos, tree, tuple(steps), order)
+
+
+@kernel
+def fixed_scores(s: State, address: int) -> None:
+    """Score all jobs by an order that does not change with time."""
+    origin = s.rules.origin
+    for job in range(s.jobs.submit.size):
+        submit = (s.jobs.submit[job] - origin) / 1000.0
+        f = s.jobs.features[job]
+        limit = s.jobs.limit[job] / 1000.0
+        procs = float(s.jobs.procs[job])
+        score = call_score(address, submit, 0.0, submit, limit, procs, f[0], f[1], f[2], f[3], f[4], 1.0, 0.0)
+        s.live.score[job] = score if score == score else np.inf  # noqa: PLR0124  (NaN comes last)
+
+
+def _extra_tres(policy: Policy) -> tuple[str, ...]:
+    """TRES beside cpu and billing that a capacity, a limit or a weight speaks of, sorted."""
+    found = set(policy.TRES) | set(policy.Licenses) | limits_mention(policy)
+    found |= set(policy.TRESBillingWeights) | set(policy.PriorityWeightTRES)
+    for entry in policy.partitions:
+        found |= set(entry.capacity) | set(entry.TRESBillingWeights)
+        if entry.MaxNodes is not None or entry.MinNodes is not None:
+            found.add("node")
+    for reservation in policy.reservations:
+        found |= set(reservation.capacity)
+    return tuple(sorted(found - {"cpu", "billing"}))
+
+
+def _has_limits(policy: Policy) -> bool:
+    """Whether anything in the policy may hold a job beside resources."""
+    by_partition = any(
+        entry.MaxTime is not None or entry.MaxNodes is not None or entry.MinNodes is not None or entry.QOS
+        for entry in policy.partitions
+    )
+    unlimited = {"Fairshare", "DefaultQOS", "Account", "Parent", "User", "Name", "Priority", "UsageFactor"}
+    by_entry = any(
+        getattr(entry, name) not in (None, {}, ())
+        for entry in (*policy.accounts, *policy.users, *policy.qos)
+        for name in type(entry).model_fields
+        if name not in unlimited
+    )
+    return by_partition or by_entry or policy.MaxWait is not None
+
+
+def _qos_index(policy: Policy, labels: Labels) -> Ints:
+    names = [entry.Name for entry in policy.qos]
+    lookup = np.array([*(names.index(name) if name in names else -1 for name in labels.names), -1], np.int64)
+    return lookup[labels.codes]
+
+
+def _engine(policy: Policy) -> str:
+    if policy.share_engine == "classic":
+        return "depth_oblivious" if "DEPTH_OBLIVIOUS" in policy.PriorityFlags else "classic"
+    return "fair_tree_slurm_26" if policy.FairTreeTies == "slurm-26" else "fair_tree"
+
+
+def _weights(weights: dict[str, float], extra_names: tuple[str, ...]) -> Floats:
+    return np.array([float(weights.get(name, 0.0)) for name in ("cpu", *extra_names)], np.float64)
+
+
+def _billing(policy: Policy, jobs: Submissions, assigned: Assigned, extra_names: tuple[str, ...], extra: Ints) -> Ints:
+    counts = np.column_stack([jobs.procs, extra])
+    kinds = np.array(
+        [
+            billing.GLOBAL
+            if name.startswith(("license/", "bb/"))
+            else billing.GRES
+            if name.startswith("gres/")
+            else billing.NODE
+            for name in ("cpu", *extra_names)
+        ],
+        np.int64,
+    )
+    mode = {"sum": billing.SUM, "max_tres": billing.MAX_TRES, "max_tres_gres": billing.MAX_TRES_GRES}[
+        policy.billing_mode
+    ]
+
+    def bill(weights: dict[str, float]) -> Ints:
+        return billing.billing_milli(counts, _weights(weights, extra_names) if weights else np.zeros(0), kinds, mode)
+
+    result = bill(policy.TRESBillingWeights)
+    for k, entry in enumerate(policy.partitions):
+        if entry.TRESBillingWeights:
+            result = np.where(assigned.partition == k, bill(entry.TRESBillingWeights), result)
+    return result
+
+
+def _tier(policy: Policy, assigned: Assigned) -> Ints:
+    tiers = np.array([entry.PriorityTier for entry in policy.partitions] or [1], np.int64)
+    return tiers[assigned.partition] if len(set(tiers.tolist())) > 1 else np.zeros(0, np.int64)
+
+
+def _static_priority(
+    policy: Policy,
+    jobs: Submissions,
+    assigned: Assigned,
+    qos: Ints,
+    extra_names: tuple[str, ...],
+    extra: Ints,
+    plan: PoolPlan,
+) -> Floats:
+    """Sum of the terms of the multifactor priority that never change."""
+    flags = set(policy.PriorityFlags)
+    raw_all = "NO_NORMAL_ALL" in flags
+    n = len(jobs)
+    zero = np.zeros(n)
+    partition = multifactor.normalized(
+        np.array([entry.PriorityJobFactor for entry in policy.partitions] or [1], np.int64),
+        raw=raw_all or "NO_NORMAL_PART" in flags,
+    )
+    of_qos = multifactor.normalized(
+        np.array([entry.Priority for entry in policy.qos], np.int64), raw=raw_all or "NO_NORMAL_QOS" in flags
+    )
+    machine = int(plan.capacity[:, 0].sum())
+    nodes = int(plan.capacity[:, 1 + extra_names.index("node")].sum()) if "node" in extra_names else 0
+    size = multifactor.job_size_factor(
+        jobs.procs,
+        jobs.resources.get("node") if 0 < nodes < UNBOUNDED else None,
+        jobs.limit_ms,
+        cluster_cpus=machine,
+        cluster_nodes=nodes,
+        favor_small=policy.PriorityFavorSmall,
+        relative_to_time="SMALL_RELATIVE_TO_TIME" in flags,
+    )
+    tres = multifactor.tres_term(
+        np.column_stack([jobs.procs, extra]),
+        np.where(plan.capacity >= UNBOUNDED, 0, plan.capacity),
+        plan.pool_of,
+        _weights(policy.PriorityWeightTRES, extra_names),
+        raw=raw_all or "NO_NORMAL_TRES" in flags,
+    )
+    return multifactor.static_priority(
+        multifactor.Terms(
+            site=zero,
+            assoc=zero,
+            job_size=policy.PriorityWeightJobSize * size,
+            partition=policy.PriorityWeightPartition * partition[assigned.partition],
+            qos=policy.PriorityWeightQOS * np.append(of_qos, 0.0)[qos],
+            tres=tres,
+            nice=zero,
+        )
+    )
+
+
+def _features(policy: Policy, jobs: Submissions, qos: Ints) -> Floats:
+    """Nodes, memory in MiB, GPUs, QOS priority and nice of each job, as orders read them; 0 where unknown."""
+    table = np.zeros((len(jobs), 5))
+    for k, name in enumerate(("node", "mem", "gres/gpu")):
+        if name in jobs.resources:
+            table[:, k] = np.maximum(jobs.resources[name], 0)
+    table[:, 3] = np.array([*(entry.Priority for entry in policy.qos), 0], np.float64)[qos]
+    return table
+
+
+def _rules(
+    policy: Policy,
+    jobs: Submissions,
+    order: OrderFunction | None,
+    *,
+    plain: bool,
+    charged: bool,
+    limited: bool,
+    metered: bool,
+    guarded: bool,
+) -> Rules:
+    if policy.Order == "multifactor":
+        kind = codes.ORDER_MULTIFACTOR
+    elif order is None:
+        kind = codes.ORDER_ARRIVAL
+    else:
+        kind = codes.ORDER_MOVING if order.dynamic else codes.ORDER_FIXED
+    options = policy.SchedulerParameters
+    half_life = policy.PriorityDecayHalfLife
+    if policy.Order == "multifactor" and half_life == 0 and policy.PriorityUsageResetPeriod == "NONE":
+        raise PolicyError("PriorityDecayHalfLife is 0 and usage is never reset", "give PriorityUsageResetPeriod")
+    second = 1.0 if half_life == 0 else 1.0 - 0.693 / half_life if policy.Decay == "slurm" else 0.5 ** (1.0 / half_life)
+    return Rules(
+        order=kind,
+        backfill=_BACKFILL[policy.Backfill],
+        score_function=order.address if order is not None and order.dynamic else 0,
+        origin=jobs.origin_ms,
+        plain=int(plain),
+        charged=int(charged),
+        limited=int(limited),
+        metered=int(metered),
+        assoc_limit_stop=int(options.assoc_limit_stop),
+        guarded=int(guarded),
+        age_weight=float(policy.PriorityWeightAge),
+        fairshare_weight=float(policy.PriorityWeightFairshare),
+        max_age=policy.PriorityMaxAge * 1000,
+        calc_period=policy.PriorityCalcPeriod * 1000 if charged else 0,
+        second_factor=second,
+        bf_interval=options.bf_interval * 1000,
+        bf_window=options.bf_window * 60_000,
+        bf_resolution=options.bf_resolution * 1000,
+        bf_max_job_test=options.bf_max_job_test,
+        bf_max_job_user=options.bf_max_job_user,
+        main_depth=options.default_queue_depth,
+    )
+
+
+def _live(n: int, rules: Rules) -> Live:
+    keeps_plans = rules.guarded or rules.backfill == codes.BACKFILL_CONSERVATIVE
+    return Live(
+        state=np.zeros(n, np.int8),
+        start=np.full(n, -1, np.int64),
+        score=np.zeros(0 if rules.order == codes.ORDER_ARRIVAL else n),
+        plan=np.full(n if keeps_plans else 0, -1, np.int64),
+        first_plan=np.full(n, -1, np.int64),
+        reasons=np.zeros(n, np.int64),
+    )
+
+
+def _queue(n: int) -> Queue:
+    return Queue(np.zeros(n + 1, np.int64), *(np.zeros(1, np.int64) for _ in range(3)))
+
+
+def _pools(plan: PoolPlan) -> Pools:
+    n = len(plan.names)
+    largest = plan.capacity.copy()
+    for pool in range(n):
+        level = plan.capacity[pool].copy()
+        for _, _, change in (step for step in plan.steps if step[0] == pool):
+            level += np.array(change, np.int64)
+            largest[pool] = np.maximum(largest[pool], level)
+    first = np.searchsorted([step[0] for step in plan.steps], np.arange(n + 1)).astype(np.int64)
+    changes = np.array([step[2] for step in plan.steps], np.int64).reshape(len(plan.steps), plan.capacity.shape[1])
+    return Pools(
+        procs=plan.capacity[:, 0].copy(),
+        free=plan.capacity[:, 0].copy(),
+        extra=np.ascontiguousarray(plan.capacity[:, 1:]),
+        extra_free=np.ascontiguousarray(plan.capacity[:, 1:]),
+        largest=largest[:, 0].copy(),
+        extra_largest=np.ascontiguousarray(largest[:, 1:]),
+        min_procs=np.full(n, NEVER, np.int64),
+        head=np.full(n, codes.HEAD_NONE, np.int64),
+        shadow=np.zeros(n, np.int64),
+        spare=np.zeros(n, np.int64),
+        step_first=first,
+        step_next=first[:-1].copy(),
+        step_time=np.array([step[1] for step in plan.steps], np.int64),
+        step_procs=np.ascontiguousarray(changes[:, 0]),
+        step_extra=np.ascontiguousarray(changes[:, 1:]),
+    )
+
+
+def _rooms(plan: PoolPlan, n_jobs: int) -> Ints:
+    """Most jobs that can run at a time in each pool: each has a processor at least."""
+    in_pool = np.bincount(plan.pool_of, minlength=len(plan.names)) if n_jobs else np.zeros(len(plan.names), np.int64)
+    largest = plan.capacity[:, 0] + sum((abs(s[2][0]) for s in plan.steps), 0)
+    return np.minimum(in_pool, largest).astype(np.int64)
+
+
+def _running(plan: PoolPlan, n_jobs: int) -> Running:
+    first = np.concatenate([[0], np.cumsum(_rooms(plan, n_jobs) + 1)]).astype(np.int64)
+    total = int(first[-1])
+    return Running(first, np.zeros(len(plan.names), np.int64), *(np.zeros(total, np.int64) for _ in range(3)))
+
+
+def _profile(plan: PoolPlan, n_jobs: int, rules: Rules) -> Profile:
+    """Room for the steps of a profile: two for each job that runs or is planned, twice over before it is built anew."""
+    n = len(plan.names)
+    in_pool = np.bincount(plan.pool_of, minlength=n) if n_jobs else np.zeros(n, np.int64)
+    planned = in_pool
+    if rules.backfill == codes.BACKFILL_SLURM and rules.bf_max_job_test and not rules.guarded:
+        planned = np.minimum(in_pool, rules.bf_max_job_test)
+    elif rules.backfill != codes.BACKFILL_CONSERVATIVE and not rules.guarded:
+        planned = np.minimum(in_pool, 1)
+    room = 4 * (_rooms(plan, n_jobs) + planned) + 2 * len(plan.steps) + 80
+    if rules.plain and rules.backfill not in (codes.BACKFILL_CONSERVATIVE, codes.BACKFILL_SLURM):
+        room = np.zeros(n, np.int64)
+    first = np.concatenate([[0], np.cumsum(room)]).astype(np.int64)
+    total = int(first[-1])
+    return Profile(
+        first=first,
+        count=np.zeros(n, np.int64),
+        time=np.zeros(total, np.int64),
+        free=np.zeros(total, np.int64),
+        extra=np.zeros((total, plan.capacity.shape[1] - 1), np.int64),
+    )
+
+
+def _clock() -> Clock:
+    clock = Clock(*(np.zeros(1, np.int64) for _ in Clock._fields))
+    clock.now[0] = -NEVER
+    clock.tick[0] = -1
+    clock.wake[0] = NEVER
+    clock.next_plan[0] = NEVER
+    clock.gain[0] = -1
+    return clock
