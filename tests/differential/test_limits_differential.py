@@ -43,8 +43,8 @@ def walk(pair: Pair, rng: Random, *, legal: bool, steps: int = 25) -> None:
         elif what == "cancel" and pending:
             pair.cancel(rng.choice(pending))
         elif what == "accrue" and pending and pair.tables.n_accrue:
-            j = rng.choice(pending)
-            assert limit_usage.accrue(pair.L, pair.C, pair.table, j, now) == world.accrue(pair.jobs[j], now)
+            for j in pending:
+                assert limit_usage.accrue(pair.L, pair.C, pair.table, j, now) == world.accrue(pair.jobs[j], now)
         elif what == "tick":
             pair.tick(now, rng.choice([1.0, 0.5, 0.25, 0.0]), per_second)
         compare(pair)
@@ -63,8 +63,8 @@ def compare(pair: Pair) -> None:
             dict.fromkeys(row[0] for row in world.rows(job, alone=True))
         )
         assert pair.explained(limits.effective, j) == world.rows(job, everything=True)
-        if pair.tables.n_accrue:
-            assert pair.counters.accrue_since[j] == job.ageing_since
+    if pair.tables.n_accrue:
+        assert pair.counters.accrue_since.tolist() == [job.ageing_since for job in pair.jobs]
     if pair.tables.counts:
         compare_counters(pair)
     out = np.zeros(len(pair.jobs), np.int64)
@@ -91,6 +91,23 @@ def compare_counters(pair: Pair) -> None:
                 assert counters.used[place, t] == pytest.approx(world.used_s.get((place, tres), 0.0))
         if pair.tables.walled:
             assert counters.used[place, len(TRES)] == pytest.approx(world.wall_s.get(place, 0.0))
+    for q in range(len(world.qos)):
+        compare_owners(pair, q, lt.USER_ROW, world.user_of)
+        compare_owners(pair, q, lt.ACCOUNT_ROW, world.account_of)
+
+
+def compare_owners(pair: Pair, q: int, column: int, owner_of: list[int]) -> None:
+    world, row = pair.world, int(pair.tables.qos[q, column])
+    place = len(world.parent) + q
+    for owner in set(owner_of) if row >= 0 else ():
+        mine = [i for i, other in enumerate(owner_of) if other == owner]
+        totals = pair.counters.owner[row, owner]
+        running = [job for job in world.jobs_at(world.running, place) if job.assoc in mine]
+        pending = [job for job in world.jobs_at(world.pending, place) if job.assoc in mine]
+        assert totals[lt.RUNNING] == len(running)
+        assert totals[lt.SUBMITTED] == len(running) + len(pending)
+        if pair.tables.n_accrue:
+            assert totals[lt.ACCRUING] == sum(job.assoc in mine and job.qos == q for job in world.ageing(place))
 
 
 @settings(max_examples=40, deadline=None)

@@ -371,6 +371,24 @@ def test_who_ages():
     assert bool(limit_usage.accrue(*system.args, 3, 10))
 
 
+def test_a_qos_that_limits_ageing_per_user_replaces_the_associations_limit():
+    builder = a_builder()
+    builder.association(ROOT, "MaxJobsAccrue", 0)
+    builder.qos(0, "MaxJobsAccruePU", 1)
+    builder.qos(1, "MaxJobsAccruePA", 1)
+    builder.partition(1, qos=0)
+    system = System(
+        builder,
+        a_job(qos=0),
+        a_job(qos=0, assoc=ANN_TOO),  # the same user
+        a_job(qos=0, assoc=BOB),
+        a_job(qos=1),  # no limit per user here, so root's 0 holds
+        a_job(partition=1),  # a partition QOS neither limits nor lifts
+    )
+    system.submit(*range(5))
+    assert [bool(limit_usage.accrue(*system.args, j, 1)) for j in range(5)] == [True, False, True, False, False]
+
+
 def test_who_is_refused_at_the_door():
     builder = a_builder(enforce=lt.ENFORCE_ASSOCIATIONS | lt.ENFORCE_QOS)
     builder.qos_flags(1, lt.QOS_REQUIRES_RESERVATION)
