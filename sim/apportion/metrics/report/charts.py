@@ -1,0 +1,136 @@
+"""What the charts draw: columns of rounded numbers, small whatever the number of jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy import float64
+from numpy.typing import NDArray
+
+from apportion.metrics.fairness import DAY_S, Shares
+from apportion.metrics.series import OTHERS, share_over_time, timeline, wait_histogram
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from apportion.metrics.report.clock import Clock
+    from apportion.metrics.run import Run
+
+Floats = NDArray[float64]
+
+BINS: Final = 1500
+SHARE_BINS: Final = 200
+TOP_SHARES: Final = 6
+HISTOGRAM_FLOOR_S: Final = 10**-0.25  # waits of under a second are drawn just below one
+
+
+def column(values: Any, digits: int = 4) -> list[float | int | None]:
+    """Numbers with so many significant digits, None for NaN, whole ones without a fraction."""
+    array = np.asarray(values, dtype=float64)
+    result: list[float | int | None] = []
+    for value in array.tolist():
+        if not np.isfinite(value):
+            result.append(None)
+            continue
+        short = float(f"{value:.{digits}g}")
+        result.append(int(short) if short.is_integer() else short)
+    return result
+
+
+def time_axis(clock: Clock, t_s: Any) -> dict[str, Any]:
+    """Times of a chart, and whether they are dates."""
+    return {"t": clock.axis(np.asarray(t_s, dtype=float64)), "calendar": clock.is_calendar}
+
+
+def load_chart(table: pd.DataFrame, clock: Clock) -> dict[str, Any]:
+    """Machine and queue over time, from `series.timeline`."""
+    return {
+        **time_axis(clock, table["t_s"]),
+        "used": column(table["used_procs"]),
+        "capacity": column(table["capacity_procs"]),
+        "queued_jobs": column(table["queued_jobs"]),
+        "queued_procs": column(table["queued_procs"]),
+    }
+
+
+def wait_chart(run: Run) -> dict[str, Any]:
+    """Histogram of waits as edges and counts, and the share of jobs that waited at most so long."""
+    table = wait_histogram(run)
+    jobs = table["jobs"].to_numpy(dtype=float64)
+    total = max(float(jobs.sum()), 1.0)
+    work = table["core_h"].to_numpy(dtype=float64)
+    return {
+        "from": column(np.maximum(table["from_s"], HISTOGRAM_FLOOR_S)),
+        "to": column(table["to_s"]),
+        "jobs": column(jobs, 12),
+        "at_most": column(100 * jobs.cumsum() / total),
+        "work_at_most": column(100 * work.cumsum() / max(float(work.sum()), 1e-300)),
+    }
+
+
+def share_chart(run: Run, by: str, clock: Clock) -> dict[str, Any]:
+    """Share received so far of the groups that used most, with what they were promised."""
+    table = share_over_time(run, by, SHARE_BINS, TOP_SHARES)
+    groups = []
+    for name, rows in table.groupby("group", sort=False):
+        if name != OTHERS:
+            target = float(rows["target"].iloc[0])
+            groups.append(
+                {
+                    "name": str(name) or "(unknown)",
+                    "so_far": column(100 * rows["received_so_far"]),
+                    "target": None if np.isnan(target) else 100 * target,
+                }
+            )
+    return {**time_axis(clock, np.unique(table["t_s"])), "groups": groups}
+
+
+def error_chart(run: Run, by: str, clock: Clock) -> dict[str, Any] | None:
+    """Share error of each day (of longer pieces where there are many), plain and among those with demand."""
+    begin, end = run.window_s
+    if end <= begin:
+        return None
+    pieces = int(min(max(1, np.ceil((end - begin) / DAY_S)), 400))
+    edges = np.linspace(begin, end, pieces + 1)
+    shares = Shares(run, by, edges)
+    if shares.target is None:
+        return None
+    used = shares.used.sum(axis=0) > 0
+    received, entitled = shares.received(), shares.entitled()
+    owed = used & (entitled.sum(axis=0) > 0)
+    plain = np.abs(shares.target[:, None] - received).sum(axis=0) / 2
+    aware = np.abs(entitled - received).sum(axis=0) / 2
+    return {
+        **time_axis(clock, edges[:-1]),
+        "plain": column(100 * np.where(used, plain, np.nan)),
+        "among_demand": column(100 * np.where(owed, aware, np.nan)),
+        "piece_s": float(edges[1] - edges[0]),
+    }
+
+
+def overlay_chart(runs: list[Run], labels: list[str], clock: Clock) -> dict[str, Any]:
+    """Utilization and queue of several runs, each over its own measure window, in percent of capacity and in jobs."""
+    lines = []
+    for run, label in zip(runs, labels, strict=True):
+        table = timeline(run, BINS // 2)
+        room = table["capacity_procs"].to_numpy()
+        part = np.divide(100 * table["used_procs"].to_numpy(), room, out=np.full(len(table), np.nan), where=room > 0)
+        lines.append(
+            {
+                "name": label,
+                "t": clock.axis(table["t_s"].to_numpy()),
+                "used": column(part, 3),
+                "queued_jobs": column(table["queued_jobs"]),
+            }
+        )
+    return {"calendar": clock.is_calendar, "lines": lines}
+
+
+def waits_chart(runs: list[Run], labels: list[str]) -> dict[str, Any]:
+    """Share of jobs that waited at most so long, of several runs."""
+    lines = []
+    for run, label in zip(runs, labels, strict=True):
+        chart = wait_chart(run)
+        lines.append({"name": label, "to": chart["to"], "at_most": chart["at_most"]})
+    return {"lines": lines}

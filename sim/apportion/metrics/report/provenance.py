@@ -1,0 +1,144 @@
+"""Where a run came from: machine, trace, policy, conventions and versions, in words."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from apportion.metrics.report.figures import Figure, count, duration
+from apportion.metrics.run import Run  # noqa: TC001
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CONVENTION_WORDS: Final = {
+    "size": "Size of a job",
+    "limit": "Time limit of a job",
+    "over_limit": "Jobs that outlive their limit",
+    "overrun": "Jobs that outlive their limit",
+    "cancelled": "Cancelled jobs",
+    "too_wide": "Jobs wider than the machine",
+    "processors": "Processors",
+    "warmup": "Warm-up",
+    "warm_up": "Warm-up",
+    "cooldown": "Cool-down",
+    "cool_down": "Cool-down",
+}
+
+
+def trace_of(run: Run) -> dict[str, Any]:
+    """What the manifest says of the trace."""
+    trace = run.manifest.get("trace")
+    return trace if isinstance(trace, dict) else {}
+
+
+def machine_words(run: Run) -> str:
+    """Processors, and pools where there are several."""
+    most = float(run.capacity.value.max()) if run.capacity.value.size else 0.0
+    pools = [pool for pool in run.manifest.get("pools") or [] if isinstance(pool, dict)]
+    if not most:
+        return "a machine of unknown size"
+    if len(pools) > 1:
+        parts = ", ".join(f"{pool.get('name')} {count(pool.get('procs')).text}" for pool in pools[:6])
+        more = f" and {len(pools) - 6} more" if len(pools) > 6 else ""
+        return f"{most:,.0f} processors in {len(pools)} pools ({parts}{more})"
+    return f"{most:,.0f} processors"
+
+
+def conventions(run: Run) -> list[dict[str, str]]:
+    """Conventions as name, value and reason; a value may be plain or a table with ``value`` and ``why``."""
+    rows = []
+    for key, said in (run.manifest.get("conventions") or {}).items():
+        value, why = (said.get("value"), said.get("why") or said.get("reason")) if isinstance(said, dict) else (said, "")
+        name = CONVENTION_WORDS.get(str(key), str(key).replace("_", " ").capitalize())
+        rows.append({"key": str(key), "name": name, "value": plain(value), "why": str(why or "")})
+    return rows
+
+
+def plain(value: Any) -> str:
+    """One setting as short text."""
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value.replace("_", " ") or "not set"
+    if isinstance(value, int | float):
+        return f"{value:,}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def facts(run: Run) -> list[dict[str, Any]]:
+    """Provenance as name, value and whether the value is code; what the manifest does not say is left out."""
+    manifest, trace = run.manifest, trace_of(run)
+
+    def rows() -> Iterator[tuple[str, Any, bool]]:
+        yield "Command", manifest.get("command"), True
+        yield "Made", manifest.get("created"), False
+        yield "Version of apportion", manifest.get("apportion"), False
+        yield "Trace", trace.get("name"), False
+        yield "File of the trace", trace.get("path"), True
+        yield "SHA-256 of the trace", trace.get("sha256"), True
+        yield "Format", trace.get("format"), False
+        yield "Policy", manifest.get("policy_name"), False
+        yield "Hash of the policy", manifest.get("policy_hash"), True
+        yield "Engine", manifest.get("engine"), False
+        yield "Seed", manifest.get("seed"), False
+        yield "Hash of all decisions", manifest.get("decision_hash"), True
+        for item in manifest.get("inputs") or []:
+            if isinstance(item, dict) and item.get("sha256") != trace.get("sha256"):
+                yield "Other input", f"{item.get('path') or item.get('name')} {item.get('sha256') or ''}".strip(), True
+        yield "Platform", manifest.get("platform"), False
+        yield "Versions", _pairs(manifest.get("versions")), False
+
+    return [
+        {"name": name, "value": _joined(value), "code": code} for name, value, code in rows() if value not in (None, "")
+    ]
+
+
+def timings(run: Run) -> list[tuple[str, Figure]]:
+    """How long each step took."""
+    table = run.manifest.get("timings_s") or {}
+    return [(str(name), duration(value)) for name, value in table.items() if isinstance(value, int | float)]
+
+
+def policy_text(run: Run) -> str:
+    """The policy as indented JSON; empty where the manifest has none."""
+    policy = run.manifest.get("policy")
+    return json.dumps(policy, indent=2, ensure_ascii=False) if policy else ""
+
+
+def cleaning(run: Run) -> dict[str, Any]:
+    """Cleaning rules that found something, and how many found nothing."""
+    rules = [rule for rule in run.manifest.get("cleaning") or [] if isinstance(rule, dict)]
+    found = [
+        {
+            "rule": str(rule.get("rule", "")),
+            "finds": str(rule.get("finds") or ""),
+            "why": str(rule.get("why") or ""),
+            "did": str(rule.get("action") or "") if rule.get("on", True) else "switched off, left as it was",
+            "jobs": count(rule.get("jobs")),
+            "detail": str(rule.get("detail") or ""),
+            "examples": [_example(item) for item in (rule.get("examples") or [])[:3]],
+        }
+        for rule in rules
+        if rule.get("jobs")
+    ]
+    idle = [str(rule.get("rule", "")) for rule in rules if not rule.get("jobs")]
+    return {"found": found, "idle": idle, "known": bool(rules)}
+
+
+def _example(item: Any) -> str:
+    if not isinstance(item, dict):
+        return str(item)
+    before, after = item.get("before") or {}, item.get("after") or {}
+    cells = [f"{key} {value}" + (f" → {after[key]}" if key in after else "") for key, value in before.items()]
+    return f"job {item.get('job_id')}" + (f": {', '.join(cells)}" if cells else "")
+
+
+def _pairs(table: Any) -> str:
+    return ", ".join(f"{key} {value}" for key, value in table.items()) if isinstance(table, dict) else str(table or "")
+
+
+def _joined(value: Any) -> str:
+    return " ".join(str(part) for part in value) if isinstance(value, list) else str(value)

@@ -1,0 +1,230 @@
+"""What the report of one run says: everything its template needs, in the order it is read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from apportion.metrics.glossary import meaning
+from apportion.metrics.report import charts, provenance, stretches, tables
+from apportion.metrics.report.clock import Clock
+from apportion.metrics.report.figures import count, decimal, duration, metric, percent
+from apportion.metrics.series import timeline
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from apportion.metrics.run import Run
+
+# Headline: key of metrics.json, short name, keys told beneath it with their words.
+HEADLINE: Final = (
+    ("service.wait_s.mean", "Mean wait", (("service.wait_s.p50", "median"), ("service.wait_s.p95", "95th percentile"))),
+    (
+        "service.bounded_slowdown.mean",
+        "Mean slowdown",
+        (("service.bounded_slowdown.p50", "median"), ("service.bounded_slowdown.p95", "95th percentile")),
+    ),
+    ("utilization.used_fraction", "Utilization", (("utilization.used_core_h", "used"),)),
+    ("utilization.loss_of_capacity_fraction", "Loss of capacity", ()),
+    ("service.throughput_jobs_per_h", "Throughput", (("service.queue_jobs.mean", "jobs in the queue on average"),)),
+    (
+        "starvation.longest_wait_s",
+        "Longest wait",
+        (("starvation.over_1_day_jobs", "waited over a day"), ("starvation.still_waiting_jobs", "still waiting")),
+    ),
+    (
+        "fairness.account.share_error_mean",
+        "Share error",
+        (("fairness.account.share_error_demand_mean", "among those with work"),),
+    ),
+    ("fairness.user.jain_service", "Evenness between users", (("fairness.user.groups", "users"),)),
+    (
+        "fairness.fair_start_sample.arrival_order.unfair_fraction",
+        "Started later than fair",
+        (("fairness.fair_start_sample.arrival_order.mean_of_unfair_s", "late on average"),),
+    ),
+)
+FAIRNESS: Final = (
+    ("jain_service", "Evenness of service (Jain)"),
+    ("gini_service", "Inequality of service (Gini)"),
+    ("jain_usage_per_share", "Evenness of use per share (Jain)"),
+    ("gini_usage_per_share", "Inequality of use per share (Gini)"),
+    ("share_error_mean", "Share error, mean over days"),
+    ("share_error_demand_mean", "Share error among those with work"),
+    ("share_error_final", "Share error, whole window"),
+)
+FAIR_GROUPS: Final = (("user", "Users"), ("account", "Accounts"), ("qos", "QOS"), ("size_class", "Sizes"))
+
+
+def page(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
+    """Context of ``run.html.j2``.
+
+    Parameters
+    ----------
+    run : Run
+    metrics : dict
+        As in ``metrics.json``.
+    """
+    clock = Clock(run)
+    load = timeline(run, charts.BINS)
+    groups = tables.group_tables(run)
+    by = next((name for name in ("account", "user") if name in groups and len(groups[name]) > 1), None)
+    drawn: dict[str, Any] = {}
+    if not load.empty:
+        drawn["load"] = charts.load_chart(load, clock)
+    if (run.is_measured & run.started).any():
+        drawn["waits"] = charts.wait_chart(run)
+    errors = None
+    if by is not None and not load.empty:
+        drawn["shares"] = charts.share_chart(run, by, clock)
+        errors = charts.error_chart(run, by, clock)
+        if errors is not None:
+            drawn["errors"] = errors
+    trace = provenance.trace_of(run)
+    name = str(trace.get("name") or run.name)
+    return {
+        "title": f"{name} under {run.manifest.get('policy_name') or 'an unnamed policy'}",
+        "trace": trace,
+        "summary": _summary(run, clock, metrics),
+        "clock": clock,
+        "headline": headline(metrics),
+        "ends": tables.ends(metrics),
+        "load_words": _load_words(load, clock),
+        "periods": tables.period_table(load, clock) if not load.empty else None,
+        "wait_words": _wait_words(metrics),
+        "wait_table": _wait_table(metrics),
+        "heat": tables.heat_map(run),
+        "shares": tables.share_bars(groups[by], by) if by else None,
+        "fairness": _fairness(metrics),
+        "longest": tables.longest_table(run, clock),
+        "groups": {group: tables.group_table(table, group) for group, table in groups.items()},
+        "gantt": _gantt(run, clock, by, groups),
+        "cleaning": provenance.cleaning(run),
+        "conventions": provenance.conventions(run),
+        "facts": provenance.facts(run),
+        "timings": provenance.timings(run),
+        "policy": provenance.policy_text(run),
+        "metric_groups": tables.metric_rows(metrics),
+        "charts": drawn,
+    }
+
+
+def headline(metrics: dict[str, Any]) -> list[dict[str, Any]]:
+    """Tiles of the numbers that matter most; one that is not known in this run is left out."""
+    tiles = []
+    for key, name, notes in HEADLINE:
+        value = look(metrics, key)
+        if value is None:
+            continue
+        said = meaning(key)
+        beneath = []
+        for note, words in notes:
+            part = look(metrics, note)
+            if part is not None:
+                shown = metric(note, meaning(note).unit, part)
+                beneath.append({"text": f"{words} {shown.text}" if words in {"median", "95th percentile", "among those with work", "used"} else f"{shown.text} {words}", "exact": shown.exact})  # noqa: E501
+        tiles.append(
+            {"name": name, "shown": metric(key, said.unit, value), "meaning": said.text, "notes": beneath, "key": key}
+        )
+    return tiles
+
+
+def look(metrics: dict[str, Any], key: str) -> Any:
+    """One value by its dotted key; None where there is none."""
+    value: Any = metrics
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _summary(run: Run, clock: Clock, metrics: dict[str, Any]) -> list[dict[str, str]]:
+    begin, end = run.window_s
+    jobs = metrics.get("jobs") or {}
+    total, measured = count(len(run.jobs)).text, count(jobs.get("measured")).text
+    rows = [
+        ("Trace", f"{provenance.trace_of(run).get('name') or run.name}, {total} jobs"),
+        ("Policy", str(run.manifest.get("policy_name") or "unnamed")),
+        ("Machine", provenance.machine_words(run)),
+        ("Engine", str(run.manifest.get("engine") or "unknown")),
+        (
+            "Measured",
+            f"{clock.date(begin)} to {clock.date(end)}, {duration(end - begin).text}, "
+            f"{measured} jobs submitted in it (the rest is warm-up and cool-down)",
+        ),
+    ]
+    rejected = jobs.get("rejected")
+    if rejected:
+        rows.append(("Turned away", f"{count(rejected).text} of these jobs, such as ones wider than the machine"))
+    return [{"name": name, "text": words} for name, words in rows]
+
+
+def _load_words(load: pd.DataFrame, clock: Clock) -> str:
+    if load.empty:
+        return "There is no measured time in this run."
+    peak = load.loc[load["queued_jobs"].idxmax()]
+    room = float(load["capacity_procs"].sum())
+    used = percent(float(load["used_procs"].sum()) / room if room > 0 else None).text
+    queue = decimal(load["queued_jobs"].mean()).text
+    return (
+        f"On average {used} of the processors were in use and {queue} jobs waited; the queue was longest "
+        f"around {clock.moment(float(peak['t_s']))}, with {count(peak['queued_jobs']).text} jobs."
+    )
+
+
+def _wait_words(metrics: dict[str, Any]) -> str:
+    wait = (metrics.get("service") or {}).get("wait_s") or {}
+    if wait.get("p50") is None:
+        return "No measured job started."
+    return (
+        f"Half of the jobs waited under {duration(wait['p50']).text}, nine of ten under {duration(wait['p90']).text}, "
+        f"and 99 of 100 under {duration(wait['p99']).text}."
+    )
+
+
+def _wait_table(metrics: dict[str, Any]) -> dict[str, Any]:
+    service = metrics.get("service") or {}
+    names = {"mean": "Mean", "area_weighted_mean": "Weighted by area", "p50": "Median", "p90": "90 %", "p95": "95 %",
+             "p99": "99 %", "max": "Most"}  # fmt: skip
+    families = {
+        "wait_s": "Wait",
+        "response_s": "Response",
+        "bounded_slowdown": "Bounded slowdown",
+        "per_processor_bounded_slowdown": "Bounded slowdown per processor",
+    }
+    rows = [
+        [tables.text(words), *(metric(f"service.{key}.{name}", "s" if key.endswith("_s") else "", service[key].get(name)) for name in names)]
+        for key, words in families.items()
+        if service.get(key)
+    ]  # fmt: skip
+    return {"head": ["", *names.values()], "left": 1, "rows": rows, "note": ""}
+
+
+def _fairness(metrics: dict[str, Any]) -> dict[str, Any]:
+    fair = metrics.get("fairness") or {}
+    rows = []
+    for leaf, words in FAIRNESS:
+        values = [(fair.get(by) or {}).get(leaf) for by, _ in FAIR_GROUPS]
+        if any(value is not None for value in values):
+            said = meaning(f"fairness.{'account' if 'share' in leaf else 'user'}.{leaf}")
+            cells = [
+                metric(f"fairness.{by}.{leaf}", said.unit, value)
+                for (by, _), value in zip(FAIR_GROUPS, values, strict=True)
+            ]
+            rows.append([tables.text(words)._replace(exact=said.text), *cells])
+    return {"head": ["", *(words for _, words in FAIR_GROUPS)], "left": 1, "rows": rows, "note": ""}
+
+
+def _gantt(run: Run, clock: Clock, by: str | None, groups: dict[str, pd.DataFrame]) -> dict[str, Any] | None:
+    found = stretches.choose(run)
+    if not found:
+        return None
+    by = by or "account"
+    top = [str(name) for name in groups[by]["group"].head(stretches.HUES)] if by in groups else []
+    hues = {name: i for i, name in enumerate(top)}
+    return {
+        "panes": [stretches.draw(run, stretch, clock, by, hues) for stretch in found],
+        "by": by,
+        "hues": [name or tables.UNKNOWN for name in top],
+        "others": stretches.HUES,
+        "more": by in groups and len(groups[by]) > len(top),
+        "waits": [words for _, words in stretches.WAITS],
+    }

@@ -1,0 +1,156 @@
+"""Replay a workload through the decision core, in either driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from apportion.core import digest
+from apportion.core.errors import UserError
+from apportion.core.jit import handle
+from apportion.core.tables import NEVER, Ints
+from apportion.policy.compile import Compiled, compile_policy
+from apportion.sim.workload import Workload
+
+if TYPE_CHECKING:
+    from apportion.policy.model import Policy
+    from apportion.sim.compiled import World
+
+ENGINES = ("auto", "compiled", "simpy")
+CHUNK = 200_000  # instants between two looks at the clock and the keyboard
+PATIENCE_MS = 400 * 86_400_000  # how long pending jobs are waited for once nothing else will happen
+
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What came of a workload.
+
+    Attributes
+    ----------
+    compiled : Compiled
+        Policy and names; its state holds starts, plans, reasons.
+    end_ms : int64[n]
+        When each job ended, -1 if it did not.
+    engine : str
+        ``compiled`` or ``simpy``.
+    instants : int
+        Instants (rounds) at which the core was asked.
+    """
+
+    compiled: Compiled
+    end_ms: Ints
+    engine: str
+    instants: int
+
+    @property
+    def start_ms(self) -> Ints:
+        """When each job started, -1 if it did not."""
+        return self.compiled.state.live.start
+
+    @property
+    def decision_hash(self) -> str:
+        """Hash of all decisions in their order."""
+        return digest.text(self.compiled.state.digest)
+
+
+def world_of(workload: Workload, compiled: Compiled) -> World:
+    """Lay out what will happen to a workload."""
+    from apportion.sim.compiled import World
+
+    n = len(workload)
+    gives_up = np.flatnonzero(workload.cancel_ms < NEVER)
+    by_time = gives_up[np.argsort(workload.cancel_ms[gives_up], kind="stable")]
+    steps = np.array([step[:2] for step in compiled.capacity_steps], np.int64).reshape(-1, 2)
+    room = 2 * len(compiled.state.running.end) + 2  # a killed job's first end stays in the heap
+    return World(
+        run=workload.run_ms,
+        end=np.full(n, -1, np.int64),
+        cancel_time=workload.cancel_ms[by_time],
+        cancel_job=by_time.astype(np.int64),
+        capacity_time=np.ascontiguousarray(steps[:, 0]),
+        capacity_pool=np.ascontiguousarray(steps[:, 1]),
+        end_time=np.zeros(room, np.int64),
+        end_job=np.zeros(room, np.int64),
+        at=np.zeros(5, np.int64),
+    )
+
+
+def replay(workload: Workload, policy: Policy, engine: str = "auto", progress: Progress | None = None) -> Schedule:
+    """Replay ``workload`` under ``policy``.
+
+    Parameters
+    ----------
+    engine : {"auto", "compiled", "simpy"}
+        ``auto`` takes the compiled loop, which can express everything that a workload holds.
+    progress : callable, optional
+        Called now and then with the part of the jobs that have arrived, 0 to 1.
+
+    Raises
+    ------
+    PolicyError
+        If the policy does not fit the workload.
+    """
+    if engine not in ENGINES:
+        raise UserError(f"there is no engine '{engine}'", f"choose {', '.join(ENGINES)}")
+    return run(workload, compile_policy(policy, workload.jobs), engine, progress)
+
+
+def run(workload: Workload, compiled: Compiled, engine: str = "auto", progress: Progress | None = None) -> Schedule:
+    """Drive a compiled policy through its workload; arguments as for `replay`. The state is used up."""
+    world = world_of(workload, compiled)
+    if engine == "simpy":
+        instants = _run_simpy(workload, compiled, world, progress)
+    else:
+        engine = "compiled"
+        instants = _run_compiled(workload, compiled, world, progress)
+    return Schedule(compiled, world.end, engine, instants)
+
+
+def _run_compiled(workload: Workload, compiled: Compiled, world: World, progress: Progress | None) -> int:
+    from apportion.sim.compiled import replay as play
+
+    core, happenings = handle(compiled.state), handle(world)
+    while not play(core, happenings, CHUNK):
+        if progress is not None:
+            progress(int(world.at[0]) / max(len(workload), 1))
+        if _is_over(workload, compiled, world, int(compiled.state.clock.now[0])):
+            break
+    return int(world.at[4])
+
+
+def _run_simpy(workload: Workload, compiled: Compiled, world: World, progress: Progress | None) -> int:
+    import simpy
+
+    from apportion.sim.world import SimulatedCenter
+
+    first = min(
+        [int(compiled.state.jobs.submit[0])] + world.cancel_time[:1].tolist() + world.capacity_time[:1].tolist()
+    )
+    env = simpy.Environment(initial_time=first)
+    center = SimulatedCenter(env, compiled.state, world)
+    submit = compiled.state.jobs.submit
+    while env.peek() < NEVER:
+        for _ in range(CHUNK):
+            if env.peek() >= NEVER:
+                break
+            env.step()
+        if progress is not None:
+            progress(float(np.searchsorted(submit, env.now)) / max(len(workload), 1))
+        if _is_over(workload, compiled, world, int(env.now)):
+            break
+    return center.instants
+
+
+def _is_over(workload: Workload, compiled: Compiled, world: World, now: int) -> bool:
+    """Whether only jobs that no one can help are left: nothing runs or will happen, and it has been so for long."""
+    last = int(workload.jobs.submit_ms[-1])
+    for times in (world.cancel_time, world.capacity_time):
+        last = max(last, int(times[-1]) if len(times) else last)
+    if now <= last or compiled.state.running.count.any():
+        return False
+    return now > max(last, int(world.end.max())) + PATIENCE_MS

@@ -1,0 +1,129 @@
+"""The SimPy driver: the same world as the compiled loop's, as processes and events that can be added to.
+
+Arrivals, cancellations and capacity changes are processes; the end of a job is an event of its own; the core is called once all
+events of an instant are known, by an event of that instant with a later priority (see the instant rule in ARCHITECTURE.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import simpy
+
+from apportion.core.codes import CANCEL, CAPACITY, END, KILLED, RUNNING, SUBMIT, TIMER
+from apportion.core.jit import handle
+from apportion.core.step import step
+from apportion.core.tables import NEVER
+
+if TYPE_CHECKING:
+    from apportion.core.tables import State
+    from apportion.sim.compiled import World
+
+DECIDE = 2  # after SimPy's URGENT (0) and NORMAL (1)
+
+
+class SimulatedCenter:
+    """One simulated center around one decision core.
+
+    Parameters
+    ----------
+    env : simpy.Environment
+        Its time is int ms since the epoch.
+    state : State
+        A compiled policy (`apportion.policy.compile`).
+    world : World
+        What will happen; ``world.end`` is filled in.
+    """
+
+    def __init__(self, env: simpy.Environment, state: State, world: World) -> None:
+        self.env = env
+        self.state = state
+        self.world = world
+        self.instants = 0
+        self._core = handle(state)
+        self._run_ms = world.run.tolist()
+        self._events: list[tuple[int, int]] = []
+        self._deciding = False
+        self._wake = NEVER
+        room = 2 * len(world.run) + 2 * len(world.capacity_time) + 16
+        self._codes = np.zeros(room, np.int64)
+        self._subjects = np.zeros(room, np.int64)
+        self._submit = state.jobs.submit.tolist()
+        if self._submit:
+            env.process(self._arrivals())
+        if len(world.cancel_time):
+            env.process(self._timetable(world.cancel_time.tolist(), world.cancel_job.tolist(), CANCEL))
+        if len(world.capacity_time):
+            env.process(self._timetable(world.capacity_time.tolist(), world.capacity_pool.tolist(), CAPACITY))
+
+    def _arrivals(self) -> Generator[Any, Any, None]:
+        """Submit every job at its time, all of one instant together."""
+        submit, env, n = self._submit, self.env, len(self._submit)
+        job = 0
+        while job < n:
+            time = submit[job]
+            if time > env.now:
+                yield env.timeout(time - env.now)
+            while job < n and submit[job] == time:
+                self._happens(SUBMIT, job)
+                job += 1
+
+    def _timetable(self, times: list[int], subjects: list[int], code: int) -> Generator[Any, Any, None]:
+        """Let what is known to happen happen."""
+        for time, subject in zip(times, subjects, strict=True):
+            if time > self.env.now:
+                yield self.env.timeout(time - self.env.now)
+            self._happens(code, subject)
+
+    def _happens(self, code: int, subject: int) -> None:
+        """Note an event of this instant and see to it that the core is asked."""
+        self._events.append((code, subject))
+        if not self._deciding:
+            self._deciding = True
+            self._at(self.env.now, DECIDE, self._decide)
+
+    def _at(self, time: int, priority: int, callback: Any, value: Any = None) -> None:
+        event = simpy.Event(self.env)
+        event._ok = True  # noqa: SLF001  (as simpy.Timeout does: an event that is triggered from the start)
+        event._value = value  # noqa: SLF001
+        event.callbacks.append(callback)
+        self.env.schedule(event, priority, time - self.env.now)
+
+    def _job_ends(self, event: simpy.Event) -> None:
+        job: int = event.value
+        if self.world.end[job] < 0:  # else it was killed before its time
+            self.world.end[job] = self.env.now
+            self._happens(END, job)
+
+    def _timer(self, _event: simpy.Event) -> None:
+        if self._wake == self.env.now and not self._deciding:
+            self._happens(TIMER, 0)
+
+    def _decide(self, _event: simpy.Event) -> None:
+        """Hand the events of this instant to the core, in order, and carry out what it decides."""
+        self._deciding = False
+        events = self._events
+        if len(events) > 1:
+            events.sort()
+        for i, (code, subject) in enumerate(events):
+            self._codes[i] = code
+            self._subjects[i] = subject
+        now = self.env.now
+        n_decided = step(self._core, now, self._codes, self._subjects, len(events))
+        events.clear()
+        self.instants += 1
+        if n_decided:
+            state = self.state.live.state
+            for job in self.state.decided[:n_decided].tolist():
+                what = state[job]
+                if what == RUNNING:
+                    self._at(now + self._run_ms[job], 1, self._job_ends, job)
+                elif what == KILLED:
+                    self._at(now, 1, self._job_ends, job)
+        wake = int(self.state.clock.wake[0])
+        if wake != self._wake:
+            self._wake = wake
+            if wake < NEVER:
+                self._at(max(wake, now), 1, self._timer)
