@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apportion.core import limits
+from apportion.core.codes import ORDER_MULTIFACTOR
 from apportion.core.jit import kernel
 
 if TYPE_CHECKING:
     from apportion.core.tables import State
+
+PRIORITY_RANGE = 2**33  # what a score adds for each PriorityTier (see `apportion.core.rank`)
 
 
 @kernel
@@ -25,5 +28,7 @@ def may_reserve(s: State, job: int) -> bool:
     """False for a job that must never keep others waiting (QOS flag NoReserve, or MinPrioThreshold)."""
     if s.rules.limited == 0:
         return True
-    priority = -s.live.score[job] if s.live.score.size > 0 else 0.0
-    return limits.may_reserve(s.limits, s.jobs, job, int(priority), -(2**62))
+    priority = 0
+    if s.rules.order == ORDER_MULTIFACTOR:
+        priority = int(-s.live.score[job]) % PRIORITY_RANGE
+    return limits.may_reserve(s.limits, s.jobs, job, priority, -(2**62))

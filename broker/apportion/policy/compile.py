@@ -59,6 +59,7 @@ _MAX_BINS = 50_000_000  # cells of daily usage that are still worth keeping
 class Compiled:
     """A state ready to run, and the names behind its indices.
 
+    ``pool_capacity`` : processors at first. ``partition`` : index of each job's.
     ``capacity_steps`` : (time in ms, pool, change of processors) by time, for whoever plays the world.
     ``partition_names`` : by index; one empty name when the policy has none. ``tree`` : None where no account matters.
     ``order`` : keeps the compiled score function alive.
@@ -66,6 +67,8 @@ class Compiled:
 
     state: State
     pool_names: tuple[str, ...]
+    pool_capacity: tuple[int, ...]
+    partition: Ints
     partition_names: tuple[str, ...]
     account: Labels
     qos: Labels
@@ -172,7 +175,7 @@ def compile_policy(policy: Policy, jobs: Submissions) -> Compiled:
         fixed_scores(state, order.address)
     steps = sorted((time, pool, change[0]) for pool, time, change in plan.steps)
     names = tuple(entry.PartitionName for entry in policy.partitions) or ("",)
-    return Compiled(state, plan.names, names, assigned.account, assigned.qos, tree, tuple(steps), order)
+    return Compiled(state, plan.names, tuple(plan.capacity[:, 0].tolist()), assigned.partition, names, assigned.account, assigned.qos, tree, tuple(steps), order)
 
 
 @kernel

@@ -80,8 +80,8 @@ def build_limits(policy: Policy, tree: Tree, tres: tuple[str, ...]) -> LimitTabl
             max_nodes=-1 if partition.MaxNodes is None else partition.MaxNodes,
             min_nodes=-1 if partition.MinNodes is None else partition.MinNodes,
         )
-    if policy.MaxWait is not None:
-        builder.default_wait(policy.MaxWait * 1000, round(policy.MaxWaitReserveAt * 1000))
+    bound_ms = -1 if policy.MaxWait is None else policy.MaxWait * 1000
+    builder.default_wait(bound_ms, round(policy.MaxWaitReserveAt * 1000))
     return builder.build()
 
 
@@ -105,7 +105,8 @@ def _qos(builder: LimitBuilder, row: int, entry: QosEntry) -> None:
     if entry.UsageThreshold is not None:
         builder.qos_threshold(row, entry.UsageThreshold)
     if entry.MaxWait is not None:
-        builder.qos_max_wait(row, entry.MaxWait * 1000)
+        part = -1 if entry.MaxWaitReserveAt is None else round(entry.MaxWaitReserveAt * 1000)
+        builder.qos_max_wait(row, entry.MaxWait * 1000, part)
 
 
 def _values(entry: Association | QosEntry, name: str) -> list[tuple[str | None, int]]:

@@ -1,0 +1,224 @@
+"""``apportion replay``: from a trace to a run folder."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from apportion.cli.options import SLURM_TIME, print_json, split_list
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apportion.traces.schema import Trace
+
+DEMO_TRACE = "KTH-SP2-1996-2.1-cln"
+DEMO_JOBS = 10_000
+DEMO_SEED = 1
+
+
+@click.command()
+@click.argument("traces", nargs=-1, metavar="TRACE...")
+@click.option("--policy", "-P", "policy_name", default="easy", show_default=True, help="Preset (`apportion policy list`) or TOML/YAML file.")
+@click.option("--procs", type=click.IntRange(min=1), help="Processors of the machine [default: what the trace or catalog says].")
+@click.option("--engine", type=click.Choice(["auto", "compiled", "simpy"]), default="auto", show_default=True, help="Driver of the decision core; both decide the same.")
+@click.option("--out", "-o", type=click.Path(path_type=Path), help="Run folder [default: runs/TRACE-POLICY].")
+@click.option("--format", "-f", "trace_format", help="Format of the trace where it should not be guessed.")
+@click.option("--tz", help="Time zone of local times without one (sacct, PBS).")
+@click.option("--size", type=click.Choice(["allocated", "requested"]), default="allocated", show_default=True, help="Which size a job has.")
+@click.option("--limit", type=click.Choice(["requested", "exact"]), default="requested", show_default=True, help="What the scheduler plans with.")
+@click.option("--over-limit", type=click.Choice(["kill", "raise"]), default="kill", show_default=True, help="Jobs that ran past their limit.")
+@click.option("--cancelled", type=click.Choice(["drop", "replay"]), default="drop", show_default=True, help="Jobs cancelled before they started.")
+@click.option("--warm-up", type=SLURM_TIME, default="0", help="Left out of the metrics at the beginning (D-HH:MM:SS).")
+@click.option("--cool-down", type=SLURM_TIME, default="0", help="Left out of the metrics at the end.")
+@click.option("--no-rule", multiple=True, callback=split_list, help="Cleaning rules to switch off (`apportion traces clean --rules`).")
+@click.option("--report/--no-report", default=True, help="Whether to write report.html.")
+@click.option("--demo", is_flag=True, help="Replay a public trace, or a synthetic workload when none can be had.")
+@click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON.")
+def replay(
+    traces: tuple[str, ...],
+    policy_name: str,
+    procs: int | None,
+    engine: str,
+    out: Path | None,
+    trace_format: str | None,
+    tz: str | None,
+    size: str,
+    limit: str,
+    over_limit: str,
+    cancelled: str,
+    warm_up: int,
+    cool_down: int,
+    no_rule: tuple[str, ...],
+    report: bool,
+    demo: bool,
+    as_json: bool,
+) -> None:
+    """Replay job traces under a policy; leave a run folder with schedule, metrics and report.
+
+    TRACE is a file (SWF, GWF, sacct, PBS, ALCF, Philly, Parquet; gz, bz2, xz, zst) or a name of the catalog. Several
+    traces are merged on one calendar.
+
+    \b
+    Examples:
+      apportion replay KTH-SP2-1996 --policy easy
+      apportion replay log.swf.gz --policy my-policy.toml --procs 512
+      apportion replay dump.sacct --policy multifactor --warm-up 7-0 --json
+    """
+    if not traces and not demo:
+        raise click.UsageError("name a trace, or give --demo; `apportion traces list` shows the public ones")
+    say = _say(quiet=as_json)
+    from apportion.sim.conventions import Conventions
+
+    conventions = Conventions(size, limit, over_limit, cancelled, warm_up / 1000.0, cool_down / 1000.0)
+    timings: dict[str, float] = {}
+    begin = time.perf_counter()
+    from apportion.policy.load import load
+
+    policy = load(policy_name)
+    for warning in policy.warnings:
+        click.echo(f"apportion: warning: {warning}", err=True)
+    seed = None
+    if demo:
+        trace, seed = _demo_trace()
+    else:
+        trace = _read(traces, trace_format, tz)
+    from apportion.traces.clean import clean
+
+    trace, cleaning = clean(trace, switch=dict.fromkeys(no_rule, False))
+    timings["read"] = round(time.perf_counter() - begin, 4)
+
+    from apportion.sim import runfolder
+    from apportion.sim.replay import compile_policy, run
+    from apportion.sim.workload import from_trace
+
+    if procs is not None and "cpu" in policy.TRES:
+        policy = policy.model_copy(update={"TRES": {k: v for k, v in policy.TRES.items() if k != "cpu"}})
+    workload = from_trace(trace, conventions, procs)
+    target = out or Path("runs") / f"{trace.meta.name}-{policy.Name or Path(policy_name).stem}"
+    runfolder.prepare(target).rmdir()  # a folder that cannot be written is better known now than after the replay
+    _announce_compilation(say)
+    begin = time.perf_counter()
+    compiled = compile_policy(policy, workload.jobs)
+    timings["compile"] = round(time.perf_counter() - begin, 4)
+    begin = time.perf_counter()
+    with _progress(as_json, len(workload)) as progress:
+        schedule = run(workload, compiled, engine, progress)
+    timings["replay"] = round(time.perf_counter() - begin, 4)
+    metrics = runfolder.write_run(
+        target,
+        workload,
+        schedule,
+        policy,
+        conventions,
+        cleaning,
+        command=runfolder.command_line(),
+        seed=seed,
+        timings_s=timings,
+        with_report=report,
+        say=say,
+    )
+    if as_json:
+        print_json({"run": str(target), "decision_hash": schedule.decision_hash, "engine": schedule.engine, **metrics})
+        return
+    _print_summary(target, workload, schedule, conventions, metrics, timings, report=report)
+
+
+def _say(*, quiet: bool) -> Callable[[str], None]:
+    def say(text: str) -> None:
+        if not quiet and sys.stderr.isatty():
+            click.echo(f"apportion: {text} ...", err=True)
+
+    return say
+
+
+def _read(names: tuple[str, ...], trace_format: str | None, tz: str | None) -> Trace:
+    from apportion.traces import read
+    from apportion.traces.catalog import locate
+
+    def tell(text: str) -> None:
+        click.echo(f"apportion: {text}", err=True)
+
+    found = [read(locate(name, say=tell), trace_format, tz=tz) for name in names]
+    if len(found) == 1:
+        return found[0]
+    from apportion.traces.merge import merge
+
+    return merge(found)
+
+
+def _demo_trace() -> tuple[Trace, int | None]:
+    """A real trace where one is at hand or can be fetched, else a synthetic workload, and its seed."""
+    from apportion.core.errors import TraceError
+
+    try:
+        return _read((DEMO_TRACE,), None, None), None
+    except TraceError as error:
+        click.echo(f"apportion: {error.problem}; replaying the built-in synthetic workload instead", err=True)
+    from apportion.traces.synth import lublin
+
+    return lublin(DEMO_JOBS, DEMO_SEED, procs=128, load=0.8), DEMO_SEED
+
+
+def _announce_compilation(say: Callable[[str], None]) -> None:
+    """Say why the very first run takes a while."""
+    from apportion.core.jit import CACHE_DIR, JIT_DISABLED
+
+    if not JIT_DISABLED and not Path(CACHE_DIR).exists():
+        click.echo("apportion: first run: compiling the decision core (about a minute; kept for later runs)", err=True)
+    say("replay")
+
+
+class _progress:  # noqa: N801  (used as a function)
+    """A progress bar with the time that is left, on a terminal only."""
+
+    def __init__(self, quiet: bool, n_jobs: int) -> None:
+        self._quiet = quiet or not sys.stderr.isatty() or n_jobs < 100_000
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Callable[[float], None] | None:
+        if self._quiet:
+            return None
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("replay"), BarColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True
+        )
+        self._task = self._bar.add_task("replay", total=1.0)
+        self._bar.start()
+        return lambda part: self._bar.update(self._task, completed=part)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _print_summary(
+    target: Path, workload: Any, schedule: Any, conventions: Any, metrics: dict[str, Any], timings: dict[str, float], *, report: bool
+) -> None:
+    """The headline numbers, the conventions behind them, and where the rest is."""
+    from apportion.metrics.glossary import flatten
+
+    flat = flatten(metrics)
+
+    def show(key: str, unit: str = "", scale: float = 1.0, digits: int = 1) -> str:
+        value = flat.get(key)
+        return "-" if value is None else f"{value * scale:,.{digits}f}{unit}"
+
+    rate = len(workload) / max(timings["replay"], 1e-9)
+    click.echo(f"{len(workload):,} jobs on {workload.jobs.capacity['cpu']:,} processors ({workload.capacity_from})")
+    click.echo(f"mean wait            {show('service.wait_s.mean', ' s')}")
+    click.echo(f"bounded slowdown     {show('service.bounded_slowdown.mean', '', 1, 2)}")
+    click.echo(f"utilization          {show('utilization.utilization', ' %', 100, 2)}")
+    click.echo(f"decisions            {schedule.decision_hash} ({schedule.engine}, {rate:,.0f} jobs/s)")
+    chosen = f"size {conventions.size}, limit {conventions.limit}, over limit {conventions.over_limit}, cancelled {conventions.cancelled}"
+    click.echo(f"conventions          {chosen}")
+    click.echo(f"run folder           {target}")
+    if report:
+        click.echo(f"report               {target / 'report.html'}")

@@ -1,0 +1,368 @@
+"""Write a run folder: jobs, schedule, metrics, manifest and report, all or nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from apportion.core import reasons
+from apportion.core.codes import CANCELLED, ENDED, REJECTED, RUNNING
+from apportion.core.errors import RunError
+from apportion.policy.associations import build_tree, target_shares
+from apportion.sim.replay import Schedule
+from apportion.sim.workload import STATUS_NAMES, Workload
+from apportion.traces.schema import UNKNOWN, Status
+
+if TYPE_CHECKING:
+    from apportion.core.tables import Ints
+    from apportion.policy.model import Policy
+    from apportion.sim.conventions import Conventions
+    from apportion.traces.clean import CleaningReport
+
+LIBRARIES = ("numba", "numpy", "pandas", "pyarrow", "simpy")
+
+
+def jobs_table(workload: Workload, schedule: Schedule) -> pd.DataFrame:
+    """One row a job of the cleaned trace, in submit order; times in seconds from the trace's origin.
+
+    Jobs that were not replayed (cancelled before they started, or without size) are there with no start and their recorded state.
+    """
+    trace, compiled = workload.trace, schedule.compiled
+    n, row = len(trace), workload.row
+    origin = workload.jobs.origin_ms
+    live = compiled.state.live
+
+    def spread(values: Any, missing: Any, dtype: Any) -> Any:
+        column = np.full(n, missing, dtype)
+        column[row] = values
+        return column
+
+    def seconds(ms: Ints, known: Any) -> Any:
+        return spread(np.where(known, ms / 1000.0, np.nan), np.nan, np.float64)
+
+    start, end = live.start, schedule.end_ms
+    started, ended = start >= 0, end >= 0
+    submit = workload.jobs.submit_ms
+    cancelled = live.state == CANCELLED
+    gone = np.where(cancelled, workload.cancel_ms, end)
+    table = {
+        "job_id": trace.jobs["job_id"].to_numpy(),
+        "user": _all_labels(trace.labels("user")),
+        "account": _spread_labels(compiled.account.codes, compiled.account.names, row, n),
+        "qos": _spread_labels(compiled.qos.codes, compiled.qos.names, row, n),
+        "center": pd.Categorical.from_codes(np.zeros(n, np.int8), categories=[trace.meta.name]),
+        "partition": _partition(workload, schedule, n),
+        "procs": spread(workload.jobs.procs, 0, np.int64),
+        "submit_s": trace.column("submit_ms") / 1000.0,
+        "start_s": seconds(start - origin, started),
+        "end_s": seconds(gone - origin, ended | cancelled),
+        "run_s": seconds(end - start, ended),
+        "limit_s": seconds(workload.jobs.limit_ms, np.ones(len(row), bool)),
+        "wait_s": seconds(start - submit, started),
+        "state": _states(workload, schedule, n),
+        "restarts": np.zeros(n, np.int64),
+        "backfilled": spread(_backfilled(workload, schedule), False, bool),
+        "planned_start_s": seconds(live.first_plan - origin, live.first_plan >= 0),
+        "reasons": _reasons(workload, schedule, n),
+    }
+    for name, tres in (("nodes", "node"), ("mem_mib", "mem"), ("gpus", "gres/gpu")):
+        if tres in workload.jobs.resources:
+            table[name] = spread(workload.jobs.resources[tres], 0, np.int64)
+    return pd.DataFrame(table)
+
+
+def _all_labels(labels: tuple[Ints, list[str]]) -> pd.Categorical:
+    return _categorical(labels[0], tuple(labels[1]))
+
+
+def _spread_labels(codes: Ints, names: tuple[str, ...], row: Ints, n: int) -> pd.Categorical:
+    column = np.full(n, UNKNOWN, np.int64)
+    column[row] = codes
+    return _categorical(column, names)
+
+
+def _categorical(codes: Ints, names: tuple[str, ...]) -> pd.Categorical:
+    """Text of a column as a dictionary, with the empty text for unknown."""
+    names = tuple(names)
+    if "" in names:
+        return pd.Categorical.from_codes(np.where(codes < 0, names.index(""), codes), categories=list(names))
+    return pd.Categorical.from_codes(np.where(codes < 0, len(names), codes), categories=[*names, ""])
+
+
+def _partition(workload: Workload, schedule: Schedule, n: int) -> pd.Categorical:
+    """The policy's partition of each job, else the trace's own label."""
+    names = schedule.compiled.partition_names
+    if names == ("",):
+        return _all_labels(workload.trace.labels("partition"))
+    return _spread_labels(schedule.compiled.partition, names, workload.row, n)
+
+
+def _states(workload: Workload, schedule: Schedule, n: int) -> pd.Categorical:
+    names = ["COMPLETED", "TIMEOUT", *dict.fromkeys(STATUS_NAMES.values()), "REJECTED", "PENDING", "RUNNING", "DROPPED"]
+    index = {name: k for k, name in enumerate(names)}
+    recorded = workload.trace.column("status")
+    state = np.full(n, index["DROPPED"], np.int8)
+    state[recorded == Status.CANCELLED] = index["CANCELLED"]  # those replayed are set below
+    core = schedule.compiled.state.live.state
+    replayed = np.full(len(workload), index["PENDING"], np.int8)
+    replayed[core == REJECTED] = index["REJECTED"]
+    replayed[core == CANCELLED] = index["CANCELLED"]
+    replayed[core == RUNNING] = index["RUNNING"]
+    ended = core == ENDED
+    replayed[ended] = index["COMPLETED"]
+    for code, name in STATUS_NAMES.items():
+        replayed[ended & (workload.status == code)] = index[name]
+    cut_short = ended & (schedule.end_ms < schedule.start_ms + workload.run_ms)  # by the end of its minutes
+    replayed[(ended & workload.killed) | cut_short] = index["TIMEOUT"]
+    state[workload.row] = replayed
+    used = np.unique(state)
+    return pd.Categorical.from_codes(np.searchsorted(used, state), categories=[names[k] for k in used])
+
+
+def _backfilled(workload: Workload, schedule: Schedule) -> Any:
+    """Whether a job started before one that was submitted earlier, and so passed it in the queue."""
+    start = schedule.start_ms
+    live_start = np.where(start >= 0, start, -1)
+    latest = np.maximum.accumulate(live_start)
+    before = np.concatenate([[-1], latest[:-1]]) if len(start) else live_start
+    return (start >= 0) & (start < before)
+
+
+def _reasons(workload: Workload, schedule: Schedule, n: int) -> pd.Categorical:
+    """Reasons that a job had to wait for, in Slurm's words and in order; a job that did not wait has none."""
+    live, bit_code = schedule.compiled.state.live, schedule.compiled.state.limits.bit_code
+    masks = live.reasons.copy()
+    waited = (schedule.start_ms != workload.jobs.submit_ms) & (live.state != REJECTED)
+    masks[waited & (masks == 0)] = reasons.PRIORITY
+    masks[~waited & (live.state != REJECTED)] = 0
+    known, codes = np.unique(masks, return_inverse=True)
+    words = [",".join(reasons.words(int(mask), bit_code)) if mask else "" for mask in known]
+    names = tuple(dict.fromkeys([*words, ""]))
+    of_mask = np.array([names.index(word) for word in words], np.int64)
+    column = np.full(n, names.index(""), np.int64)
+    column[workload.row] = of_mask[codes]
+    return pd.Categorical.from_codes(column, categories=list(names))
+
+
+def _window(table: pd.DataFrame, conventions: Conventions) -> list[float]:
+    """From the first submission to the last end, less warm-up and cool-down."""
+    if not len(table):
+        return [0.0, 0.0]
+    begin = float(table["submit_s"].min()) + conventions.warm_up_s
+    ends = table.loc[table["start_s"].notna(), "end_s"]
+    end = max(float(ends.max()) if len(ends) else begin, float(table["submit_s"].max())) - conventions.cool_down_s
+    if end <= begin and (conventions.warm_up_s or conventions.cool_down_s):
+        raise RunError("warm-up and cool-down leave nothing of the trace to measure", "make them shorter")
+    return [begin, end]
+
+
+def manifest(
+    workload: Workload,
+    schedule: Schedule,
+    policy: Policy,
+    conventions: Conventions,
+    cleaning: CleaningReport | None,
+    table: pd.DataFrame,
+    *,
+    command: str,
+    seed: int | None,
+    timings_s: dict[str, float],
+) -> dict[str, Any]:
+    """What was replayed, how, with what, and what came of it (ARCHITECTURE.md, run folder)."""
+    meta, compiled, origin = workload.trace.meta, schedule.compiled, workload.jobs.origin_ms
+    capacity = compiled.pool_capacity
+    first_s = float(table["submit_s"].min()) if len(table) else 0.0
+    steps: list[list[Any]] = [[first_s, name, int(procs)] for name, procs in zip(compiled.pool_names, capacity, strict=True)]
+    level = [int(procs) for procs in capacity]
+    for time_ms, pool, change in compiled.capacity_steps:
+        level[pool] += change
+        steps.append([(time_ms - origin) / 1000.0, compiled.pool_names[pool], level[pool]])
+    shares, user_shares = target_shares(compiled.tree or build_tree(policy, workload.jobs.user, compiled.account))
+    counts = table["state"].astype(str).value_counts()
+    source = {
+        "name": meta.name,
+        "path": Path(meta.path).name,
+        "sha256": meta.sha256,
+        "format": meta.format,
+        "jobs": len(workload.trace),
+        "replayed": len(workload),
+        "acknowledgement": _acknowledgement(workload),
+        "notes": list(meta.notes),
+    }
+    return {
+        "apportion": metadata.version("apportion"),
+        "command": command,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "trace": source,
+        "inputs": [source],
+        "policy_name": policy.Name,
+        "policy_hash": policy.hash,
+        "policy": policy.canonical(),
+        "policy_warnings": list(policy.warnings),
+        "conventions": conventions.to_json(),
+        "conventions_in_words": conventions.describe(),
+        "seed": seed,
+        "engine": schedule.engine,
+        "decision_hash": schedule.decision_hash,
+        "instants": schedule.instants,
+        "origin_ms": meta.origin_ms,
+        "timezone": meta.timezone,
+        "pools": [{"name": n, "procs": int(p)} for n, p in zip(compiled.pool_names, capacity, strict=True)],
+        "capacity_from": workload.capacity_from,
+        "capacity_steps": steps,
+        "measure_window_s": _window(table, conventions),
+        "wait_bounds_s": {entry.Name: entry.MaxWait for entry in policy.qos if entry.MaxWait is not None},
+        "shares": shares,
+        "user_shares": user_shares,
+        "cleaning": cleaning.to_json() if cleaning is not None else [],
+        "counts": {
+            "submitted": len(workload),
+            "started": int((schedule.start_ms >= 0).sum()),
+            "rejected": int(counts.get("REJECTED", 0)),
+            "cancelled": int(counts.get("CANCELLED", 0)),
+            "killed": int(counts.get("TIMEOUT", 0)),
+            "not_replayed": len(workload.trace) - len(workload),
+            "still_pending": int(counts.get("PENDING", 0)),
+        },
+        "timings_s": timings_s,
+        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}},
+        "platform": {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()},
+    }
+
+
+def _acknowledgement(workload: Workload) -> str:
+    from apportion.traces.catalog import by_sha256
+
+    entry = by_sha256(workload.trace.meta.sha256) if workload.trace.meta.sha256 else None
+    if entry is not None:
+        return entry.acknowledge
+    said = [line.split(":", 1)[1].strip() for line in workload.trace.meta.header if "cknowledge:" in line]
+    return "; ".join(said)
+
+
+def write_schedule(workload: Workload, table: pd.DataFrame, folder: Path, policy: Policy) -> None:
+    """Write ``schedule.swf``: the trace as this schedule would have logged it."""
+    from apportion.traces import write_swf
+
+    jobs = workload.trace.jobs.copy(deep=False)
+    wait, run = table["wait_s"].to_numpy(), table["run_s"].to_numpy()
+    jobs["wait_ms"] = np.where(np.isnan(wait), UNKNOWN, np.rint(np.nan_to_num(wait) * 1000)).astype(np.int64)
+    jobs["run_ms"] = np.where(np.isnan(run), UNKNOWN, np.rint(np.nan_to_num(run) * 1000)).astype(np.int64)
+    started = ~np.isnan(wait)
+    jobs["procs_used"] = np.where(started, table["procs"], UNKNOWN).astype(np.int64)
+    note = f"; Note: schedule made by apportion under the policy {policy.Name or 'unnamed'} ({policy.hash[:12]}), not a log"
+    meta = replace(workload.trace.meta, header=(*workload.trace.meta.header, note))
+    write_swf(replace(workload.trace, jobs=jobs, meta=meta), folder / "schedule.swf")
+
+
+def prepare(out: Path) -> Path:
+    """Make the folder that is filled beside ``out`` and then takes its place.
+
+    Raises
+    ------
+    RunError
+        If ``out`` is something other than a run folder, or nothing can be written there.
+    """
+    if out.exists() and not (out / "manifest.json").is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise RunError("there is something here that is not a run folder", "choose another --out", path=out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise RunError(f"cannot write here: {(error.strerror or str(error)).lower()}", "choose another --out", path=out) from None
+
+
+def commit(partial: Path, out: Path) -> None:
+    """Let a filled folder take its place; an older run of that name goes only then."""
+    partial.chmod(0o755)
+    if out.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
+        out.rename(old / "run")
+        partial.rename(out)
+        shutil.rmtree(old)
+    else:
+        partial.rename(out)
+
+
+def write_run(
+    out: Path,
+    workload: Workload,
+    schedule: Schedule,
+    policy: Policy,
+    conventions: Conventions,
+    cleaning: CleaningReport | None,
+    *,
+    command: str = "",
+    seed: int | None = None,
+    timings_s: dict[str, float] | None = None,
+    with_report: bool = True,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Fill a run folder and put it in place.
+
+    Returns
+    -------
+    dict
+        The metrics.
+
+    Raises
+    ------
+    RunError
+        If it cannot be written; nothing is left behind then.
+    """
+    from apportion.metrics.compute import compute
+    from apportion.metrics.run import load_run
+
+    timings = dict(timings_s or {})
+    partial = prepare(out)
+    try:
+        say("metrics")
+        begin = time.perf_counter()
+        table = jobs_table(workload, schedule)
+        table.to_parquet(partial / "jobs.parquet", index=False, compression="zstd")
+        write_schedule(workload, table, partial, policy)
+        facts = manifest(
+            workload, schedule, policy, conventions, cleaning, table, command=command, seed=seed, timings_s=timings
+        )
+        _write_json(partial / "manifest.json", facts)
+        metrics = compute(load_run(partial))
+        _write_json(partial / "metrics.json", metrics)
+        timings["metrics"] = round(time.perf_counter() - begin, 4)
+        begin = time.perf_counter()
+        if with_report:
+            from apportion.metrics.report import write_report
+
+            say("report")
+            _write_json(partial / "manifest.json", facts | {"timings_s": timings})
+            write_report(partial)
+        timings["report"] = round(time.perf_counter() - begin, 4)
+        _write_json(partial / "manifest.json", facts | {"timings_s": timings})
+        commit(partial, out)
+    except OSError as error:
+        raise RunError(f"cannot write the run: {(error.strerror or str(error)).lower()}", "make room or choose another --out", path=out) from None
+    finally:
+        if partial.exists() and partial != out:
+            shutil.rmtree(partial, ignore_errors=True)
+    return metrics
+
+
+def _write_json(path: Path, data: Any) -> None:
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+
+
+def command_line() -> str:
+    """The command as typed, without the path of the program."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
