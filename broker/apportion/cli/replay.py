@@ -23,19 +23,63 @@ DEMO_SEED = 1
 
 @click.command()
 @click.argument("traces", nargs=-1, metavar="TRACE...")
-@click.option("--policy", "-P", "policy_name", default="easy", show_default=True, help="Preset (`apportion policy list`) or TOML/YAML file.")
-@click.option("--procs", type=click.IntRange(min=1), help="Processors of the machine [default: what the trace or catalog says].")
-@click.option("--engine", type=click.Choice(["auto", "compiled", "simpy"]), default="auto", show_default=True, help="Driver of the decision core; both decide the same.")
+@click.option(
+    "--policy",
+    "-P",
+    "policy_name",
+    default="easy",
+    show_default=True,
+    help="Preset (`apportion policy list`) or TOML/YAML file.",
+)
+@click.option(
+    "--procs", type=click.IntRange(min=1), help="Processors of the machine [default: what the trace or catalog says]."
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "compiled", "simpy"]),
+    default="auto",
+    show_default=True,
+    help="Driver of the decision core; both decide the same.",
+)
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Run folder [default: runs/TRACE-POLICY].")
 @click.option("--format", "-f", "trace_format", help="Format of the trace where it should not be guessed.")
 @click.option("--tz", help="Time zone of local times without one (sacct, PBS).")
-@click.option("--size", type=click.Choice(["allocated", "requested"]), default="allocated", show_default=True, help="Which size a job has.")
-@click.option("--limit", type=click.Choice(["requested", "exact"]), default="requested", show_default=True, help="What the scheduler plans with.")
-@click.option("--over-limit", type=click.Choice(["kill", "raise"]), default="kill", show_default=True, help="Jobs that ran past their limit.")
-@click.option("--cancelled", type=click.Choice(["drop", "replay"]), default="drop", show_default=True, help="Jobs cancelled before they started.")
+@click.option(
+    "--size",
+    type=click.Choice(["allocated", "requested"]),
+    default="allocated",
+    show_default=True,
+    help="Which size a job has.",
+)
+@click.option(
+    "--limit",
+    type=click.Choice(["requested", "exact"]),
+    default="requested",
+    show_default=True,
+    help="What the scheduler plans with.",
+)
+@click.option(
+    "--over-limit",
+    type=click.Choice(["kill", "raise"]),
+    default="kill",
+    show_default=True,
+    help="Jobs that ran past their limit.",
+)
+@click.option(
+    "--cancelled",
+    type=click.Choice(["drop", "replay"]),
+    default="drop",
+    show_default=True,
+    help="Jobs cancelled before they started.",
+)
 @click.option("--warm-up", type=SLURM_TIME, default="0", help="Left out of the metrics at the beginning (D-HH:MM:SS).")
 @click.option("--cool-down", type=SLURM_TIME, default="0", help="Left out of the metrics at the end.")
-@click.option("--no-rule", multiple=True, callback=split_list, help="Cleaning rules to switch off (`apportion traces clean --rules`).")
+@click.option(
+    "--no-rule",
+    multiple=True,
+    callback=split_list,
+    help="Cleaning rules to switch off (`apportion traces clean --rules`).",
+)
 @click.option("--report/--no-report", default=True, help="Whether to write report.html.")
 @click.option("--demo", is_flag=True, help="Replay a public trace, or a synthetic workload when none can be had.")
 @click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON.")
@@ -200,7 +244,14 @@ class _progress:  # noqa: N801  (used as a function)
 
 
 def _print_summary(
-    target: Path, workload: Any, schedule: Any, conventions: Any, metrics: dict[str, Any], timings: dict[str, float], *, report: bool
+    target: Path,
+    workload: Any,
+    schedule: Any,
+    conventions: Any,
+    metrics: dict[str, Any],
+    timings: dict[str, float],
+    *,
+    report: bool,
 ) -> None:
     """The headline numbers, the conventions behind them, and where the rest is."""
     from apportion.metrics.glossary import flatten

@@ -9,7 +9,9 @@ import click
 
 @click.command(short_help="Write a run's report anew.")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write [default: RUN/report.html].")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write [default: RUN/report.html]."
+)
 @click.option("--open", "show", is_flag=True, help="Show it in the browser.")
 def report(run: Path, *, out: Path | None, show: bool) -> None:
     r"""Write the report of a run folder anew, as one HTML file that reads offline.

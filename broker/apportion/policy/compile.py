@@ -175,7 +175,18 @@ def compile_policy(policy: Policy, jobs: Submissions) -> Compiled:
         fixed_scores(state, order.address)
     steps = sorted((time, pool, change[0]) for pool, time, change in plan.steps)
     names = tuple(entry.PartitionName for entry in policy.partitions) or ("",)
-    return Compiled(state, plan.names, tuple(plan.capacity[:, 0].tolist()), assigned.partition, names, assigned.account, assigned.qos, tree, tuple(steps), order)
+    return Compiled(
+        state,
+        plan.names,
+        tuple(plan.capacity[:, 0].tolist()),
+        assigned.partition,
+        names,
+        assigned.account,
+        assigned.qos,
+        tree,
+        tuple(steps),
+        order,
+    )
 
 
 @kernel

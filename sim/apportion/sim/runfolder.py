@@ -185,7 +185,9 @@ def manifest(
     meta, compiled, origin = workload.trace.meta, schedule.compiled, workload.jobs.origin_ms
     capacity = compiled.pool_capacity
     first_s = float(table["submit_s"].min()) if len(table) else 0.0
-    steps: list[list[Any]] = [[first_s, name, int(procs)] for name, procs in zip(compiled.pool_names, capacity, strict=True)]
+    steps: list[list[Any]] = [
+        [first_s, name, int(procs)] for name, procs in zip(compiled.pool_names, capacity, strict=True)
+    ]
     level = [int(procs) for procs in capacity]
     for time_ms, pool, change in compiled.capacity_steps:
         level[pool] += change
@@ -282,7 +284,9 @@ def prepare(out: Path) -> Path:
         out.parent.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     except OSError as error:
-        raise RunError(f"cannot write here: {(error.strerror or str(error)).lower()}", "choose another --out", path=out) from None
+        raise RunError(
+            f"cannot write here: {(error.strerror or str(error)).lower()}", "choose another --out", path=out
+        ) from None
 
 
 def commit(partial: Path, out: Path) -> None:
@@ -352,7 +356,11 @@ def write_run(
         _write_json(partial / "manifest.json", facts | {"timings_s": timings})
         commit(partial, out)
     except OSError as error:
-        raise RunError(f"cannot write the run: {(error.strerror or str(error)).lower()}", "make room or choose another --out", path=out) from None
+        raise RunError(
+            f"cannot write the run: {(error.strerror or str(error)).lower()}",
+            "make room or choose another --out",
+            path=out,
+        ) from None
     finally:
         if partial.exists() and partial != out:
             shutil.rmtree(partial, ignore_errors=True)

@@ -71,7 +71,9 @@ def from_trace(trace: Trace, conventions: Conventions, procs: int | None = None)
     """
     submit = trace.column("submit_ms")
     if np.any(np.diff(submit) < 0):
-        raise TraceError("jobs are not in submit order", "run the cleaning step on the trace first", path=trace.meta.path or None)
+        raise TraceError(
+            "jobs are not in submit order", "run the cleaning step on the trace first", path=trace.meta.path or None
+        )
     run = trace.column("run_ms")
     wait = trace.column("wait_ms")
     used, asked = trace.column("procs_used"), trace.column("procs_req")
@@ -190,4 +192,3 @@ STATUS_NAMES: dict[int, str] = {
     Status.PREEMPTED: "PREEMPTED",
     Status.OUT_OF_MEMORY: "OUT_OF_MEMORY",
 }
-

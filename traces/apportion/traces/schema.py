@@ -20,10 +20,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 UNKNOWN: Final = -1
 
@@ -56,7 +58,12 @@ class Column(NamedTuple):
 
 
 COLUMNS: Final[tuple[Column, ...]] = (
-    Column("job_id", "int64", "", "id as in the trace; text (category-free object) where a trace has ids that are not integers"),
+    Column(
+        "job_id",
+        "int64",
+        "",
+        "id as in the trace; text (category-free object) where a trace has ids that are not integers",
+    ),
     Column("submit_ms", "int64", "ms", "submit time from the trace's origin"),
     Column("wait_ms", "int64", "ms", "recorded wait: start minus submit"),
     Column("run_ms", "int64", "ms", "recorded run time"),
@@ -71,10 +78,14 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("gpus_used", "int64", "GPUs", "allocated GPUs"),
     Column("gpus_req", "int64", "GPUs", "requested GPUs"),
     Column("status", "int8", "", "a `Status` code"),
-    Column("status_raw", "category", "", "the state or exit code as the source writes it, where it says more than `status`"),
+    Column(
+        "status_raw", "category", "", "the state or exit code as the source writes it, where it says more than `status`"
+    ),
     Column("user", "category", "", "user"),
     Column("group", "category", "", "Unix group"),
-    Column("account", "category", "", "account or project; readers fill it from the group where a format has no accounts"),
+    Column(
+        "account", "category", "", "account or project; readers fill it from the group where a format has no accounts"
+    ),
     Column("qos", "category", "", "QOS"),
     Column("app", "category", "", "executable or application"),
     Column("queue", "category", "", "queue"),

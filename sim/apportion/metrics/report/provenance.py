@@ -49,7 +49,9 @@ def conventions(run: Run) -> list[dict[str, str]]:
     """Conventions as name, value and reason; a value may be plain or a table with ``value`` and ``why``."""
     rows = []
     for key, said in (run.manifest.get("conventions") or {}).items():
-        value, why = (said.get("value"), said.get("why") or said.get("reason")) if isinstance(said, dict) else (said, "")
+        value, why = (
+            (said.get("value"), said.get("why") or said.get("reason")) if isinstance(said, dict) else (said, "")
+        )
         name = CONVENTION_WORDS.get(str(key), str(key).replace("_", " ").capitalize())
         rows.append({"key": str(key), "name": name, "value": plain(value), "why": str(why or "")})
     return rows

@@ -121,7 +121,14 @@ def headline(metrics: dict[str, Any]) -> list[dict[str, Any]]:
             part = look(metrics, note)
             if part is not None:
                 shown = metric(note, meaning(note).unit, part)
-                beneath.append({"text": f"{words} {shown.text}" if words in {"median", "95th percentile", "among those with work", "used"} else f"{shown.text} {words}", "exact": shown.exact})  # noqa: E501
+                beneath.append(
+                    {
+                        "text": f"{words} {shown.text}"
+                        if words in {"median", "95th percentile", "among those with work", "used"}
+                        else f"{shown.text} {words}",
+                        "exact": shown.exact,
+                    }
+                )  # noqa: E501
         tiles.append(
             {"name": name, "shown": metric(key, said.unit, value), "meaning": said.text, "notes": beneath, "key": key}
         )

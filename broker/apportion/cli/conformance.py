@@ -1,0 +1,60 @@
+"""``apportion conformance``: are the schedules right?"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from apportion.cli.options import print_json, print_table
+
+
+@click.command()
+@click.option(
+    "--oracles",
+    type=click.Path(path_type=Path),
+    help="Folder of known schedules [default: `oracles` beside the folders of APPORTION_TRACES].",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["both", "compiled", "simpy"]),
+    default="both",
+    show_default=True,
+    help="Drivers to check.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+def conformance(oracles: Path | None, engine: str, as_json: bool) -> None:
+    """Replay workloads whose schedules are known to be right and print how many starts are equal.
+
+    Small schedules worked out by hand are always checked. Exit code 3 if any start differs.
+    """
+    from apportion.sim.conformance import built_in, check, in_folder
+
+    known = list(built_in())
+    folder = oracles or _beside_traces()
+    if folder is not None:
+        known += in_folder(folder)
+    engines = ("compiled", "simpy") if engine == "both" else (engine,)
+    verdicts = [check(one, driver) for one in known for driver in engines]
+    if as_json:
+        print_json([asdict(verdict) | {"holds": verdict.holds} for verdict in verdicts])
+    else:
+        rows = [
+            (v.name, v.policy, v.engine, f"{v.jobs:,}", f"{100 * v.equal / max(v.jobs, 1):.2f} %", v.first)
+            for v in verdicts
+        ]
+        print_table(
+            ("schedule", "policy", "engine", "jobs", "equal", "first difference"), rows, right=("jobs", "equal")
+        )
+    if not all(verdict.holds for verdict in verdicts):
+        sys.exit(3)
+
+
+def _beside_traces() -> Path | None:
+    for folder in os.environ.get("APPORTION_TRACES", "").split(os.pathsep):
+        if folder and (Path(folder).parent / "oracles").is_dir():
+            return Path(folder).parent / "oracles"
+    return None
