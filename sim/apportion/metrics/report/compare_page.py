@@ -129,7 +129,7 @@ def _groups(by: str, table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _group(row: dict[str, Any], scale: float) -> dict[str, Any]:
+def _group(row: dict[Any, Any], scale: float) -> dict[str, Any]:
     clear = bool(row["clear"])
     verdict = ("waits less" if row["difference_s"] < 0 else "waits more") if clear else "not clear"
     return {

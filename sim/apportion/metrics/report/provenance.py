@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from apportion.metrics.report.figures import Figure, count, duration
-from apportion.metrics.run import Run  # noqa: TC001
+from apportion.metrics.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

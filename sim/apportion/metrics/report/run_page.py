@@ -128,7 +128,7 @@ def headline(metrics: dict[str, Any]) -> list[dict[str, Any]]:
                         else f"{shown.text} {words}",
                         "exact": shown.exact,
                     }
-                )  # noqa: E501
+                )
         tiles.append(
             {"name": name, "shown": metric(key, said.unit, value), "meaning": said.text, "notes": beneath, "key": key}
         )
@@ -154,8 +154,10 @@ def _summary(run: Run, clock: Clock, metrics: dict[str, Any]) -> list[dict[str, 
         ("Engine", str(run.manifest.get("engine") or "unknown")),
         (
             "Measured",
-            f"{clock.date(begin)} to {clock.date(end)}, {duration(end - begin).text}, "
-            f"{measured} jobs submitted in it (the rest is warm-up and cool-down)",
+            (
+                f"{clock.date(begin)} to {clock.date(end)}, {duration(end - begin).text}, "
+                f"{measured} jobs submitted in it (the rest is warm-up and cool-down)"
+            ),
         ),
     ]
     rejected = jobs.get("rejected")
@@ -167,7 +169,7 @@ def _summary(run: Run, clock: Clock, metrics: dict[str, Any]) -> list[dict[str, 
 def _load_words(load: pd.DataFrame, clock: Clock) -> str:
     if load.empty:
         return "There is no measured time in this run."
-    peak = load.loc[load["queued_jobs"].idxmax()]
+    peak = load.iloc[int(load["queued_jobs"].argmax())]
     room = float(load["capacity_procs"].sum())
     used = percent(float(load["used_procs"].sum()) / room if room > 0 else None).text
     queue = decimal(load["queued_jobs"].mean()).text

@@ -59,7 +59,7 @@ def choose(run: Run) -> list[Stretch]:
     used, queued = table["used_procs"].to_numpy(), table["queued_procs"].to_numpy()
     lost = np.minimum(np.maximum(table["capacity_procs"].to_numpy() - used, 0.0), queued)
     starts, stops = np.sort(run.start_s[run.started]), np.sort(run.stop_s[run.started])
-    chosen = (min(HOUR_S, end - begin), begin)
+    chosen = (min(float(HOUR_S), end - begin), begin)
     for hours in LENGTHS_H:
         length = hours * HOUR_S
         if length > end - begin and hours > LENGTHS_H[0]:
@@ -68,14 +68,14 @@ def choose(run: Run) -> list[Stretch]:
         if np.searchsorted(starts, at + length) - np.searchsorted(stops, at, side="right") > FEW_JOBS and hours > 1:
             break
         chosen = (min(length, end - begin), at)
-    length, busiest = chosen
+    length, busiest = float(chosen[0]), float(chosen[1])
     bins = max(1, round(length / bin_s))
     wait = np.where(run.is_measured & run.started, waits_so_far(run), -1.0)
     slowest = run.start_s[int(np.argmax(wait))] - length * 0.75
     found = [
         Stretch("Busiest", "most processors in use on average", busiest, busiest + length),
         *([_at("Deepest queue", "most processors asked for by waiting jobs", queued, bins, bin_s, begin, length)] * bool(queued.any())),
-        *([_at("Most capacity lost", "most processors idle while jobs waited that could have used them", lost, bins, bin_s, begin, length)] * bool(lost.any())),
+        *([_at("Most capacity lost", "most processors idle while jobs waited for them", lost, bins, bin_s, begin, length)] * bool(lost.any())),
         *([Stretch("Longest wait", "around the start of the job that had waited longest", slowest, slowest + length)] * bool(wait.max() > 0)),
     ]  # fmt: skip
     kept: list[Stretch] = []
@@ -169,12 +169,12 @@ def _svg(bars: pd.DataFrame, stretch: Stretch, top: int, by: str, hues: dict[str
         key = (job, start)
         if key not in head:
             who = ", ".join(str(part) for part in (user, account) if part)
-            words = f"job {job}{f' of {who}' if who else ''}: {procs:,} processors, waited {duration(waited).text}, ran {duration(end - start).text}"  # noqa: E501
+            words = f"job {job}{f' of {who}' if who else ''}: {procs:,} processors, waited {duration(waited).text}, ran {duration(end - start).text}"
             head[key] = f'class="g{hues.get(str(group), HUES)} w{tone}"><title>{escape(words)}</title>'
             paths[key] = []
         paths[key].append(f"M{x:.1f} {top - lane - lanes}h{w:.1f}v{lanes}h-{w:.1f}z")
     drawn = "".join(f'<path d="{"".join(paths[key])}" {head[key]}</path>' for key in head)
-    outline = " outlined" if len(head) and top <= 256 else ""
+    outline = " outlined" if head and top <= 256 else ""
     return Markup(  # noqa: S704  (every name in it is escaped above)
         f'<svg class="bars{outline}" viewBox="0 0 {WIDTH} {top}" preserveAspectRatio="none" aria-hidden="true">'
         f"{drawn}</svg>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -48,6 +49,7 @@ def group_table(table: pd.DataFrame, by: str) -> Table:
     head = [by.upper() if by == "qos" else by.capitalize(), "Jobs", "Core-hours", "Mean wait", "95 % waited under"]
     head += ["Mean slowdown", "Received"] + (["Target", "Target minus received"] if promised else [])
     rows: list[Row] = []
+    row: Any  # pandas does not type the fields of its rows
     for row in table.head(TOP).itertuples(index=False):
         cells = [text(row.group), count(row.jobs), decimal(row.core_h), duration(row.mean_wait_s)]
         cells += [duration(row.p95_wait_s), decimal(row.mean_bounded_slowdown), percent(row.received_share)]
@@ -96,7 +98,7 @@ def heat_map(run: Run) -> dict[str, Any] | None:
     for size in reversed(sizes):
         line: list[dict[str, Any] | None] = []
         for length in lengths:
-            row = cells.get((size, length))
+            row: Any = cells.get((size, length))
             if row is None:
                 line.append(None)
                 continue
@@ -131,7 +133,8 @@ def share_bars(table: pd.DataFrame, by: str) -> dict[str, Any]:
     size = table["received_share"].fillna(0.0) + table["target_share"].fillna(0.0)
     shown = table.loc[size.sort_values(ascending=False, kind="stable").index[:TOP_SHARES]]
     rest = table.drop(shown.index)
-    rows = [_bar(str(row.group) or UNKNOWN, row.received_share, row.target_share) for row in shown.itertuples()]
+    each: Any = shown.itertuples()  # pandas does not type the fields of its rows
+    rows = [_bar(str(row.group) or UNKNOWN, row.received_share, row.target_share) for row in each]
     if len(rest):
         name = f"{len(rest):,} others"
         target = float(rest["target_share"].sum()) if promised else float("nan")
@@ -185,7 +188,7 @@ def period_table(load: pd.DataFrame, clock: Clock, parts: int = 12) -> Table:
     """Machine and queue in a dozen equal pieces: the chart in numbers."""
     rows: list[Row] = []
     edges = np.linspace(0, len(load), min(parts, len(load)) + 1).astype(int)
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in itertools.pairwise(edges):
         part = load.iloc[low:high]
         room = float(part["capacity_procs"].sum())
         used = float(part["used_procs"].sum())
