@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from oracles.fairshare import Node, account, classic, user
-from oracles.trees import table, usage_of
 
 from apportion.core.jit import handle
 from apportion.core.share import CLASSIC, fairshare_factors, share_state
+from oracles.fairshare import Node, account, classic, user
+from oracles.trees import table, usage_of
 
 EFFECTIVE = {"B": 0.3875, "C": 0.3000, "E": 0.2500, "F": 0.145833}
 FACTORS = {"U1": 0.408479, "U2": 0.022097, "U3": 0.125000, "U4": 0.500000, "U5": 0.749154}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from hypothesis import strategies as st
+
 from oracles.jobs import Job, Pool, Window
 
 if TYPE_CHECKING:

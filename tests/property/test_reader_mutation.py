@@ -1,7 +1,5 @@
 """Mutated traces of every format either read or raise a TraceError of one line; nothing else, and in bounded time."""
 
-# ruff: noqa: E501 - records are as long as they are
-
 from __future__ import annotations
 
 import gzip

@@ -5,9 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from bench import anchor
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bench import anchor
 from oracles.backfill import Easy, SlurmBackfill
 from oracles.jobs import ORDERS, Job, Pool, Window
 from oracles.known import PROCS, SCHEDULES, known_folder, known_jobs, known_starts

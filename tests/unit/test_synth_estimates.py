@@ -6,11 +6,11 @@ import random
 
 import numpy as np
 import pytest
-from oracles.synthetic import deal_estimates
 
 from apportion.core.errors import TraceError
 from apportion.traces.synth import EstimateModel, lublin
 from apportion.traces.synth.estimates import HOUR, apportion_whole, assign, estimate, histogram, popular_times
+from oracles.synthetic import deal_estimates
 
 DAY = 24 * HOUR
 

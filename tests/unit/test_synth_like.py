@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from oracles.synthetic import load_by_hour
 from scipy import stats
 
 from apportion.core.errors import TraceError
@@ -24,6 +23,7 @@ from apportion.traces.synth.likeness import (
     repeats,
 )
 from apportion.traces.synth.population import zipf_exponent
+from oracles.synthetic import load_by_hour
 
 FOLDERS = [Path(folder) for folder in os.environ.get("APPORTION_TRACES", "").split(os.pathsep) if folder]
 

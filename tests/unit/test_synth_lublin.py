@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from oracles.synthetic import slot_weights, walk_arrivals
 from scipy import integrate, stats
 
 from apportion.core.errors import TraceError
@@ -14,6 +13,7 @@ from apportion.traces.schema import BY_NAME
 from apportion.traces.synth import RigidModel, burst, lublin, steady
 from apportion.traces.synth.arrivals import DayCurve
 from apportion.traces.synth.rigid import BATCH, INTERACTIVE
+from oracles.synthetic import slot_weights, walk_arrivals
 
 N = 100_000
 

@@ -1,4 +1,4 @@
-"""``apportion conformance``: are the schedules right?"""
+"""``apportion conformance``: whether the schedules are right."""
 
 from __future__ import annotations
 

@@ -136,8 +136,9 @@ def replay(
     trace, cleaning = clean(trace, switch=dict.fromkeys(no_rule, False))
     timings["read"] = round(time.perf_counter() - begin, 4)
 
+    from apportion.policy.compile import compile_policy
     from apportion.sim import runfolder
-    from apportion.sim.replay import compile_policy, run
+    from apportion.sim.replay import run
     from apportion.sim.workload import from_trace
 
     if procs is not None and "cpu" in policy.TRES:

@@ -13,12 +13,13 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import config as numba_config
 from numba.core.typing.templates import AttributeTemplate
 from numba.extending import NativeValue, infer_getattr, lower_getattr_generic, models, register_model, unbox
 from numba.np.arrayobj import populate_array
@@ -26,9 +27,11 @@ from numba.np.arrayobj import populate_array
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
+config: Any = numba_config  # its settings are set at run time
+
 _TABLES: set[type] = set()
 
-JIT_DISABLED = bool(numba.config.DISABLE_JIT)
+JIT_DISABLED = bool(config.DISABLE_JIT)
 
 
 def _fingerprint() -> str:
@@ -62,13 +65,15 @@ def kernel(function: F) -> F:
     callable
         The compiled dispatcher, or ``function`` itself under ``NUMBA_DISABLE_JIT=1``.
     """
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = CACHE_DIR  # read by Numba at decoration only
+    before = config.CACHE_DIR
+    config.CACHE_DIR = CACHE_DIR  # read by Numba at decoration only
     try:
-        compiled: F = numba.njit(cache=True, nogil=True, fastmath=False, parallel=False, error_model="numpy")(function)
+        compiled: Any = numba.njit(cache=True, nogil=True, fastmath=False, parallel=False, error_model="numpy")(
+            function
+        )
     finally:
-        numba.config.CACHE_DIR = before
-    return compiled
+        config.CACHE_DIR = before
+    return cast("F", compiled)
 
 
 def table(cls: type[T]) -> type[T]:
@@ -160,15 +165,15 @@ register_model(_TableType)(models.OpaqueModel)
 
 
 @infer_getattr
-class _TableAttributes(AttributeTemplate):  # type: ignore[misc]
+class _TableAttributes(AttributeTemplate):
     key = _TableType
 
-    def generic_resolve(self, table_type: _TableType, name: str) -> Any:
+    def generic_resolve(self, table_type: _TableType, name: str) -> Any:  # type: ignore[override]
         """Type of one field."""
         return table_type.fields[name][0] if name in table_type.fields else None
 
 
-@lower_getattr_generic(_TableType)  # type: ignore[untyped-decorator]
+@lower_getattr_generic(_TableType)
 def _load(context: Any, builder: Any, table_type: _TableType, pointer: Any, name: str) -> Any:
     """Read a field: a column becomes an array without an owner, so that no references are counted."""
     kind, offset = table_type.fields[name]
@@ -189,13 +194,13 @@ def _load(context: Any, builder: Any, table_type: _TableType, pointer: Any, name
         array = context.make_array(kind)(context, builder)
         data = builder.inttoptr(read(0), array.data.type)
         populate_array(array, data=data, shape=shape, strides=strides, itemsize=itemsize, meminfo=None)
-        return array._getvalue()
+        return array._getvalue()  # noqa: SLF001  (what Numba's own array code returns)
     if kind == types.float64:
         return builder.bitcast(read(0), ir.DoubleType())
     return read(0)
 
 
-@unbox(_TableType)  # type: ignore[untyped-decorator]
+@unbox(_TableType)
 def _unbox(_type: Any, value: Any, c: Any) -> Any:
     """Take the address out of a `Handle`."""
     attribute = c.pyapi.object_getattr_string(value, "address")

@@ -54,7 +54,7 @@ def start(s: State, now: int, job: int) -> None:
     for e in range(s.pools.extra.shape[1]):
         s.pools.extra_free[pool, e] -= s.jobs.extra[job, e]
     running.add(s.running, pool, now + s.jobs.limit[job], s.jobs.procs[job], job)
-    leave(s, job)
+    leave(s)
     decide(s, now, job, RUNNING)
     if s.rules.charged == 1:
         usage.charge_start(
@@ -73,7 +73,7 @@ def start(s: State, now: int, job: int) -> None:
 
 
 @kernel
-def leave(s: State, job: int) -> None:
+def leave(s: State) -> None:
     """A pending job leaves the queue."""
     s.clock.pending[0] -= 1
     s.queue.dead[0] += 1

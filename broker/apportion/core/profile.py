@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apportion.core.jit import kernel
-from apportion.core.tables import NEVER
 
 if TYPE_CHECKING:
     from apportion.core.tables import State

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @kernel
-def ranks_before(key: Floats, submit: Ints, a: int, b: int) -> bool:
+def ranks_before(key: Floats | Ints, submit: Ints, a: int, b: int) -> bool:
     """Whether job ``a`` ranks before job ``b``."""
     if key[a] != key[b]:
         return key[a] < key[b]
@@ -58,7 +58,7 @@ def append(queue: Queue, state: Bytes, job: int) -> None:
 
 
 @kernel
-def insert(queue: Queue, state: Bytes, key: Floats, submit: Ints, job: int) -> None:
+def insert(queue: Queue, state: Bytes, key: Floats | Ints, submit: Ints, job: int) -> None:
     """Put ``job`` where its rank is. Entries keep their key after they leave, so the array stays sorted."""
     order = queue.order
     if queue.tail[0] == order.size:
@@ -87,7 +87,10 @@ def insert(queue: Queue, state: Bytes, key: Floats, submit: Ints, job: int) -> N
 
 @kernel
 def sort(queue: Queue, state: Bytes, key: Floats, submit: Ints, work: Ints) -> bool:
-    """Restore the order after keys have changed; True if it was not as it had to be. Nearly sorted input costs O(n); any input O(n log n). ``work`` : as long as the queue."""
+    """Restore the order after keys have changed; True if it was not as it had to be.
+
+    Nearly sorted input costs O(n); any input O(n log n). ``work`` : as long as the queue.
+    """
     sweep(queue, state)
     order = queue.order
     n = queue.tail[0]

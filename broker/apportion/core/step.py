@@ -126,7 +126,7 @@ def _cancel(s: State, now: int, job: int) -> None:
         return
     if s.rules.backfill == BACKFILL_CONSERVATIVE:
         conservative.drop(s, job)
-    lifecycle.leave(s, job)
+    lifecycle.leave(s)
     if s.rules.limited == 1:
         limit_usage.on_cancel_pending(s.limits, s.counters, s.jobs, job)
     lifecycle.decide(s, now, job, CANCELLED)

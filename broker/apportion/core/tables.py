@@ -103,7 +103,8 @@ class Pools(NamedTuple):
     """Resources that jobs compete for; each partition draws on one pool.
 
     ``procs``, ``free`` : processors there are, and not in use (negative after a loss of capacity); ``extra``, ``extra_free`` :
-    (n_pools, n_extra) likewise. ``largest``, ``extra_largest`` : the most there will ever be. ``min_procs`` : no pending job of the pool asks for less (a lower bound).
+    (n_pools, n_extra) likewise. ``largest``, ``extra_largest`` : the most there will ever be. ``min_procs`` :
+    no pending job of the pool asks for less (a lower bound).
     ``head`` : first blocked job or a HEAD code; ``shadow``, ``spare`` : its reserved start in ms and the processors that it
     leaves free then (EASY).
     ``step_first`` (n_pools + 1), ``step_next``, ``step_time``, ``step_procs``, ``step_extra`` : capacity changes known in advance, by
@@ -132,7 +133,7 @@ class Running(NamedTuple):
     """Running jobs of pool p, by expected end: rows ``first[p]`` to ``first[p] + count[p]``. ``end`` : start plus limit, ms."""
 
     first: Ints
-    count: Ints
+    count: Ints  # type: ignore[assignment]  # tuple.count is not missed
     end: Ints
     procs: Ints
     job: Ints
@@ -140,10 +141,13 @@ class Running(NamedTuple):
 
 @table
 class Profile(NamedTuple):
-    """Free resources over time: pool p has ``free[i]`` from ``time[i]`` to ``time[i + 1]``, rows ``first[p]`` to ``first[p] + count[p]``; the last is for ever."""
+    """Free resources over time.
+
+    Pool p has ``free[i]`` from ``time[i]`` to ``time[i + 1]``, rows ``first[p]`` to ``first[p] + count[p]``; the last is for ever.
+    """
 
     first: Ints
-    count: Ints
+    count: Ints  # type: ignore[assignment]  # tuple.count is not missed
     time: Ints
     free: Ints
     extra: Ints
@@ -158,7 +162,8 @@ class Clock(NamedTuple):
     ``happened`` : 1 if the round had any event but a timer.
     ``stale`` : 1 if the last pass must not be built upon. ``tick`` : last priority calculation, ms.
     ``next_plan`` : earliest plan that is due, ms. ``replan`` : 1 if resources came free earlier than planned;
-    ``gain`` : last instant, ms, up to which a pending plan may have gained. ``changed`` : 1 if something happened since the last backfill pass (Slurm).
+    ``gain`` : last instant, ms, up to which a pending plan may have gained. ``changed`` : 1 if something
+    happened since the last backfill pass (Slurm).
     ``unsorted`` : 1 if the queue must be ranked before it is walked.
     """
 
@@ -188,7 +193,8 @@ class Rules(NamedTuple):
     run on minutes and so on time; ``assoc_limit_stop`` : 1 if a held job also holds those behind it.
     ``guarded`` : 1 if some jobs have a wait bound.
     ``age_weight``, ``fairshare_weight``, ``max_age`` (ms) : of the multifactor priority.
-    ``bf_*``, ``main_depth`` : Slurm's SchedulerParameters (times in ms, 0 unlimited). ``calc_period`` : PriorityCalcPeriod in ms, 0 if there are no ticks.
+    ``bf_*``, ``main_depth`` : Slurm's SchedulerParameters (times in ms, 0 unlimited). ``calc_period`` :
+    PriorityCalcPeriod in ms, 0 if there are no ticks.
     ``second_factor`` : what one second multiplies old usage with.
     """
 

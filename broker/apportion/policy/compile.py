@@ -6,6 +6,7 @@ empty). Nothing of this happens again while jobs are scheduled.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -243,7 +244,7 @@ def _engine(policy: Policy) -> str:
     return "fair_tree_slurm_26" if policy.FairTreeTies == "slurm-26" else "fair_tree"
 
 
-def _weights(weights: dict[str, float], extra_names: tuple[str, ...]) -> Floats:
+def _weights(weights: Mapping[str, float], extra_names: tuple[str, ...]) -> Floats:
     return np.array([float(weights.get(name, 0.0)) for name in ("cpu", *extra_names)], np.float64)
 
 

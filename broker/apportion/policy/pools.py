@@ -78,24 +78,24 @@ def plan_pools(
     steps: list[tuple[int, int, tuple[int, ...]]] = []
     first = int(jobs.submit_ms[0]) if len(jobs) else 0
     last = int(jobs.submit_ms[-1]) if len(jobs) else 0
-    for entry in policy.reservations:
-        source = _pool_of_reservation(policy, entry, of_partition)
+    for reservation in policy.reservations:
+        source = _pool_of_reservation(policy, reservation, of_partition)
         amount = tuple(
-            (entry.capacity.get(t, 0) if entry.capacity else capacity[source][k] % UNBOUNDED)
+            (reservation.capacity.get(t, 0) if reservation.capacity else capacity[source][k] % UNBOUNDED)
             for k, t in enumerate(tres)
         )
         for k, t in enumerate(tres):
             if amount[k] > capacity[source][k]:
                 raise PolicyError(
-                    f"reservation {entry.ReservationName} takes {amount[k]} {t}, but {names[source]} has {capacity[source][k]}"
+                    f"reservation {reservation.ReservationName} takes {amount[k]} {t}, but {names[source]} has {capacity[source][k]}"
                 )
         owners = None
-        if (entry.Users or entry.Accounts) and "MAINT" not in entry.Flags:
+        if (reservation.Users or reservation.Accounts) and "MAINT" not in reservation.Flags:
             owners = len(names)
-            names.append(f"reservation {entry.ReservationName}")
+            names.append(f"reservation {reservation.ReservationName}")
             capacity.append([0] * len(tres))
-            pool_of[_owned(entry, jobs, accounts, first, last) & (pool_of == source)] = owners
-        for begin, end in _times(entry, jobs.origin_ms, last):
+            pool_of[_owned(reservation, jobs, accounts, first, last) & (pool_of == source)] = owners
+        for begin, end in _times(reservation, jobs.origin_ms, last):
             minus = tuple(-a for a in amount)
             steps += [(source, begin, minus), (source, end, amount)]
             if owners is not None:

@@ -94,8 +94,10 @@ def _around(run: Run, time_s: float) -> list[str]:
     waiting = waiting[~(waiting["end_s"] <= time_s)]
     procs = sum(int(pool["procs"]) for pool in run.manifest.get("pools", []))
     lines = [
-        f"just before: {len(running):,} jobs run on {int(running['procs'].sum()):,} of {procs:,} processors, "
-        f"{len(waiting):,} wait for {int(waiting['procs'].sum()):,}"
+        (
+            f"just before: {len(running):,} jobs run on {int(running['procs'].sum()):,} of {procs:,} processors, "
+            f"{len(waiting):,} wait for {int(waiting['procs'].sum()):,}"
+        )
     ]
     lines += _list("waiting longest", waiting, "submit_s")
     expected = running.assign(expected_end_s=running["start_s"] + running["limit_s"]).sort_values("expected_end_s")
@@ -104,14 +106,11 @@ def _around(run: Run, time_s: float) -> list[str]:
 
 
 def _list(title: str, jobs: pd.DataFrame, column: str) -> list[str]:
-    return (
-        [
-            f"{title}: "
-            + "; ".join(
-                f"job {row.job_id} ({row.procs} procs, limit {row.limit_s:g} s, {column.removesuffix('_s').replace('_', ' ')} {getattr(row, column):g} s)"
-                for row in jobs.head(SHOWN).itertuples()
-            )
-        ]
-        if len(jobs)
-        else []
-    )
+    if not len(jobs):
+        return []
+    what = column.removesuffix("_s").replace("_", " ")
+    shown = [
+        f"job {row.job_id} ({row.procs} procs, limit {row.limit_s:g} s, {what} {getattr(row, column):g} s)"
+        for row in jobs.head(SHOWN).itertuples()
+    ]
+    return [f"{title}: {'; '.join(shown)}"]

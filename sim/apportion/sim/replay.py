@@ -129,7 +129,7 @@ def _run_simpy(workload: Workload, compiled: Compiled, world: World, progress: P
     from apportion.sim.world import SimulatedCenter
 
     first = min(
-        [int(compiled.state.jobs.submit[0])] + world.cancel_time[:1].tolist() + world.capacity_time[:1].tolist()
+        [int(compiled.state.jobs.submit[0]), *world.cancel_time[:1].tolist(), *world.capacity_time[:1].tolist()]
     )
     env = simpy.Environment(initial_time=first)
     center = SimulatedCenter(env, compiled.state, world)

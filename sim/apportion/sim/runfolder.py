@@ -63,7 +63,7 @@ def jobs_table(workload: Workload, schedule: Schedule) -> pd.DataFrame:
         "user": _all_labels(trace.labels("user")),
         "account": _spread_labels(compiled.account.codes, compiled.account.names, row, n),
         "qos": _spread_labels(compiled.qos.codes, compiled.qos.names, row, n),
-        "center": pd.Categorical.from_codes(np.zeros(n, np.int8), categories=[trace.meta.name]),
+        "center": _dictionary(np.zeros(n, np.int8), [trace.meta.name]),
         "partition": _partition(workload, schedule, n),
         "procs": spread(workload.jobs.procs, 0, np.int64),
         "submit_s": trace.column("submit_ms") / 1000.0,
@@ -74,7 +74,7 @@ def jobs_table(workload: Workload, schedule: Schedule) -> pd.DataFrame:
         "wait_s": seconds(start - submit, started),
         "state": _states(workload, schedule, n),
         "restarts": np.zeros(n, np.int64),
-        "backfilled": spread(_backfilled(workload, schedule), False, bool),
+        "backfilled": spread(_backfilled(schedule), False, bool),
         "planned_start_s": seconds(live.first_plan - origin, live.first_plan >= 0),
         "reasons": _reasons(workload, schedule, n),
     }
@@ -84,25 +84,31 @@ def jobs_table(workload: Workload, schedule: Schedule) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def _all_labels(labels: tuple[Ints, list[str]]) -> pd.Categorical:
+def _dictionary(codes: Any, names: Any) -> Any:
+    """Text by code; the stubs of pandas know only some kinds of codes."""
+    make: Any = pd.Categorical.from_codes
+    return make(codes, categories=list(names))
+
+
+def _all_labels(labels: tuple[Ints, list[str]]) -> Any:
     return _categorical(labels[0], tuple(labels[1]))
 
 
-def _spread_labels(codes: Ints, names: tuple[str, ...], row: Ints, n: int) -> pd.Categorical:
+def _spread_labels(codes: Ints, names: tuple[str, ...], row: Ints, n: int) -> Any:
     column = np.full(n, UNKNOWN, np.int64)
     column[row] = codes
     return _categorical(column, names)
 
 
-def _categorical(codes: Ints, names: tuple[str, ...]) -> pd.Categorical:
+def _categorical(codes: Ints, names: tuple[str, ...]) -> Any:
     """Text of a column as a dictionary, with the empty text for unknown."""
     names = tuple(names)
     if "" in names:
-        return pd.Categorical.from_codes(np.where(codes < 0, names.index(""), codes), categories=list(names))
-    return pd.Categorical.from_codes(np.where(codes < 0, len(names), codes), categories=[*names, ""])
+        return _dictionary(np.where(codes < 0, names.index(""), codes), list(names))
+    return _dictionary(np.where(codes < 0, len(names), codes), [*names, ""])
 
 
-def _partition(workload: Workload, schedule: Schedule, n: int) -> pd.Categorical:
+def _partition(workload: Workload, schedule: Schedule, n: int) -> Any:
     """The policy's partition of each job, else the trace's own label."""
     names = schedule.compiled.partition_names
     if names == ("",):
@@ -110,7 +116,7 @@ def _partition(workload: Workload, schedule: Schedule, n: int) -> pd.Categorical
     return _spread_labels(schedule.compiled.partition, names, workload.row, n)
 
 
-def _states(workload: Workload, schedule: Schedule, n: int) -> pd.Categorical:
+def _states(workload: Workload, schedule: Schedule, n: int) -> Any:
     names = ["COMPLETED", "TIMEOUT", *dict.fromkeys(STATUS_NAMES.values()), "REJECTED", "PENDING", "RUNNING", "DROPPED"]
     index = {name: k for k, name in enumerate(names)}
     recorded = workload.trace.column("status")
@@ -129,10 +135,10 @@ def _states(workload: Workload, schedule: Schedule, n: int) -> pd.Categorical:
     replayed[(ended & workload.killed) | cut_short] = index["TIMEOUT"]
     state[workload.row] = replayed
     used = np.unique(state)
-    return pd.Categorical.from_codes(np.searchsorted(used, state), categories=[names[k] for k in used])
+    return _dictionary(np.searchsorted(used, state), [names[k] for k in used])
 
 
-def _backfilled(workload: Workload, schedule: Schedule) -> Any:
+def _backfilled(schedule: Schedule) -> Any:
     """Whether a job started before one that was submitted earlier, and so passed it in the queue."""
     start = schedule.start_ms
     live_start = np.where(start >= 0, start, -1)
@@ -141,7 +147,7 @@ def _backfilled(workload: Workload, schedule: Schedule) -> Any:
     return (start >= 0) & (start < before)
 
 
-def _reasons(workload: Workload, schedule: Schedule, n: int) -> pd.Categorical:
+def _reasons(workload: Workload, schedule: Schedule, n: int) -> Any:
     """Reasons that a job had to wait for, in Slurm's words and in order; a job that did not wait has none."""
     live, bit_code = schedule.compiled.state.live, schedule.compiled.state.limits.bit_code
     masks = live.reasons.copy()
@@ -154,7 +160,7 @@ def _reasons(workload: Workload, schedule: Schedule, n: int) -> pd.Categorical:
     of_mask = np.array([names.index(word) for word in words], np.int64)
     column = np.full(n, names.index(""), np.int64)
     column[workload.row] = of_mask[codes]
-    return pd.Categorical.from_codes(column, categories=list(names))
+    return _dictionary(column, list(names))
 
 
 def _window(table: pd.DataFrame, conventions: Conventions) -> list[float]:

@@ -77,22 +77,26 @@ class SimulatedCenter:
                 yield self.env.timeout(time - self.env.now)
             self._happens(code, subject)
 
+    @property
+    def _now(self) -> int:
+        return int(self.env.now)
+
     def _happens(self, code: int, subject: int) -> None:
         """Note an event of this instant and see to it that the core is asked."""
         self._events.append((code, subject))
         if not self._deciding:
             self._deciding = True
-            self._at(self.env.now, DECIDE, self._decide)
+            self._at(self._now, DECIDE, self._decide)
 
     def _at(self, time: int, priority: int, callback: Any, value: Any = None) -> None:
         event = simpy.Event(self.env)
         event._ok = True  # noqa: SLF001  (as simpy.Timeout does: an event that is triggered from the start)
         event._value = value  # noqa: SLF001
         event.callbacks.append(callback)
-        self.env.schedule(event, priority, time - self.env.now)
+        self.env.schedule(event, priority, time - self.env.now)  # type: ignore[arg-type]  # any int will do
 
     def _job_ends(self, event: simpy.Event) -> None:
-        job: int = event.value
+        job = int(event.value or 0)
         if self.world.end[job] < 0:  # else it was killed before its time
             self.world.end[job] = self.env.now
             self._happens(END, job)
@@ -110,7 +114,7 @@ class SimulatedCenter:
         for i, (code, subject) in enumerate(events):
             self._codes[i] = code
             self._subjects[i] = subject
-        now = self.env.now
+        now = self._now
         n_decided = step(self._core, now, self._codes, self._subjects, len(events))
         events.clear()
         self.instants += 1

@@ -61,7 +61,7 @@ def choose(run: Run) -> list[Stretch]:
     starts, stops = np.sort(run.start_s[run.started]), np.sort(run.stop_s[run.started])
     chosen = (min(float(HOUR_S), end - begin), begin)
     for hours in LENGTHS_H:
-        length = hours * HOUR_S
+        length = float(hours * HOUR_S)
         if length > end - begin and hours > LENGTHS_H[0]:
             break
         at = begin + bin_s * _best(used + 1e-6 * queued, max(1, round(length / bin_s)))
