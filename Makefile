@@ -11,7 +11,6 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --retries 10 --timeout 60
 READY := $(VENV)/.ready
 DEMO ?= runs/demo
-TESTS ?= tests/unit tests/property tests/differential tests/golden tests/conformance tests/integration
 
 .PHONY: help demo test lint style imports types format bench docs lock env clean
 .DEFAULT_GOAL := help
@@ -24,7 +23,7 @@ demo: $(READY)  ## replay a real trace and say where the report is
 	@echo "report: $(CURDIR)/$(DEMO)/report.html"
 
 test: $(READY)  ## run all tests
-	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(wildcard $(TESTS))
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 
 lint: style imports types  ## check style, types and who imports whom
 
