@@ -418,8 +418,8 @@ def _pools(plan: PoolPlan) -> Pools:
     return Pools(
         procs=plan.capacity[:, 0].copy(),
         free=plan.capacity[:, 0].copy(),
-        extra=np.ascontiguousarray(plan.capacity[:, 1:]),
-        extra_free=np.ascontiguousarray(plan.capacity[:, 1:]),
+        extra=plan.capacity[:, 1:].copy(),
+        extra_free=plan.capacity[:, 1:].copy(),
         largest=largest[:, 0].copy(),
         extra_largest=np.ascontiguousarray(largest[:, 1:]),
         min_procs=np.full(n, NEVER, np.int64),
