@@ -38,7 +38,7 @@ WIDE = 120  # columns of a terminal that has room for meanings
 def compare(
     runs: tuple[Path, ...], *, baseline: str | None, unpaired: bool, as_json: bool, out: Path | None, **how: Any
 ) -> None:
-    r"""Set runs side by side and say how sure the differences are.
+    """Set runs side by side and say how sure the differences are.
 
     Each RUN is a folder that `apportion replay --out` wrote. Runs of one trace are compared job by job; intervals
     come from drawing days with replacement, the same days for both runs. A difference is marked * when its interval

@@ -1,0 +1,113 @@
+"""``apportion replay`` and its relatives as a user meets them: run folders, both engines, mistakes."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from apportion.cli.main import main
+from apportion.traces import read, write_swf
+from apportion.traces.synth import lublin
+
+
+@pytest.fixture(scope="module")
+def trace(tmp_path_factory):
+    path = tmp_path_factory.mktemp("trace") / "made.swf"
+    write_swf(lublin(400, 7, procs=64, load=0.9, users=12, accounts=3), path)
+    return path
+
+
+def apportion(*words, expect=0):
+    with pytest.raises(SystemExit) as stopped:
+        main([str(word) for word in words])
+    assert stopped.value.code == expect
+
+
+def test_a_run_folder_is_whole_and_the_same_in_both_engines(trace, tmp_path, capsys):
+    runs = [tmp_path / engine for engine in ("compiled", "simpy")]
+    for run in runs:
+        apportion("replay", trace, "--policy", "multifactor", "--engine", run.name, "--out", run)
+        names = {"jobs.parquet", "manifest.json", "metrics.json", "report.html", "schedule.swf"}
+        assert {path.name for path in run.iterdir()} == names
+    assert runs[0].joinpath("jobs.parquet").read_bytes() == runs[1].joinpath("jobs.parquet").read_bytes()
+    facts = [json.loads(run.joinpath("manifest.json").read_text()) for run in runs]
+    assert facts[0]["decision_hash"] == facts[1]["decision_hash"]
+    assert set(facts[0]["timings_s"]) == {"read", "compile", "replay", "metrics", "report"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["compiled", "simpy"]  # nothing half-written beside
+    apportion("diff", *runs)
+    assert "start alike" in capsys.readouterr().out
+
+
+def test_the_schedule_is_a_trace_again(trace, tmp_path):
+    apportion("replay", trace, "--policy", "easy", "--out", tmp_path / "run", "--no-report")
+    table = pd.read_parquet(tmp_path / "run" / "jobs.parquet")
+    again = read(tmp_path / "run" / "schedule.swf")
+    assert len(again) == len(table) == 400
+    wait_s = again.jobs["wait_ms"].to_numpy() / 1000
+    assert (abs(wait_s - table["wait_s"].to_numpy()) < 0.51).all()
+
+
+def test_runs_that_differ_are_told_apart(trace, tmp_path, capsys):
+    for policy in ("fcfs", "easy"):
+        apportion("replay", trace, "--policy", policy, "--out", tmp_path / policy, "--no-report")
+    capsys.readouterr()
+    apportion("diff", tmp_path / "fcfs", tmp_path / "easy", expect=3)
+    assert "just before" in capsys.readouterr().out
+    apportion("compare", tmp_path / "fcfs", tmp_path / "easy", "--json", "--replicates", "100")
+    assert json.loads(capsys.readouterr().out)
+
+
+def test_conformance_holds(capsys):
+    apportion("conformance")
+    assert "100.00 %" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "code"),
+    [
+        (["TRACE", "--policy", "esay"], "easy", 1),
+        (["TRACE", "--procs", "0"], "", 2),
+        (["no-such-trace"], "neither a file nor a trace", 1),
+        ([], "", 2),
+        (["TRACE", "--no-rule", "no-siez"], "no-size", 1),
+        (["TRACE", "--warm-up", "9999-0"], "shorter", 1),
+    ],
+)
+def test_a_mistake_is_one_clear_line_and_leaves_nothing(words, said, code, trace, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = [str(trace) if word == "TRACE" else word for word in words]
+    apportion("replay", *words, "--out", out, expect=code)
+    told = capsys.readouterr().err
+    assert said in told
+    assert "Traceback" not in told
+    assert code == 2 or len(told.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_a_run_is_not_overwritten(trace, tmp_path, capsys):
+    (tmp_path / "precious.txt").write_text("mine")
+    apportion("replay", trace, "--out", tmp_path, expect=1)
+    assert "not a run folder" in capsys.readouterr().err
+    assert (tmp_path / "precious.txt").read_text() == "mine"
+
+
+def test_a_full_disk_leaves_nothing_half_written(trace, tmp_path):
+    def no_room():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "apportion.cli.main", "replay", str(trace), "--out", str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        preexec_fn=no_room,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
