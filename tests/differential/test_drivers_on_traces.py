@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+
 from apportion.policy.load import load
 from apportion.sim.conventions import Conventions
 from apportion.sim.replay import replay

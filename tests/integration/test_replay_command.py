@@ -10,6 +10,7 @@ import sys
 
 import pandas as pd
 import pytest
+
 from apportion.cli.main import main
 from apportion.traces import read, write_swf
 from apportion.traces.synth import lublin
