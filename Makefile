@@ -42,7 +42,7 @@ format: $(READY)  ## format the sources and mend what can be mended by itself
 	$(BIN)/ruff format .
 
 bench: $(READY)  ## measure speed against the targets
-	$(BIN)/python -m pytest tests/bench
+	$(BIN)/python tests/bench/bench_replay.py
 
 docs: $(READY)  ## write the pages and the API reference to site/
 	$(BIN)/python docs/build.py site
