@@ -22,7 +22,7 @@ Floats = NDArray[float64]
 BINS: Final = 1500
 SHARE_BINS: Final = 200
 TOP_SHARES: Final = 6
-HISTOGRAM_FLOOR_S: Final = 10**-0.25  # waits of under a second are drawn just below one
+HISTOGRAM_FLOOR_S: Final = 10**-0.5  # waits of under a second are drawn below one
 
 
 def column(values: Any, digits: int = 4) -> list[float | int | None]:

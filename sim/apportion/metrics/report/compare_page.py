@@ -63,6 +63,7 @@ def page(comparison: Comparison) -> dict[str, Any]:
         "pairs": [_pair(pair, comparison) for pair in comparison.pairs],
         "alone": _alone(comparison),
         "clock": clock,
+        "thanks": provenance.thanks(comparison.runs),
         "conventions": _side_by_side([{row["name"]: row["value"] for row in provenance.conventions(run)} for run in comparison.runs]),
         "policies": _side_by_side([_flat(run.manifest.get("policy")) for run in comparison.runs], only_different=True),
         "runs": [_run(run, label, clock) for run, label in zip(comparison.runs, labels, strict=True)],
@@ -72,22 +73,29 @@ def page(comparison: Comparison) -> dict[str, Any]:
 
 def _pair(pair: Pair, comparison: Comparison) -> dict[str, Any]:
     rows = [_difference(item) for item in pair.differences]
-    clear = [row for row in rows if row["clear"]]
-    better = [str(row["name"]).lower() for row in clear if row["better"]]
-    worse = [str(row["name"]).lower() for row in clear if not row["better"]]
-    parts = [f"{words} in {', '.join(names)}" for words, names in (("better", better), ("worse", worse)) if names]
+    clear = [row for row in rows if row["is_clear"]]
+    better = [_lower(row["name"]) for row in clear if row["better"]]
+    worse = [_lower(row["name"]) for row in clear if not row["better"]]
+    parts = [f"{words} in {_listed(names)}" for words, names in (("better", better), ("worse", worse)) if names]
     base = comparison.labels[comparison.baseline]
-    words = f"{pair.run} is clearly {' and clearly '.join(parts)} than {base}." if parts else (
+    words = f"Against {base}, {pair.run} is clearly {', and clearly '.join(parts)}." if parts else (
         f"No number of {pair.run} differs clearly from {base}."
     )  # fmt: skip
     return {
         "run": pair.run,
         "jobs": count(pair.jobs),
-        "left_out": count(pair.jobs_left_out) if pair.jobs_left_out else None,
         "rows": rows,
         "words": words,
         "groups": [_groups(by, table) for by, table in pair.groups.items() if len(table) > 1],
     }
+
+
+def _lower(name: str) -> str:
+    return name[:1].lower() + name[1:]
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _difference(item: Difference) -> dict[str, Any]:
@@ -109,7 +117,7 @@ def _difference(item: Difference) -> dict[str, Any]:
         "relative": signed(percent(relative)).text if np.isfinite(relative) else "",
         "low": shown(item.low, change=True),
         "high": shown(item.high, change=True),
-        "clear": item.clear,
+        "is_clear": item.clear,
         "better": item.better,
         "verdict": verdict,
     }
@@ -143,7 +151,7 @@ def _group(row: dict[Any, Any], scale: float) -> dict[str, Any]:
         "total": signed(decimal(row["total_difference_h"], "h")),
         "width": 100 * abs(row["total_difference_h"]) / scale if scale > 0 else 0.0,
         "verdict": verdict,
-        "clear": clear,
+        "is_clear": clear,
     }
 
 

@@ -65,7 +65,7 @@ def decimal(value: float | None, unit: str = "") -> Figure:
     else:
         text = f"{value:.1e}"
     tail = f" {unit}" if unit else ""
-    return Figure(text.replace("-", MINUS) + tail, f"{value!r}{tail}", value)
+    return Figure(text.replace("-", MINUS) + tail, f"{float(value)!r}{tail}", value)
 
 
 def percent(value: float | None) -> Figure:
@@ -74,7 +74,7 @@ def percent(value: float | None) -> Figure:
         return Figure(NONE)
     assert value is not None
     digits = 2 if 0 < abs(value) < 0.01 else 1
-    return Figure(f"{100 * value:,.{digits}f} %".replace("-", MINUS), f"{value!r}", value)
+    return Figure(f"{100 * value:,.{digits}f} %".replace("-", MINUS), f"{float(value)!r}", value)
 
 
 def core_hours(value: float | None) -> Figure:
@@ -87,7 +87,7 @@ def points(value: float | None) -> Figure:
     if not _known(value):
         return Figure(NONE)
     assert value is not None
-    return Figure(_signed(f"{100 * value:,.1f}") + " pp", f"{value!r}", value)
+    return Figure(_signed(f"{100 * value:,.1f}") + " pp", f"{float(value)!r}", value)
 
 
 def signed(shown: Figure) -> Figure:
@@ -96,7 +96,8 @@ def signed(shown: Figure) -> Figure:
 
 
 def _signed(text: str) -> str:
-    text = text.replace("-", MINUS)
+    if text.startswith("-"):
+        text = MINUS + text[1:]
     is_zero = not any(digit in text for digit in "123456789")
     return text.lstrip(MINUS) if is_zero else text if text.startswith((MINUS, NONE)) else f"+{text}"
 

@@ -11,18 +11,25 @@ from apportion.metrics.run import Run
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ACTIONS: Final = {
+    "drop": "left out",
+    "keep": "kept as it is",
+    "flag": "pointed out only",
+    "mend": "mended",
+    "sort": "put in order",
+}
 CONVENTION_WORDS: Final = {
     "size": "Size of a job",
-    "limit": "Time limit of a job",
-    "over_limit": "Jobs that outlive their limit",
-    "overrun": "Jobs that outlive their limit",
-    "cancelled": "Cancelled jobs",
-    "too_wide": "Jobs wider than the machine",
+    "limit": "Time limit planned with",
+    "over_limit": "Jobs past their limit",
+    "cancelled": "Jobs cancelled before their start",
+    "warm_up": "Warm-up left out of the metrics",
+    "cool_down": "Cool-down left out of the metrics",
+    "ties": "Events of one instant",
+    "too_wide": "Jobs wider than their pool",
     "processors": "Processors",
-    "warmup": "Warm-up",
-    "warm_up": "Warm-up",
-    "cooldown": "Cool-down",
-    "cool_down": "Cool-down",
+    "dependencies": "Dependencies",
+    "zero_limit": "Limits of no length",
 }
 
 
@@ -30,6 +37,13 @@ def trace_of(run: Run) -> dict[str, Any]:
     """What the manifest says of the trace."""
     trace = run.manifest.get("trace")
     return trace if isinstance(trace, dict) else {}
+
+
+def thanks(runs: list[Run]) -> list[str]:
+    """Acknowledgements of the traces, each once."""
+    traces = [item for run in runs for item in [trace_of(run), *(run.manifest.get("inputs") or [])]]
+    said = [str(item.get("acknowledgement") or "") for item in traces if isinstance(item, dict)]
+    return [words for words in dict.fromkeys(said) if words]
 
 
 def machine_words(run: Run) -> str:
@@ -45,15 +59,23 @@ def machine_words(run: Run) -> str:
     return f"{most:,.0f} processors"
 
 
-def conventions(run: Run) -> list[dict[str, str]]:
-    """Conventions as name, value and reason; a value may be plain or a table with ``value`` and ``why``."""
+def conventions(run: Run) -> list[dict[str, Any]]:
+    """Conventions as name, value and what the value means."""
+    words = run.manifest.get("conventions_in_words") or {}
     rows = []
-    for key, said in (run.manifest.get("conventions") or {}).items():
-        value, why = (
-            (said.get("value"), said.get("why") or said.get("reason")) if isinstance(said, dict) else (said, "")
+    for key, value in (run.manifest.get("conventions") or {}).items():
+        name = str(key).removesuffix("_s")
+        said = duration(value).text if str(key).endswith("_s") and isinstance(value, int | float) else plain(value)
+        meaning = str(words.get(key) or "")
+        rows.append(
+            {
+                "key": str(key),
+                "name": CONVENTION_WORDS.get(name, name.replace("_", " ").capitalize()),
+                "value": "none" if name in {"warm_up", "cool_down"} and not value else said,
+                "meaning": "" if meaning == value else meaning,
+                "is_choice": str(value) != meaning,
+            }
         )
-        name = CONVENTION_WORDS.get(str(key), str(key).replace("_", " ").capitalize())
-        rows.append({"key": str(key), "name": name, "value": plain(value), "why": str(why or "")})
     return rows
 
 
@@ -90,12 +112,19 @@ def facts(run: Run) -> list[dict[str, Any]]:
         for item in manifest.get("inputs") or []:
             if isinstance(item, dict) and item.get("sha256") != trace.get("sha256"):
                 yield "Other input", f"{item.get('path') or item.get('name')} {item.get('sha256') or ''}".strip(), True
-        yield "Platform", manifest.get("platform"), False
+        yield "Platform", _pairs(manifest.get("platform")), False
+        yield "Size of the machine from", manifest.get("capacity_from"), False
         yield "Versions", _pairs(manifest.get("versions")), False
 
     return [
         {"name": name, "value": _joined(value), "code": code} for name, value, code in rows() if value not in (None, "")
     ]
+
+
+def remarks(run: Run) -> list[str]:
+    """Notes of the trace's reader and warnings about the policy."""
+    notes = [*(trace_of(run).get("notes") or []), *(run.manifest.get("policy_warnings") or [])]
+    return [str(note) for note in notes]
 
 
 def timings(run: Run) -> list[tuple[str, Figure]]:
@@ -116,9 +145,11 @@ def cleaning(run: Run) -> dict[str, Any]:
     found = [
         {
             "rule": str(rule.get("rule", "")),
-            "finds": str(rule.get("finds") or ""),
+            "finds": _sentence(rule.get("finds")),
             "why": str(rule.get("why") or ""),
-            "did": str(rule.get("action") or "") if rule.get("on", True) else "switched off, left as it was",
+            "did": ACTIONS.get(str(rule.get("action")), str(rule.get("action")))
+            if rule.get("on", True)
+            else "left, as the rule is off",
             "jobs": count(rule.get("jobs")),
             "detail": str(rule.get("detail") or ""),
             "examples": [_example(item) for item in (rule.get("examples") or [])[:3]],
@@ -130,12 +161,27 @@ def cleaning(run: Run) -> dict[str, Any]:
     return {"found": found, "idle": idle, "known": bool(rules)}
 
 
+def _sentence(words: Any) -> str:
+    text = str(words or "")
+    return text[:1].upper() + text[1:]
+
+
 def _example(item: Any) -> str:
     if not isinstance(item, dict):
         return str(item)
     before, after = item.get("before") or {}, item.get("after") or {}
-    cells = [f"{key} {value}" + (f" → {after[key]}" if key in after else "") for key, value in before.items()]
+    cells = [
+        _cell(key, value) + (f" → {_cell('', after[key], key)}" if key in after else "")
+        for key, value in before.items()
+    ]
     return f"job {item.get('job_id')}" + (f": {', '.join(cells)}" if cells else "")
+
+
+def _cell(name: str, value: Any, key: str = "") -> str:
+    """Name and value of a trace's cell; milliseconds as seconds."""
+    if (key or name).endswith("_ms") and isinstance(value, int | float) and value >= 0:
+        value = f"{value / 1000:,.10g} s"
+    return f"{name.removesuffix('_ms').replace('_', ' ')} {value}".strip()
 
 
 def _pairs(table: Any) -> str:

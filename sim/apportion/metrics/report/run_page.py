@@ -83,7 +83,7 @@ def page(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
     name = str(trace.get("name") or run.name)
     return {
         "title": f"{name} under {run.manifest.get('policy_name') or 'an unnamed policy'}",
-        "trace": trace,
+        "thanks": provenance.thanks([run]),
         "summary": _summary(run, clock, metrics),
         "clock": clock,
         "headline": headline(metrics),
@@ -97,10 +97,11 @@ def page(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
         "fairness": _fairness(metrics),
         "longest": tables.longest_table(run, clock),
         "groups": {group: tables.group_table(table, group) for group, table in groups.items()},
-        "gantt": _gantt(run, clock, by, groups),
+        "gantt": _gantt(run, clock, by),
         "cleaning": provenance.cleaning(run),
         "conventions": provenance.conventions(run),
         "facts": provenance.facts(run),
+        "remarks": provenance.remarks(run),
         "timings": provenance.timings(run),
         "policy": provenance.policy_text(run),
         "metric_groups": tables.metric_rows(metrics),
@@ -146,19 +147,19 @@ def look(metrics: dict[str, Any], key: str) -> Any:
 def _summary(run: Run, clock: Clock, metrics: dict[str, Any]) -> list[dict[str, str]]:
     begin, end = run.window_s
     jobs = metrics.get("jobs") or {}
-    total, measured = count(len(run.jobs)).text, count(jobs.get("measured")).text
+    trace = provenance.trace_of(run)
+    in_trace, replayed = trace.get("jobs"), int(trace.get("replayed") or len(run.jobs))
+    size = f"{count(in_trace or replayed).text} jobs"
+    if in_trace and in_trace != replayed:
+        size += f", {count(replayed).text} of them replayed"
+    measured = int(run.is_measured.sum())
+    which = "all jobs" if measured == len(run.jobs) else f"the {count(measured).text} jobs submitted in it"
     rows = [
-        ("Trace", f"{provenance.trace_of(run).get('name') or run.name}, {total} jobs"),
+        ("Trace", f"{trace.get('name') or run.name}: {size}"),
         ("Policy", str(run.manifest.get("policy_name") or "unnamed")),
         ("Machine", provenance.machine_words(run)),
         ("Engine", str(run.manifest.get("engine") or "unknown")),
-        (
-            "Measured",
-            (
-                f"{clock.date(begin)} to {clock.date(end)}, {duration(end - begin).text}, "
-                f"{measured} jobs submitted in it (the rest is warm-up and cool-down)"
-            ),
-        ),
+        ("Measured", f"{clock.date(begin)} to {clock.date(end)} ({duration(end - begin).text}), {which}"),
     ]
     rejected = jobs.get("rejected")
     if rejected:
@@ -183,28 +184,40 @@ def _wait_words(metrics: dict[str, Any]) -> str:
     wait = (metrics.get("service") or {}).get("wait_s") or {}
     if wait.get("p50") is None:
         return "No measured job started."
-    return (
-        f"Half of the jobs waited under {duration(wait['p50']).text}, nine of ten under {duration(wait['p90']).text}, "
-        f"and 99 of 100 under {duration(wait['p99']).text}."
-    )
+    parts = (("Half of the jobs", "p50"), ("nine of ten", "p90"), ("99 of 100", "p99"))
+    said = [f"{who} waited {f'under {duration(wait[p]).text}' if wait[p] else 'not at all'}" for who, p in parts]
+    return f"{said[0]}, {said[1]}, and {said[2]}."
 
 
 def _wait_table(metrics: dict[str, Any]) -> dict[str, Any]:
     service = metrics.get("service") or {}
-    names = {"mean": "Mean", "area_weighted_mean": "Weighted by area", "p50": "Median", "p90": "90 %", "p95": "95 %",
-             "p99": "99 %", "max": "Most"}  # fmt: skip
     families = {
         "wait_s": "Wait",
         "response_s": "Response",
-        "bounded_slowdown": "Bounded slowdown",
-        "per_processor_bounded_slowdown": "Bounded slowdown per processor",
+        "bounded_slowdown": "Slowdown",
+        "per_processor_bounded_slowdown": "per processor",
+    }
+    known = {key: words for key, words in families.items() if service.get(key)}
+    names = {
+        "mean": "Mean",
+        "area_weighted_mean": "Mean, weighted by area",
+        "p50": "Median",
+        "p90": "90th percentile",
+        "p95": "95th percentile",
+        "p99": "99th percentile",
+        "max": "Largest",
     }
     rows = [
-        [tables.text(words), *(metric(f"service.{key}.{name}", "s" if key.endswith("_s") else "", service[key].get(name)) for name in names)]
-        for key, words in families.items()
-        if service.get(key)
-    ]  # fmt: skip
-    return {"head": ["", *names.values()], "left": 1, "rows": rows, "note": ""}
+        [
+            tables.text(words),
+            *(
+                metric(f"service.{key}.{name}", "s" if key.endswith("_s") else "", service[key].get(name))
+                for key in known
+            ),
+        ]
+        for name, words in names.items()
+    ]
+    return {"head": ["", *known.values()], "left": 1, "rows": rows, "note": ""}
 
 
 def _fairness(metrics: dict[str, Any]) -> dict[str, Any]:
@@ -222,18 +235,14 @@ def _fairness(metrics: dict[str, Any]) -> dict[str, Any]:
     return {"head": ["", *(words for _, words in FAIR_GROUPS)], "left": 1, "rows": rows, "note": ""}
 
 
-def _gantt(run: Run, clock: Clock, by: str | None, groups: dict[str, pd.DataFrame]) -> dict[str, Any] | None:
+def _gantt(run: Run, clock: Clock, by: str | None) -> dict[str, Any] | None:
     found = stretches.choose(run)
     if not found:
         return None
     by = by or "account"
-    top = [str(name) for name in groups[by]["group"].head(stretches.HUES)] if by in groups else []
-    hues = {name: i for i, name in enumerate(top)}
     return {
-        "panes": [stretches.draw(run, stretch, clock, by, hues) for stretch in found],
+        "panes": [stretches.draw(run, stretch, clock, by) for stretch in found],
         "by": by,
-        "hues": [name or tables.UNKNOWN for name in top],
         "others": stretches.HUES,
-        "more": by in groups and len(groups[by]) > len(top),
         "waits": [words for _, words in stretches.WAITS],
     }

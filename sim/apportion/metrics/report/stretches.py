@@ -48,8 +48,8 @@ class Stretch(NamedTuple):
 def choose(run: Run) -> list[Stretch]:
     """Pick the busiest stretch, the deepest queue, the most capacity lost and the end of the longest wait.
 
-    All are of one length, the longest in which the busiest holds few enough jobs for bars that can be told apart; one
-    that mostly lies within an earlier one is left out.
+    All are of one length, at most a quarter of the measure window and the longest in which the busiest holds few enough
+    jobs for bars that can be told apart; one that mostly lies within an earlier one is left out.
     """
     table = timeline(run, BINS)
     if table.empty or not run.started.any():
@@ -59,15 +59,15 @@ def choose(run: Run) -> list[Stretch]:
     used, queued = table["used_procs"].to_numpy(), table["queued_procs"].to_numpy()
     lost = np.minimum(np.maximum(table["capacity_procs"].to_numpy() - used, 0.0), queued)
     starts, stops = np.sort(run.start_s[run.started]), np.sort(run.stop_s[run.started])
-    chosen = (min(float(HOUR_S), end - begin), begin)
+    chosen: tuple[float, float] = (min(HOUR_S, end - begin), begin)
     for hours in LENGTHS_H:
         length = float(hours * HOUR_S)
-        if length > end - begin and hours > LENGTHS_H[0]:
+        if length > (end - begin) / 4 and hours > LENGTHS_H[0]:
             break
         at = begin + bin_s * _best(used + 1e-6 * queued, max(1, round(length / bin_s)))
         if np.searchsorted(starts, at + length) - np.searchsorted(stops, at, side="right") > FEW_JOBS and hours > 1:
             break
-        chosen = (min(length, end - begin), at)
+        chosen = (min(float(length), end - begin), at)
     length, busiest = float(chosen[0]), float(chosen[1])
     bins = max(1, round(length / bin_s))
     wait = np.where(run.is_measured & run.started, waits_so_far(run), -1.0)
@@ -98,7 +98,7 @@ def _best(level: Floats, bins: int) -> int:
     return int(np.argmax(total[bins:] - total[:-bins]))
 
 
-def draw(run: Run, stretch: Stretch, clock: Clock, by: str, hues: dict[str, int]) -> dict[str, Any]:
+def draw(run: Run, stretch: Stretch, clock: Clock, by: str) -> dict[str, Any]:
     """Draw one stretch.
 
     Parameters
@@ -107,9 +107,7 @@ def draw(run: Run, stretch: Stretch, clock: Clock, by: str, hues: dict[str, int]
     stretch : Stretch
     clock : Clock
     by : {"account", "user"}
-        What the bars are coloured by.
-    hues : dict of str to int
-        Number of the colour of each group that has one.
+        What the bars are coloured by: the groups with the largest area in the stretch.
 
     Returns
     -------
@@ -124,6 +122,9 @@ def draw(run: Run, stretch: Stretch, clock: Clock, by: str, hues: dict[str, int]
     steps = [v for v in (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500) if top / v <= 6] or [0]
     step = steps[0] or 1000 * max(1, round(top / 5000))
     levels = [{"at": 100 * (1 - v / top), "text": f"{v:,}"} for v in range(0, top + 1, step)]
+    area = bars["lanes"] * (np.minimum(bars["end_s"], stretch.to_s) - np.maximum(bars["start_s"], stretch.from_s))
+    largest = area.groupby(bars[by].astype(str)).sum().sort_values(ascending=False, kind="stable")
+    hues = {str(name): i for i, name in enumerate(largest.index[:HUES])}
     left_out = int(bars.attrs["jobs_left_out"])
     return {
         "name": stretch.name,
@@ -134,7 +135,8 @@ def draw(run: Run, stretch: Stretch, clock: Clock, by: str, hues: dict[str, int]
         "svg": _svg(bars, stretch, top, by, hues),
         "marks": marks,
         "levels": levels,
-        "top": f"{top:,}",
+        "hues": [name or "(unknown)" for name in hues],
+        "more": len(largest) > len(hues),
     }
 
 

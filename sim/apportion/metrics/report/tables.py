@@ -83,7 +83,18 @@ def longest_table(run: Run, clock: Clock) -> Table:
         if with_reasons:
             cells.append(text(str(row["reasons"]).replace(",", ", ") or "–"))
         rows.append(cells)
-    return {"head": head + ["Waited for"] * with_reasons, "left": 5, "rows": rows, "note": ""}
+    head += ["Waited for"] * with_reasons
+    told = [
+        i
+        for i, name in enumerate(head)
+        if name not in {"User", "Account", "QOS"} or any(r[i].text != UNKNOWN for r in rows)
+    ]
+    return {
+        "head": [head[i] for i in told],
+        "left": len([i for i in told if i < 5]),
+        "rows": [[row[i] for i in told] for row in rows],
+        "note": "",
+    }
 
 
 def heat_map(run: Run) -> dict[str, Any] | None:
@@ -120,11 +131,16 @@ def heat_map(run: Run) -> dict[str, Any] | None:
         rows.append({"name": size, "cells": line})
     steps = [f"under {HEAT_EDGES[0]:g}", *(f"{edge:g}" for edge in HEAT_EDGES)]
     return {
-        "lengths": [name.replace("< ", "< ").replace(">= ", "≥ ").replace(" - ", "–") for name in lengths],
+        "lengths": [_length(name) for name in lengths],
         "rows": rows,
         "steps": steps,
         "few": FEW,
     }
+
+
+def _length(name: str) -> str:
+    """Name of a class of run times, with breaks between the words only where they do no harm."""
+    return name.replace(" - ", "|").replace(" ", "\N{NO-BREAK SPACE}").replace("|", " to ").replace(">=", "≥")
 
 
 def share_bars(table: pd.DataFrame, by: str) -> dict[str, Any]:
@@ -135,15 +151,15 @@ def share_bars(table: pd.DataFrame, by: str) -> dict[str, Any]:
     rest = table.drop(shown.index)
     each: Any = shown.itertuples()  # pandas does not type the fields of its rows
     rows = [_bar(str(row.group) or UNKNOWN, row.received_share, row.target_share) for row in each]
+    note = ""
     if len(rest):
-        name = f"{len(rest):,} others"
-        target = float(rest["target_share"].sum()) if promised else float("nan")
-        rows.append(_bar(name, float(rest["received_share"].sum()), target))
+        note = f"The other {len(rest):,} received {percent(float(rest['received_share'].sum())).text}"
+        note += f" and were promised {percent(float(rest['target_share'].sum())).text}." if promised else "."
     scale = max([row["received"] for row in rows] + [row["target"] or 0.0 for row in rows] + [1e-9])
     for row in rows:
         row["width"] = 100 * row["received"] / scale
         row["mark"] = None if row["target"] is None else 100 * row["target"] / scale
-    return {"rows": rows, "promised": promised, "by": by}
+    return {"rows": rows, "promised": promised, "by": by, "note": note}
 
 
 def _bar(name: str, received: float, target: float) -> dict[str, Any]:

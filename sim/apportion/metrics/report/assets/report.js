@@ -36,7 +36,7 @@
   const zip = (xs, ys) => xs.map((x, i) => [x, ys[i]]);
   const base = () => ({
     animation: false, aria: { enabled: false }, textStyle: { fontFamily: getComputedStyle(document.body).fontFamily, color: colour("soft") },
-    legend: { top: 0, left: 0, itemWidth: 18, itemHeight: 9, itemGap: 14, textStyle: { color: colour("ink"), fontSize: 12.5 }, inactiveColor: colour("line"), pageTextStyle: { color: colour("soft") }, pageIconColor: colour("soft") },
+    legend: { top: 0, left: 0, itemWidth: 18, itemHeight: 9, itemGap: 14, itemStyle: { opacity: 0 }, textStyle: { color: colour("ink"), fontSize: 12.5 }, inactiveColor: colour("line"), pageTextStyle: { color: colour("soft") }, pageIconColor: colour("soft") },
   });
   const tooltip = (title, unit) => ({
     trigger: "axis", confine: true, backgroundColor: colour("card"), borderColor: colour("line"), textStyle: { color: colour("ink"), fontSize: 13 },
@@ -48,7 +48,7 @@
   });
   const value = (name, format, extra) => ({
     type: "value", name, nameLocation: "end", nameGap: 10, nameTextStyle: { color: colour("soft"), align: "left", fontSize: 12 },
-    axisLabel: { color: colour("soft"), formatter: format, hideOverlap: true }, splitLine: { lineStyle: { color: colour("line") } }, splitNumber: 4, ...extra,
+    axisLabel: { color: colour("soft"), formatter: format, hideOverlap: true }, axisLine: { show: false }, axisTick: { show: false }, splitLine: { lineStyle: { color: colour("line") } }, splitNumber: 4, ...extra,
   });
   const narrow = (el) => el.clientWidth < 520;
   const timeAxis = (calendar, el, extra) => ({
@@ -56,8 +56,8 @@
     axisLine: { onZero: false, lineStyle: { color: colour("line") } }, axisTick: { lineStyle: { color: colour("line") } },
     ...(calendar ? {} : { minInterval: 36e5 }),
     axisLabel: {
-      color: colour("soft"), hideOverlap: true,
-      formatter: calendar ? { year: "{yyyy}", month: "{MMM} {yyyy}", day: "{d} {MMM}", hour: "{HH}:{mm}", minute: "{HH}:{mm}" } : (ms) => `day ${number(ms / 864e5)}`,
+      color: colour("soft"), hideOverlap: true, alignMaxLabel: "right",
+      formatter: calendar ? { year: "{MMM} {yyyy}", month: "{MMM} {yyyy}", day: "{d} {MMM}", hour: "{HH}:{mm}", minute: "{HH}:{mm}" } : (ms) => `day ${number(ms / 864e5)}`,
     }, ...extra,
   });
   const zoom = (axes) => [
@@ -68,35 +68,36 @@
       handleStyle: { color: colour("card"), borderColor: colour("soft") }, moveHandleStyle: { color: colour("line") }, emphasis: { handleStyle: { borderColor: colour("ink") }, moveHandleStyle: { color: colour("soft") } } },
   ];
   const line = (name, xs, ys, hue, extra) => ({
-    name, type: "line", data: zip(xs, ys), showSymbol: false, symbol: "circle", lineStyle: { width: 1.6 }, itemStyle: { color: colour(hue) }, connectNulls: false, emphasis: { disabled: true }, ...extra,
+    name, type: "line", data: zip(xs, ys), showSymbol: false, symbol: "none", lineStyle: { width: 1.6 }, itemStyle: { color: colour(hue) }, connectNulls: false, emphasis: { disabled: true }, ...extra,
   });
   // Lines of several runs differ in dash as well, for those who cannot tell the hues apart.
   const dashes = ["solid", [7, 3], [2, 3], [9, 3, 2, 3]];
+  const fixed = { outerBoundsMode: "none" };  // the same margins for charts one above the other
   const hue = (i) => `c${i % 8}`;
   const waitAxis = (last, el) => {
-    const nice = [1, 10, 60, 600, 3600, 21600, 86400, 604800, 2592000];
-    const most = Math.max(last, 10), ticks = [0.5623, ...nice.filter((s) => s <= most * 1.05)];
+    const nice = [10, 60, 600, 3600, 21600, 86400, 604800, 2592000];
+    const most = Math.max(last, 10), ticks = [10 ** -0.25, ...nice.filter((s) => s <= most * 1.05)];
     const shown = narrow(el) ? ticks.filter((s) => ![10, 600, 21600].includes(s)) : ticks;
     return {
-      type: "value", min: Math.log10(0.5623), max: Math.log10(most), name: "wait", nameLocation: "middle", nameGap: 26, nameTextStyle: { color: colour("soft"), fontSize: 12 },
+      type: "value", min: -0.5, max: Math.log10(most), name: "wait", nameLocation: "middle", nameGap: 26, nameTextStyle: { color: colour("soft"), fontSize: 12 },
       splitLine: { show: false }, axisLine: { onZero: false, lineStyle: { color: colour("line") } },
-      axisTick: { show: true, customValues: shown.map(Math.log10), lineStyle: { color: colour("line") } },
-      axisLabel: { color: colour("soft"), customValues: shown.map(Math.log10), formatter: (v) => v < -0.1 ? "0" : duration(10 ** v) },
+      axisTick: { show: true, customValues: [1, ...shown.slice(1)].map(Math.log10), lineStyle: { color: colour("line") } },
+      axisLabel: { color: colour("soft"), customValues: shown.map(Math.log10), formatter: (v) => v < -0.1 ? "under 1 s" : duration(10 ** v) },
     };
   };
 
   const make = {
     load(d, el) {
-      const slim = narrow(el), left = slim ? 46 : 56, right = slim ? 14 : 56;
+      const slim = narrow(el), left = slim ? 46 : 56, right = slim ? 28 : 56;
       return {
         ...base(), useUTC: true,
         tooltip: tooltip((item) => moment(item.value[0], d.calendar), (v, item) => item.seriesName.startsWith("processors in use") ? `${number(v)} (${percent(100 * v / d.capacity[item.dataIndex])})` : number(v)),
         axisPointer: { link: [{ xAxisIndex: "all" }] },
-        grid: [{ left, right, top: slim ? 84 : 56, height: slim ? 120 : 165 }, { left, right, top: slim ? 240 : 262, bottom: 64 }],
+        grid: [{ ...fixed, left, right, top: slim ? 84 : 56, height: slim ? 120 : 165 }, { ...fixed, left, right, top: slim ? 240 : 262, bottom: 64 }],
         xAxis: [timeAxis(d.calendar, el, { gridIndex: 0, axisLabel: { show: false } }), timeAxis(d.calendar, el, { gridIndex: 1 })],
-        yAxis: [value("processors", short, { gridIndex: 0, min: 0, nameTextStyle: { color: colour("soft"), align: "right", fontSize: 12 } }),
-          value("jobs", short, { gridIndex: 1, min: 0, splitNumber: 3, nameTextStyle: { color: colour("soft"), align: "right", fontSize: 12 } }),
-          value("processors", short, { gridIndex: 1, min: 0, splitNumber: 3, show: !slim, splitLine: { show: false } })],
+        yAxis: [value("processors", short, { gridIndex: 0, min: 0, nameTextStyle: { color: colour("soft"), align: "left", fontSize: 12, padding: [0, 0, 0, -left + 4] } }),
+          value("jobs", short, { gridIndex: 1, min: 0, splitNumber: 3, nameTextStyle: { color: colour("soft"), align: "left", fontSize: 12, padding: [0, 0, 0, -left + 4] } }),
+          value("processors", short, { gridIndex: 1, min: 0, splitNumber: 3, show: !slim, splitLine: { show: false }, nameTextStyle: { color: colour("soft"), align: "right", fontSize: 12, padding: [0, -right + 4, 0, 0] } })],
         dataZoom: zoom([0, 1]),
         series: [
           line("processors in use", d.t, d.used, "c0", { xAxisIndex: 0, yAxisIndex: 0, lineStyle: { width: 1 }, areaStyle: { opacity: .35 } }),
@@ -110,11 +111,11 @@
       const log = (s) => Math.log10(s), last = d.to.at(-1);
       const bars = [...d.from.map((s, i) => [log(s), d.jobs[i]]), [log(last), d.jobs.at(-1)]];
       return {
-        ...base(), grid: { left: 52, right: 46, top: 52, bottom: 44 },
-        tooltip: tooltip((item) => { const at = d.to.findIndex((s) => log(s) > item.value[0] + 1e-9); return at < 1 ? "under 1 s" : at < 0 ? "" : `${duration(d.from[at])} to ${duration(d.to[at])}`; },
+        ...base(), grid: { ...fixed, left: 52, right: 46, top: 52, bottom: 44 },
+        tooltip: tooltip((item) => { const at = d.to.findIndex((s) => log(s) > item.value[0] + 1e-9); return at === 0 ? "under 1 s" : at < 0 ? "" : `${duration(d.from[at])} to ${duration(d.to[at])}`; },
           (v, item) => item.seriesName === "jobs" ? number(v) : percent(v)),
         xAxis: waitAxis(last, el),
-        yAxis: [value("jobs", short, { min: 0, nameTextStyle: { color: colour("soft"), align: "right" } }), value("waited at most so long", (v) => `${v} %`, { min: 0, max: 100, splitLine: { show: false }, nameTextStyle: { color: colour("soft"), align: "right", padding: [0, -30, 0, 0] } })],
+        yAxis: [value("jobs", short, { min: 0, nameTextStyle: { color: colour("soft"), align: "right", padding: [0, 8, 0, 0] } }), value("waited at most so long", (v) => `${v} %`, { min: 0, max: 100, interval: 25, splitLine: { show: false }, nameTextStyle: { color: colour("soft"), align: "right", padding: [0, -30, 0, 0] } })],
         series: [
           line("jobs", bars.map((b) => b[0]), bars.map((b) => b[1]), "c0", { step: "end", areaStyle: { opacity: .4 }, lineStyle: { width: 1 } }),
           line("part of the jobs", d.to.map(log), d.at_most, "c1", { yAxisIndex: 1 }),
@@ -129,20 +130,20 @@
       ]);
       const tip = tooltip((item) => moment(item.value[0], d.calendar), percent), write = tip.formatter;
       tip.formatter = (items) => { const seen = new Set(); return write(items.filter((item) => !seen.has(item.seriesName) && seen.add(item.seriesName))); };
-      return { ...base(), useUTC: true, legend: { ...base().legend, type: "scroll", data: d.groups.map((g) => g.name) }, grid: { left: 46, right: 16, top: 40, bottom: 28 }, tooltip: tip, xAxis: timeAxis(d.calendar, el), yAxis: value("", (v) => `${v} %`, { min: 0 }), series };
+      return { ...base(), useUTC: true, legend: { ...base().legend, type: "scroll", data: d.groups.map((g) => g.name) }, grid: { ...fixed, left: 46, right: 28, top: 40, bottom: 28 }, tooltip: tip, xAxis: timeAxis(d.calendar, el), yAxis: value("", (v) => `${v} %`, { min: 0 }), series };
     },
     errors(d, el) {
       return {
-        ...base(), useUTC: true, grid: { left: 46, right: 16, top: 34, bottom: 28 }, tooltip: tooltip((item) => `${moment(item.value[0], d.calendar)}, ${duration(d.piece_s)}`, percent),
-        xAxis: timeAxis(d.calendar, el), yAxis: value("", (v) => `${v} %`, { min: 0, max: 100 }),
+        ...base(), useUTC: true, grid: { ...fixed, left: 46, right: 28, top: 34, bottom: 28 }, tooltip: tooltip((item) => `${moment(item.value[0], d.calendar)}, ${duration(d.piece_s)}`, percent),
+        xAxis: timeAxis(d.calendar, el), yAxis: value("", (v) => `${v} %`, { min: 0, max: 100, interval: 25 }),
         series: [line("share error", d.t, d.plain, "c0", { step: "end", lineStyle: { width: 1 }, areaStyle: { opacity: .2 } }), line("among those with work to run", d.t, d.among_demand, "c1", { step: "end" })],
       };
     },
     waits_of_runs(d, el) {
       const last = Math.max(...d.lines.map((l) => l.to.at(-1)));
       return {
-        ...base(), grid: { left: 52, right: 20, top: 44, bottom: 44 }, tooltip: tooltip((item) => `waited at most ${duration(10 ** item.value[0])}`, percent),
-        xAxis: waitAxis(last, el), yAxis: value("", (v) => `${v} %`, { min: 0, max: 100 }),
+        ...base(), grid: { ...fixed, left: 52, right: 20, top: 44, bottom: 44 }, tooltip: tooltip((item) => `waited at most ${duration(10 ** item.value[0])}`, percent),
+        xAxis: waitAxis(last, el), yAxis: value("", (v) => `${v} %`, { min: 0, max: 100, interval: 25 }),
         series: d.lines.map((l, i) => line(l.name, [...l.to.map(Math.log10), Math.log10(last)], [...l.at_most, 100], hue(i), { lineStyle: { width: 2, type: dashes[i % 4] } })),
       };
     },
@@ -152,9 +153,9 @@
       const tip = tooltip((item) => moment(item.value[0], d.calendar), (v, item) => item.seriesIndex < d.lines.length ? percent(v) : `${number(v)} jobs`);
       return {
         ...base(), useUTC: true, tooltip: tip, axisPointer: { link: [{ xAxisIndex: "all" }] },
-        grid: [{ left, right: 16, top: 62, height: slim ? 120 : 150 }, { left, right: 16, top: slim ? 222 : 256, bottom: 64 }],
+        grid: [{ ...fixed, left, right: 28, top: 62, height: slim ? 120 : 150 }, { ...fixed, left, right: 28, top: slim ? 222 : 256, bottom: 64 }],
         xAxis: [timeAxis(d.calendar, el, { gridIndex: 0, axisLabel: { show: false } }), timeAxis(d.calendar, el, { gridIndex: 1 })],
-        yAxis: [value("utilization", (v) => `${v} %`, { gridIndex: 0, min: 0, max: 100, nameTextStyle: { color: colour("soft"), ...axis } }), value("jobs waiting", short, { gridIndex: 1, min: 0, splitNumber: 3, nameTextStyle: { color: colour("soft"), ...axis } })],
+        yAxis: [value("utilization", (v) => `${v} %`, { gridIndex: 0, min: 0, max: 100, interval: 25, nameTextStyle: { color: colour("soft"), ...axis } }), value("jobs waiting", short, { gridIndex: 1, min: 0, splitNumber: 3, nameTextStyle: { color: colour("soft"), ...axis } })],
         dataZoom: zoom([0, 1]), series: [...each("used", 0), ...each("queued_jobs", 1)],
       };
     },

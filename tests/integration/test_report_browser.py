@@ -1,0 +1,121 @@
+"""The reports in a real browser: everything drawn, nothing complained of, nothing fetched, nothing run that a trace says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import chromium
+from apportion.metrics.compare import compare
+from apportion.metrics.report import write_comparison, write_report
+from apportion.metrics.run import load_run
+from runs import write_run
+
+pytestmark = pytest.mark.skipif(chromium.find() is None, reason="no Chromium")
+
+HOSTILE = "</script><script>window.hacked=1</script><img src=http://example.invalid/x onerror=window.hacked=1>"
+
+
+def jobs(delay: float) -> pd.DataFrame:
+    rng = np.random.default_rng(7)
+    n = 400
+    submit = np.sort(rng.integers(0, 20 * 86400, n)).astype(float)
+    return pd.DataFrame(
+        {
+            "submit_s": submit,
+            "start_s": submit + rng.exponential(delay, n).round() * (rng.random(n) < 0.7),
+            "run_s": rng.integers(1, 40_000, n).astype(float),
+            "procs": rng.integers(1, 40, n),
+            "user": rng.choice(["ann", "ben", HOSTILE], n),
+            "account": rng.choice(["a&b", HOSTILE, "x"], n),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    root = tmp_path_factory.mktemp("reports")
+    shares = {"a&b": 0.5, HOSTILE: 0.2, "x": 0.3}
+    runs = [
+        load_run(write_run(root / name, jobs(delay), 400, policy_name=name, shares=shares, origin_ms=1_078_605_840_000))
+        for name, delay in (("slow", 20_000.0), ("quick", 900.0))
+    ]
+    write_comparison(compare(runs), root / "comparison.html")
+    return {"run": write_report(runs[0]), "comparison": root / "comparison.html"}
+
+
+@pytest.fixture
+def page(tmp_path):
+    made = chromium.Page(tmp_path / "profile")
+    yield made
+    made.close()
+
+
+CHARTS = {"run": ["errors", "load", "shares", "waits"], "comparison": ["overlay", "waits_of_runs"]}
+
+
+@pytest.mark.parametrize("kind", ["run", "comparison"])
+def test_draws_everything_without_a_word_and_without_the_network(page, reports, kind):
+    page.load(reports[kind])
+    drawn = page.run(
+        "Object.fromEntries([...document.querySelectorAll('[data-chart]')].map(el =>"
+        " [el.dataset.chart, [...el.querySelectorAll('svg path')].filter(p => (p.getAttribute('d') || '').length > 200).length]))"
+    )
+    assert sorted(drawn) == CHARTS[kind]
+    assert min(drawn.values()) > 0
+    assert page.run("document.documentElement.scrollWidth <= innerWidth")
+    assert page.run("window.hacked === undefined && document.querySelectorAll('img').length === 0")
+    assert page.told("Runtime.exceptionThrown") == []
+    assert page.told("Runtime.consoleAPICalled") == []
+    assert page.told("Log.entryAdded") == []
+    asked = {event["request"]["url"] for event in page.told("Network.requestWillBeSent")}
+    assert {url for url in asked if not url.startswith("data:")} == {reports[kind].as_uri()}
+
+
+def test_turns_dark_and_light_again(page, reports):
+    page.load(reports["run"])
+    look = "[getComputedStyle(document.body).backgroundColor, document.querySelector('[data-chart=load]').innerHTML]"
+    before = page.run(look)
+    page.run("document.getElementById('theme').click()")
+    dark = page.run(look)
+    assert before[0] != dark[0]
+    assert before[1] != dark[1]  # the charts are drawn again in the other colours
+    assert page.run("document.getElementById('theme').getAttribute('aria-pressed')") == "true"
+    page.run("document.getElementById('theme').click()")
+    assert page.run(look)[0] == before[0]
+
+
+def test_sorts_a_table_by_a_column(page, reports):
+    page.load(reports["run"])
+    column = "[...document.querySelectorAll('#longest tbody tr')].map(row => +row.cells[0].dataset.v)"
+    page.run("document.querySelector('#longest th button').click()")
+    falling = page.run(column)
+    assert falling == sorted(falling, reverse=True)
+    page.run("document.querySelector('#longest th button').click()")
+    assert page.run(column) == falling[::-1]
+
+
+def test_shows_another_stretch_of_the_schedule(page, reports):
+    page.load(reports["run"])
+    shown = "[...document.querySelectorAll('.pane')].map(el => getComputedStyle(el).display !== 'none')"
+    assert page.run(shown)[:2] == [True, False]
+    page.run("document.querySelector('label[for=pane1]').click()")
+    assert page.run(shown)[:2] == [False, True]
+
+
+@pytest.mark.parametrize("kind", ["run", "comparison"])
+def test_fits_a_phone(page, reports, kind):
+    page.load(reports[kind], width=390)
+    assert page.run("document.documentElement.scrollWidth") <= 390
+
+
+def test_reads_without_script(page, reports):
+    page.call("Emulation.setScriptExecutionDisabled", value=True)
+    page.load(reports["run"])
+    page.call("Emulation.setScriptExecutionDisabled", value=False)
+    seen = page.run("document.body.innerText")
+    assert "Mean wait" in seen
+    assert "Who waited most" in seen
+    assert page.run("document.querySelector('.chart').offsetHeight") == 0
+    assert page.run("document.querySelector('.pane0 svg.bars').getBoundingClientRect().height") > 100
