@@ -20,7 +20,7 @@ help:  ## list the commands
 
 demo: $(READY)  ## replay a real trace and say where the report is
 	@$(BIN)/apportion replay --demo --out $(DEMO)
-	@echo "report: $(CURDIR)/$(DEMO)/report.html"
+	@echo "open file://$(abspath $(DEMO))/report.html"
 
 test: $(READY)  ## run all tests
 	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
@@ -46,7 +46,7 @@ bench: $(READY)  ## measure speed against the targets
 
 docs: $(READY)  ## write the pages and the API reference to site/
 	$(BIN)/python docs/build.py site
-	@echo "start at $(CURDIR)/site/index.html"
+	@echo "open file://$(CURDIR)/site/index.html"
 
 env: $(READY)  ## make the environment only
 

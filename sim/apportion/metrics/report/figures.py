@@ -58,7 +58,7 @@ def decimal(value: float | None, unit: str = "") -> Figure:
     size = abs(value)
     if value == 0:
         text = "0"
-    elif size >= 100:
+    elif size >= 99.95:
         text = f"{value:,.0f}"
     elif size >= 0.001:
         text = f"{value:.{max(0, 2 - math.floor(math.log10(size)))}f}"

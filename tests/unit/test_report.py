@@ -1,0 +1,374 @@
+"""Reports without a browser: numbers in words, what is escaped, what is left out, odd runs, the command."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apportion.cli.report import report
+from apportion.core.errors import RunError
+from apportion.metrics.compare import compare
+from apportion.metrics.report import write_comparison, write_report
+from apportion.metrics.report.clock import Clock
+from apportion.metrics.report.figures import core_hours, count, decimal, duration, percent, points, signed
+from apportion.metrics.report.stretches import choose
+from apportion.metrics.run import load_run
+from runs import make_run, write_run
+
+HOSTILE = "</script><script>alert(1)</script><b onmouseover=alert(2)>'\"&"
+VOID = {"meta", "link", "br", "input", "img", "path"}
+
+
+class Page(HTMLParser):
+    """What a browser would make of a report: text, elements, scripts, and whether every element is closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.scripts: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID or (tag == "path"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "script":
+            self.scripts.append(data)
+        elif not self.open or self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    @property
+    def charts(self) -> dict:
+        return json.loads(next(script for script in self.scripts if script.startswith("{")))
+
+
+def read(path) -> Page:
+    page = Page(path.read_text(encoding="utf-8"))
+    assert page.open == []
+    return page
+
+
+def table(n=60, **columns):
+    rng = np.random.default_rng(3)
+    submit = np.sort(rng.integers(0, 6 * 86400, n)).astype(float)
+    made = {
+        "submit_s": submit,
+        "start_s": submit + rng.integers(0, 9000, n),
+        "run_s": rng.integers(1, 30_000, n).astype(float),
+        "procs": rng.integers(1, 30, n),
+    }
+    return pd.DataFrame(made | columns)
+
+
+# Numbers in words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"), (2.44, "2.4 s"), (9.99, "10 s"), (59.4, "59 s"), (59.6, "1 min"), (61, "1 min 1 s"), (3599.7, "1 h"),
+        (3661, "1 h 1 min"), (86_399, "1 d"), (86_400 + 4 * 3600, "1 d 4 h"), (3 * 86_400 + 4 * 3600 + 99, "3 d 4 h"),
+        (1000 * 86_400, "1,000 d"), (-90, "−1 min 30 s"), (float("nan"), "–"), (None, "–"), (float("inf"), "–"),
+    ],
+)  # fmt: skip
+def test_durations_in_at_most_two_units(seconds, words):
+    assert duration(seconds).text == words
+
+
+SECONDS = {"d": 86400, "h": 3600, "min": 60, "s": 1}
+
+
+@given(st.floats(0, 1e9))
+def test_a_duration_says_nearly_what_it_was(seconds):
+    parts = re.findall(r"([\d,.]+) (d|h|min|s)", duration(seconds).text)
+    back = sum(float(number.replace(",", "")) * SECONDS[unit] for number, unit in parts)
+    assert back == pytest.approx(seconds, rel=0.02, abs=0.06)
+    assert all(float(n.replace(",", "")) < {"d": 1e6, "h": 24, "min": 60, "s": 60}[unit] for n, unit in parts)
+
+
+def test_numbers_are_short_and_their_exact_values_are_kept():
+    assert core_hours(1_234_567.89) == ("1,234,568 core-h", "1234567.89 core-h", 1_234_567.89)
+    assert [decimal(v).text for v in (0, 0.1234, 1, 12.345, 99.96, 123.4, 0.00012, -2.5)] == [
+        "0", "0.123", "1.00", "12.3", "100", "123", "1.2e−04", "−2.50",
+    ]  # fmt: skip
+    assert percent(0.8234).text == "82.3 %"
+    assert percent(0.00123).text == "0.12 %"
+    assert points(-0.0312).text == "−3.1 pp"
+    assert points(0.0).text == "0.0 pp"
+    assert signed(duration(60)).text == "+1 min"
+    assert signed(decimal(-2.5, "s/core-s")).text == "−2.50 s/core-s"
+    assert count(1234567).text == "1,234,567"
+
+
+# Clocks
+
+
+def test_a_clock_shows_the_wall_clock_of_the_machine():
+    run = make_run(table(), origin_ms=1_078_605_840_000, timezone="US/Pacific")  # a trace whose header says 12:44 PST
+    clock = Clock(run)
+    assert clock.moment(0.0) == "6 Mar 2004, 12:44"
+    summer = 60 * 86400.0  # past the change to daylight saving
+    assert clock.moment(summer) == "5 May 2004, 13:44"
+    assert [ms - 1_078_605_840_000 for ms in clock.axis(np.array([0.0, summer]))] == [
+        -8 * 3_600_000,
+        int((summer - 7 * 3600) * 1000),
+    ]
+    assert clock.moment(clock.midnight(summer)) == "5 May 2004, 00:00"
+
+
+def test_a_clock_without_an_origin_counts_days_and_an_unknown_zone_is_utc():
+    clock = Clock(make_run(table()))
+    assert not clock.is_calendar
+    assert clock.moment(86400 + 3660.0) == "day 2, 01:01"
+    odd = Clock(make_run(table(), origin_ms=0, timezone="Nowhere/At all"))
+    assert (odd.moment(60.0), odd.zone_words) == ("1 Jan 1970, 00:01", "UTC")
+
+
+# What a report says
+
+
+def test_numbers_stand_in_the_page_without_script(tmp_path):
+    folder = write_run(tmp_path / "run", table(), 64, shares={"a1": 1.0})
+    page = read(write_report(folder))
+    wait = load_run(folder).wait_s
+    assert duration(float(wait.mean())).text in page.text
+    assert duration(float(wait.max())).text in page.text
+    for words in ("Utilization", "Who waited most", "How it was made", "made under fcfs", "64 processors"):
+        assert words in page.text
+
+
+def test_a_headline_number_is_the_one_of_the_metrics(tmp_path):
+    folder = write_run(tmp_path / "run", table(), 64)
+    (folder / "metrics.json").write_text(json.dumps({"service": {"wait_s": {"mean": 12_345.0}}}))
+    page = read(write_report(folder))
+    assert "Mean wait 3 h 26 min Mean wait from submit to start." in page.text
+    assert "Loss of capacity" not in page.text  # not among the metrics, so not told
+
+
+def test_charts_hold_the_run(tmp_path):
+    folder = write_run(tmp_path / "run", table(500), 64)
+    charts = read(write_report(folder)).charts
+    assert sum(charts["waits"]["jobs"]) == 500
+    assert charts["waits"]["at_most"][-1] == 100
+    assert max(charts["load"]["capacity"]) == 64
+    run = load_run(folder)
+    begin, end = run.window_s
+    assert np.mean(charts["load"]["used"]) * (end - begin) == pytest.approx(run.core_s.sum(), rel=1e-3)
+
+
+def test_what_a_trace_says_cannot_become_markup(tmp_path):
+    names = np.array([HOSTILE, "ann"] * 30)
+    jobs = table(user=names, account=names, qos=names, reasons=names, job_id=[f"{i}<i>" for i in range(60)])
+    manifest = {
+        "trace": {"name": HOSTILE, "path": HOSTILE, "acknowledgement": HOSTILE, "sha256": "0" * 64, "notes": [HOSTILE]},
+        "policy_name": HOSTILE,
+        "policy": {HOSTILE: HOSTILE},
+        "conventions": {HOSTILE: HOSTILE},
+        "command": HOSTILE,
+        "cleaning": [
+            {
+                "rule": HOSTILE,
+                "finds": HOSTILE,
+                "jobs": 1,
+                "examples": [{"job_id": HOSTILE, "before": {HOSTILE: HOSTILE}}],
+            }
+        ],
+        "shares": {HOSTILE: 0.5, "ann": 0.5},
+        "pools": [{"name": HOSTILE, "procs": 1}, {"name": "b", "procs": 2}],
+        "timezone": HOSTILE,
+        "versions": {HOSTILE: HOSTILE},
+        "timings_s": {HOSTILE: 1.0},
+    }
+    folders = [write_run(tmp_path / name, jobs, 64, **manifest) for name in ("one", "two")]
+    pages = [
+        read(write_report(folders[0])),
+        read(write_comparison(compare([load_run(f) for f in folders]), tmp_path / "c.html")),
+    ]
+    plain = [
+        read(write_report(write_run(tmp_path / "plain", table(), 64))),
+        read(write_comparison(compare([load_run(f) for f in [tmp_path / "plain"] * 2]), tmp_path / "d.html")),
+    ]
+    for page, harmless in zip(pages, plain, strict=True):
+        assert HOSTILE in page.text
+        assert len([tag for tag, _ in page.tags if tag == "script"]) == len(
+            [tag for tag, _ in harmless.tags if tag == "script"]
+        )
+        assert not any(name.startswith("on") for _, attrs in page.tags for name in attrs)
+    assert HOSTILE in [group["name"] for group in pages[0].charts["shares"]["groups"]]
+
+
+def test_asks_nothing_of_the_network(tmp_path):
+    page = read(write_report(write_run(tmp_path / "run", table(), 64)))
+    links = [
+        value for _, attrs in page.tags for name, value in attrs.items() if name in {"src", "href", "action", "srcset"}
+    ]
+    assert [link for link in links if not link.startswith(("#", "data:"))] == []
+    policy = next(attrs["content"] for tag, attrs in page.tags if tag == "meta" and "http-equiv" in attrs)
+    assert policy.startswith("default-src 'none'")
+    assert "http" not in policy
+
+
+def test_is_the_same_twice(tmp_path):
+    folder = write_run(tmp_path / "run", table(300, user=["a", "b", "c"] * 100), 64, shares={"a1": 1.0})
+    first = write_report(folder).read_bytes()
+    assert write_report(folder).read_bytes() == first
+
+
+def test_stays_small_and_quick_with_many_jobs(tmp_path):
+    n = 200_000
+    rng = np.random.default_rng(0)
+    submit = np.sort(rng.uniform(0, 300 * 86400, n)).round()
+    jobs = pd.DataFrame(
+        {
+            "submit_s": submit,
+            "start_s": submit + rng.exponential(5000, n).round(),
+            "run_s": rng.exponential(6000, n).round() + 1,
+            "procs": 2 ** rng.integers(0, 8, n),
+            "user": rng.choice([f"user{i}" for i in range(800)], n),
+            "account": rng.choice([f"project{i}" for i in range(150)], n),
+        }
+    )
+    run = make_run(jobs, 3000, shares={f"project{i}": 1.0 for i in range(150)})
+    metrics = {"service": {"wait_s": {"mean": 1.0}}}
+    write_report(run, tmp_path / "cold.html", metrics=metrics)
+    fresh = make_run(jobs, 3000, shares={f"project{i}": 1.0 for i in range(150)})
+    begin = time.process_time()
+    path = write_report(fresh, tmp_path / "warm.html", metrics=metrics)
+    assert time.process_time() - begin < 4  # a second on a quiet machine
+    assert path.stat().st_size < 3_000_000
+
+
+ODD = {
+    "no jobs": (table(0), {"measure_window_s": [0, 0]}),
+    "nothing started": (table(5, start_s=np.nan, run_s=np.nan), {}),
+    "one job of no length": (pd.DataFrame({"submit_s": [5.0], "start_s": [5.0], "run_s": [0.0]}), {}),
+    "one second": (pd.DataFrame({"submit_s": [0.0, 0.0], "start_s": [0.0, 1.0], "run_s": [1.0, 1.0]}), {}),
+    "a window before all jobs": (table(5), {"measure_window_s": [-20.0, -10.0]}),
+    "no machine": (table(5), {"capacity_steps": []}),
+    "nobody named": (table(5, user="", account="", qos=""), {}),
+    "nothing said": (table(5), {"trace": None, "policy_name": None, "pools": None, "conventions": None, "inputs": None}),
+    "a job that never ends": (table(5).assign(run_s=np.nan), {}),
+    "text ids": (table(5, job_id=["a.1", "a.2", "b[3]", "c", "d"]), {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_runs_have_reports(tmp_path, name):
+    jobs, manifest = ODD[name]
+    page = read(write_report(write_run(tmp_path / "run", jobs, 64, **manifest)))
+    assert "How it was made" in page.text
+    assert not re.search(r"\b(nan|NaN|None|inf)\b", page.text.partition("Every metric")[0])
+
+
+# Stretches for the Gantt chart
+
+
+def test_stretches_are_where_they_say():
+    base = pd.DataFrame({"submit_s": np.arange(200) * 3600.0, "start_s": np.arange(200) * 3600.0, "run_s": 600.0})
+    busy = pd.DataFrame({"submit_s": [400_000.0], "start_s": [400_000.0], "run_s": [20_000.0], "procs": [90]})
+    blocked = pd.DataFrame({"submit_s": [600_000.0], "start_s": [650_000.0], "run_s": [60.0], "procs": [50]})
+    run = make_run(pd.concat([base.assign(procs=1), busy, blocked]).sort_values("submit_s", kind="stable"), 100)
+    found = {stretch.name: stretch for stretch in choose(run)}
+    assert found["Busiest"].from_s < 420_000
+    assert found["Busiest"].to_s > 400_000
+    assert found["Deepest queue"].from_s < 650_000
+    assert found["Deepest queue"].to_s > 600_000
+    lengths = {round(stretch.to_s - stretch.from_s) for stretch in found.values()}
+    assert len(lengths) == 1
+    assert "Most capacity lost" not in found  # the same time as the deepest queue
+
+
+# Comparisons
+
+
+def test_a_comparison_says_better_and_worse_in_words(tmp_path):
+    slow = table(400)
+    quick = slow.assign(start_s=slow["submit_s"])
+    runs = [
+        load_run(write_run(tmp_path / name, jobs, 64, policy_name=name))
+        for name, jobs in (("slow", slow), ("quick", quick))
+    ]
+    text = read(write_comparison(compare(runs), tmp_path / "a.html")).text
+    assert re.search(r"Against slow, quick is clearly better in mean wait", text)
+    back = read(write_comparison(compare(runs, baseline=1), tmp_path / "b.html")).text
+    assert re.search(r"Against quick, slow is clearly worse in mean wait", back)
+    same = read(write_comparison(compare([runs[0], load_run(tmp_path / "slow")]), tmp_path / "c.html")).text
+    assert "differs clearly" in same
+
+
+def test_a_comparison_marks_conventions_that_differ(tmp_path):
+    runs = [
+        load_run(
+            write_run(
+                tmp_path / over, table(), 64, policy_name=over, conventions={"over_limit": over, "size": "allocated"}
+            )
+        )
+        for over in ("kill", "raise")
+    ]
+    path = write_comparison(compare(runs), tmp_path / "c.html")
+    marked = re.findall(r'<tr class="differs"><th scope="row">([^<]*)', path.read_text())
+    assert marked == ["Jobs past their limit"]
+    assert "allocated (all runs)" in read(path).text
+
+
+def test_three_runs_side_by_side(tmp_path):
+    runs = [load_run(write_run(tmp_path / name, table(), 64, policy_name=name)) for name in ("a", "b", "c")]
+    page = read(write_comparison(compare(runs), tmp_path / "c.html"))
+    assert [line["name"] for line in page.charts["overlay"]["lines"]] == ["a", "b", "c"]
+    assert page.text.count("each compared with itself") == 2
+
+
+# Files and the command
+
+
+def test_leaves_nothing_half_written(tmp_path):
+    folder = write_run(tmp_path / "run", table(), 64)
+    with pytest.raises(RunError, match="cannot be written"):
+        write_report(folder, tmp_path / "no such folder" / "r.html")
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(RunError, match="cannot be written"):
+        write_report(folder, tmp_path / "taken")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "taken"]
+
+
+def test_damaged_metrics_are_a_users_error(tmp_path):
+    folder = write_run(tmp_path / "run", table(), 64)
+    (folder / "metrics.json").write_text("{")
+    with pytest.raises(RunError, match="damaged metrics"):
+        write_report(folder)
+
+
+def test_the_command_writes_where_it_says(tmp_path):
+    folder = write_run(tmp_path / "run", table(), 64)
+    done = CliRunner().invoke(report, [str(folder)])
+    assert done.exit_code == 0
+    assert done.output == f"Written: {folder / 'report.html'}\n"
+    out = tmp_path / "else.html"
+    assert CliRunner().invoke(report, [str(folder), "--out", str(out)]).exit_code == 0
+    assert out.read_bytes() == (folder / "report.html").read_bytes()
+
+
+def test_the_command_refuses_what_is_no_run(tmp_path):
+    done = CliRunner().invoke(report, [str(tmp_path / "nothing")])
+    assert isinstance(done.exception, RunError)
