@@ -78,13 +78,16 @@ def shadow_and_extra(world: World, head: Job) -> tuple[int, Vector]:
 class Easy:
     """EASY: the first blocked job of each pool has a reservation, others may pass if they do not delay it.
 
-    Two phases. First jobs start in order until one is blocked (pool by pool). Then the other jobs of the
-    blocked pools are candidates, in order of the queue or, `shortest_first` (EASY-SJBF), by (limit, submit,
-    id). A candidate starts if it fits now and either ends by the shadow time (its limit counted; at the very
-    time is early enough) or needs no more than the extra, which it then uses up.
+    One walk through the queue. A job of a pool that is not blocked starts if it fits; else it is the head of its
+    pool, which is blocked from here on. A job of a blocked pool starts if it fits now and either ends by the shadow
+    time of the head (its limit counted; at the very time is early enough) or needs no more than the extra, which
+    it then uses up. Pools meet only in limits on users, and there rank decides, whatever the pool.
+
+    `shortest_first` (EASY-SJBF) has two phases: the walk stops at the heads, pool by pool; then the other
+    jobs of the blocked pools are tried by (limit, submit, id).
 
     With capacity windows, or `by_profile`, the same is said with a free profile: the head takes its earliest
-    slot, and a candidate starts if it fits, for its whole limit, what that leaves. Without windows both say the
+    slot, and a job behind it starts if it fits, for its whole limit, what that leaves. Without windows both say the
     same.
     """
 
@@ -96,41 +99,55 @@ class Easy:
 
     def decide(self, world: World, _news: News, *, first_round: bool) -> None:
         queue = world.queue()
-        heads = start_in_order(world, queue)
-        candidates = [
-            job for job in queue if job.id not in world.starts and job.pool in heads and job is not heads[job.pool]
-        ]
-        if self.shortest_first:
-            candidates.sort(key=lambda job: (job.limit, job.submit, job.id))
-        if self.by_profile or world.windows:
-            self._backfill_by_profile(world, heads, candidates)
-        else:
-            self._backfill_by_shadow(world, heads, candidates)
+        heads: dict[int, ByShadow | ByProfile] = {}
+        later = []
+        for job in queue:
+            if job.pool not in heads:
+                if world.held(job):
+                    continue
+                if world.can_start(job):
+                    world.start(job)
+                else:
+                    by_profile = self.by_profile or world.windows
+                    heads[job.pool] = ByProfile(world, job) if by_profile else ByShadow(world, job)
+            elif self.shortest_first:
+                later.append(job)
+            elif not world.held(job):
+                heads[job.pool].start_behind(world, job)
+        for job in sorted(later, key=lambda job: (job.limit, job.submit, job.id)):
+            if not world.held(job):
+                heads[job.pool].start_behind(world, job)
 
-    def _backfill_by_shadow(self, world: World, heads: dict[int, Job], candidates: list[Job]) -> None:
-        shadow, extra = {}, {}
-        for pool, head in heads.items():
-            shadow[pool], extra[pool] = shadow_and_extra(world, head)
-        for job in candidates:
-            if world.held(job) or not fits(job.need, world.free[job.pool]):
-                continue
-            if world.now + job.limit <= shadow[job.pool]:
-                world.start(job)
-            elif fits(job.need, extra[job.pool]):
-                extra[job.pool] = minus(extra[job.pool], job.need)
-                world.start(job)
 
-    def _backfill_by_profile(self, world: World, heads: dict[int, Job], candidates: list[Job]) -> None:
-        profiles = {}
-        for pool, head in heads.items():
-            profiles[pool] = world.profile(pool)
-            slot = profiles[pool].earliest(head.need, head.limit)
-            profiles[pool].take(head.need, slot, slot + head.limit)
-        for job in candidates:
-            end = world.now + job.limit
-            if not world.held(job) and profiles[job.pool].fits(job.need, world.now, end):
-                profiles[job.pool].take(job.need, world.now, end)
-                world.start(job)
+class ByShadow:
+    """A head, and what may start behind it, by shadow time and extra."""
+
+    def __init__(self, world: World, head: Job) -> None:
+        self.shadow, self.extra = shadow_and_extra(world, head)
+
+    def start_behind(self, world: World, job: Job) -> None:
+        if not fits(job.need, world.free[job.pool]):
+            return
+        if world.now + job.limit <= self.shadow:
+            world.start(job)
+        elif fits(job.need, self.extra):
+            self.extra = minus(self.extra, job.need)
+            world.start(job)
+
+
+class ByProfile:
+    """The same by a free profile."""
+
+    def __init__(self, world: World, head: Job) -> None:
+        self.profile = world.profile(head.pool)
+        slot = self.profile.earliest(head.need, head.limit)
+        self.profile.take(head.need, slot, slot + head.limit)
+
+    def start_behind(self, world: World, job: Job) -> None:
+        end = world.now + job.limit
+        if self.profile.fits(job.need, world.now, end):
+            self.profile.take(job.need, world.now, end)
+            world.start(job)
 
 
 class Conservative:

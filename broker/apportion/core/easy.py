@@ -102,6 +102,8 @@ def full_pass(s: State, now: int) -> None:
             elif quota.may_reserve(s, job):
                 reserve(s, job)
                 closed = not in_order
+        elif s.rules.assoc_limit_stop == 1 and quota.held(s, job):
+            closed = True
         elif try_backfill(s, now, job):
             continue
         s.work[pool] = min(s.work[pool], need)

@@ -73,7 +73,19 @@ def kernel(function: F) -> F:
         )
     finally:
         config.CACHE_DIR = before
+    if not JIT_DISABLED:
+        _generalize(compiled)
     return cast("F", compiled)
+
+
+def _generalize(kernel: Any) -> None:
+    """Let a number written in a call be an int64 like any other; Numba would compile a case of its own for each."""
+    template = kernel.get_call_template
+
+    def general(args: Any, kws: Any) -> Any:
+        return template([types.unliteral(arg) for arg in args], {name: types.unliteral(kws[name]) for name in kws})
+
+    kernel.get_call_template = general
 
 
 def table(cls: type[T]) -> type[T]:

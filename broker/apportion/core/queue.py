@@ -127,5 +127,6 @@ def _merge_sort(order: Ints, key: Floats, submit: Ints, work: Ints, n: int) -> N
                 else:
                     work[k] = order[b]
                     b += 1
-        order[:n] = work[:n]
+        for k in range(n):  # slices would bring in text, and seconds of compile time
+            order[k] = work[k]
         width *= 2

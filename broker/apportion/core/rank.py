@@ -83,7 +83,8 @@ def refresh(s: State, now: int) -> bool:
     if s.rules.charged == 1 and s.clock.tick[0] != s.usage.clock[LAST_TICK]:
         share.fairshare_factors(s.accounts, s.usage.value[0], s.share)
         if s.rules.limited == 1:
-            s.counters.fairshare[:] = s.share.fairshare
+            for i in range(s.counters.fairshare.size):
+                s.counters.fairshare[i] = s.share.fairshare[i]
         s.clock.tick[0] = s.usage.clock[LAST_TICK]
         s.clock.unsorted[0] = 1
     if order != ORDER_MOVING and order != ORDER_MULTIFACTOR:

@@ -72,7 +72,8 @@ def _backfill_pass(s: State, now: int) -> int:
         guard.place(s, now)
     by_user = s.rules.bf_max_job_user
     if by_user > 0:
-        s.work[:] = 0
+        for user in range(s.work.size):
+            s.work[user] = 0
     tested = 0
     started = 0
     for i in range(s.queue.head[0], s.queue.tail[0]):
@@ -104,8 +105,9 @@ def _backfill_pass(s: State, now: int) -> int:
 @kernel
 def decide(s: State, now: int, first_round: bool, happened: bool) -> None:
     """Run the passes that are due. ``happened`` : whether this round had an event other than the timer."""
-    if happened:
+    if happened or (s.rules.guarded == 1 and s.clock.next_plan[0] <= now):
         _main_pass(s, now)
+    if happened:
         s.clock.changed[0] = 1
     if first_round and s.clock.changed[0] == 1 and now % s.rules.bf_interval == 0 and s.clock.pending[0] > 0:
         # One that started something may have stopped at its depth: the next has work to do.

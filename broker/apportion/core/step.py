@@ -66,6 +66,8 @@ def apply(s: State, now: int, event: int, subject: int) -> None:
     subject : int
         Job index; for CAPACITY the pool; ignored for TIMER.
     """
+    if event == CANCEL and s.live.state[subject] != PENDING and s.live.state[subject] != UNSEEN:
+        return  # it runs or is over: nothing happens
     if event == SUBMIT:
         _submit(s, now, subject)
     elif event == END:
@@ -122,8 +124,6 @@ def _cancel(s: State, now: int, job: int) -> None:
     if s.live.state[job] == UNSEEN:
         lifecycle.decide(s, now, job, CANCELLED)
         return
-    if s.live.state[job] != PENDING:
-        return
     if s.rules.backfill == BACKFILL_CONSERVATIVE:
         conservative.drop(s, job)
     lifecycle.leave(s)
@@ -173,6 +173,8 @@ def decide(s: State, now: int) -> None:
 
 @kernel
 def _decide_easy(s: State, now: int) -> None:
+    if s.counters.accrue_since.size > 0 and rank.refresh(s, now):  # jobs begin to age when they are ranked
+        s.clock.stale[0] = 1
     if _hopeless(s):
         for pool in range(s.pools.free.size):
             s.pools.head[pool] = HEAD_UNKNOWN
@@ -217,7 +219,7 @@ def _wake(s: State, now: int) -> int:
         time = NEVER
     if s.rules.guarded == 1:
         time = min(time, s.clock.next_plan[0])
-    if s.rules.calc_period > 0 and (s.rules.metered == 1 or not _hopeless(s)):
+    if s.rules.calc_period > 0 and (s.rules.metered == 1 or s.counters.accrue_since.size > 0 or not _hopeless(s)):
         time = min(time, rank.next_tick(s, now))
     return time
 

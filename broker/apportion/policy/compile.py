@@ -89,7 +89,7 @@ def compile_policy(policy: Policy, jobs: Submissions) -> Compiled:
     assigned = assign(policy, jobs)
     order = order_function(policy) if policy.Order not in ("fcfs", "multifactor") else None
     is_multifactor = policy.Order == "multifactor"
-    reads_usage = order is not None and order.dynamic
+    reads_usage = order is not None and order.reads_fairshare
     extra_names = _extra_tres(policy)
     extra = np.zeros((len(jobs), len(extra_names)), np.int64)
     for k, name in enumerate(extra_names):

@@ -16,6 +16,7 @@ counts as plus infinite. A plug-in is code: load only what you trust.
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import importlib.util
 import inspect
@@ -72,13 +73,14 @@ class OrderFunction:
     """An order, whatever it was written in.
 
     ``name`` : for people. ``source_hash`` : SHA-256 (hex) of what it was made from. ``dynamic`` : whether a score
-    changes while a job waits (it reads now, wait, age or fairshare). ``python`` : the score as a plain function of the
-    columns of `JOB_COLUMNS`.
+    changes while a job waits (it reads now, wait, age or fairshare). ``reads_fairshare`` : whether it does, so that
+    usage must be kept. ``python`` : the score as a plain function of the columns of `JOB_COLUMNS`.
     """
 
     name: str
     source_hash: str
     dynamic: bool
+    reads_fairshare: bool
     python: Score
 
     @cached_property
@@ -151,7 +153,8 @@ def from_expression(name: str, text: str) -> OrderFunction:
     namespace: dict[str, Any] = {**HELPERS, "inf": math.inf}
     exec(compile(source, f"<order {name}>", "exec"), namespace)  # noqa: S102  (our own text, from an accepted tree)
     digest = hashlib.sha256(expression.text.encode()).hexdigest()
-    return OrderFunction(name, digest, expression.dynamic, namespace["score"])
+    reads_fairshare = "fairshare" in expression.columns
+    return OrderFunction(name, digest, expression.dynamic, reads_fairshare, namespace["score"])
 
 
 def from_plugin(policy: Policy) -> OrderFunction:
@@ -169,9 +172,18 @@ def from_plugin(policy: Policy) -> OrderFunction:
             f"the plug-in {policy.OrderPlugin} is not the one this policy was written for",
             f"its hash is {digest}; correct OrderPluginSha256 if it is meant",
         )
-    function = OrderFunction(name, digest, found.dynamic, _as_score(found.function))
+    reads_fairshare = found.dynamic and _may_read_fairshare(found.function)
+    function = OrderFunction(name, digest, found.dynamic, reads_fairshare, _as_score(found.function))
     _try_out(function)
     return function
+
+
+def _may_read_fairshare(function: Callable[[Job], float]) -> bool:
+    """Whether a function reads the column, or hands the job to something that could."""
+    names = set(function.__code__.co_names)
+    columns = names & set(Job._fields)
+    harmless = set(dir(math)) | set(dir(builtins)) | {"math"}
+    return "fairshare" in names or not columns or bool(names - columns - harmless)
 
 
 def source_hash(policy: Policy) -> str:
