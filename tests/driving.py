@@ -12,6 +12,7 @@ from apportion.policy.compile import Compiled, compile_policy
 from apportion.policy.load import from_dict
 from apportion.policy.workload import Labels, Submissions
 from apportion.sim import compiled
+from apportion.sim.replay import room_for_ends
 from oracles.jobs import Job, Pool, Window
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def world(jobs: Sequence[Job], policy: Compiled, origin_ms: int = 0) -> World:
     jobs = by_submit(jobs)
     cancels = sorted((job.cancel + origin_ms, k) for k, job in enumerate(jobs) if job.cancel is not None)
     steps = np.array([step[:2] for step in policy.capacity_steps], np.int64).reshape(-1, 2)
-    room = 2 * len(policy.state.running.end) + 2
+    room = room_for_ends(policy)
     return compiled.World(
         run=np.array([job.run for job in jobs], np.int64),
         end=np.full(len(jobs), -1, np.int64),

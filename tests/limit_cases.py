@@ -16,6 +16,7 @@ from apportion.core.tables import Jobs, Running
 from oracles import limits as naive
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from random import Random
 
 TRES = naive.TRES
@@ -56,6 +57,24 @@ def jobs_table(rows: list[naive.Job]) -> Jobs:
     )
 
 
+def running_in_one_pool(ids: Sequence[int]) -> Any:
+    """The table of running jobs as the core's readers find it."""
+    n = len(ids)
+    blank = np.zeros(n + 1, np.int64)
+    return handle(
+        Running(
+            first=ints(0, n + 1),
+            count=ints(n),
+            rows=ints(n),
+            ordered=ints(n),
+            unread=ints(0),
+            end=blank,
+            procs=blank,
+            job=np.array([*ids, 0], np.int64),
+        )
+    )
+
+
 @dataclass
 class Pair:
     """One system in both forms, moved in step."""
@@ -71,12 +90,7 @@ class Pair:
         self.table = handle(jobs_table(self.jobs))
 
     def running(self) -> Any:
-        ids = [self.jobs.index(job) for job in self.world.running]
-        n = max(1, len(ids))
-        job = np.zeros(n, np.int64)
-        job[: len(ids)] = ids
-        blank = np.zeros(n, np.int64)
-        return handle(Running(first=ints(0), count=ints(len(ids)), end=blank, procs=blank, job=job)._replace(job=job))
+        return running_in_one_pool([self.jobs.index(job) for job in self.world.running])
 
     def words(self, mask: int) -> list[str]:
         return reasons.words(mask, self.tables.bit_code) if mask else []

@@ -52,6 +52,7 @@ EXCEPTIONS: dict[tuple[str, str, str], str] = {
     ("jit.py", "flags", "parallel"): "the one place that switches it off",
     ("jit.py", "import", "llvmlite"): "the one place that talks to the compiler",
     ("jit.py", "decorator", "*"): "the one place that talks to the compiler",
+    ("parts.py", "decorator", "register_pass"): "a step of the compiler",
     ("limit_build.py", "set-order", "together"): "a sum of whole numbers",
     ("scoring.py", "import", "llvmlite"): "calls an operator's order by its address",
     ("scoring.py", "decorator", "intrinsic"): "calls an operator's order by its address",

@@ -11,8 +11,8 @@ from apportion.core.errors import PolicyError
 from apportion.core.jit import handle
 from apportion.core.limit_build import LimitBuilder, no_limits
 from apportion.core.limit_tables import build_counters
-from apportion.core.tables import NEVER, Running
-from limit_cases import TRES, ints, jobs_table
+from apportion.core.tables import NEVER
+from limit_cases import TRES, ints, jobs_table, running_in_one_pool
 from oracles.limits import Job
 
 MINUTE = 60_000
@@ -80,8 +80,7 @@ class System:
         return reasons.words(mask, self.tables.bit_code) if mask else []
 
     def _running(self):
-        job = np.array([*self.active, 0], np.int64)
-        return handle(Running(first=ints(0), count=ints(len(self.active)), end=job * 0, procs=job * 0, job=job))
+        return running_in_one_pool(self.active)
 
 
 def test_the_first_place_that_sets_a_limit_wins_as_in_slurms_example():

@@ -10,21 +10,41 @@ EASY-SJBF (Tsafrir, Etsion & Feitelson, TPDS 2007, doi:10.1109/TPDS.2007.70606) 
 
 from __future__ import annotations
 
-from apportion.core import lifecycle, quota
-from apportion.core.codes import BACKFILL_EASY_SJBF, BACKFILL_NONE, HEAD_NONE, HEAD_UNKNOWN, PENDING
+from apportion.core import lifecycle, queue, quota, running
+from apportion.core.codes import BACKFILL_EASY, BACKFILL_EASY_SJBF, BACKFILL_NONE, HEAD_NONE, HEAD_UNKNOWN, PENDING
 from apportion.core.jit import kernel
-from apportion.core.queue import ranks_before
 from apportion.core.reasons import RESOURCES
 from apportion.core.tables import NEVER, Queue, State
 
+UNKNOWN = -1  # a shadow time that nobody has needed yet
+
+# What is known of a pool in a pass, in ``State.work``.
+CLOSED = 0  # nothing more of it can start
+OPEN = 1
+REFUSED = 2  # open, and a job that fits was refused
+
 
 @kernel
-def reserve(s: State, job: int) -> None:
-    """Make ``job`` the head of its pool and work out its shadow time and spare processors."""
+def block(s: State, job: int) -> None:
+    """Make ``job`` the head of its pool."""
     pool = s.jobs.pool[job]
+    s.live.reasons[job] |= RESOURCES
+    s.pools.head[pool] = job
+    s.pools.shadow[pool] = UNKNOWN
+    if s.live.first_plan[job] < 0 and s.rules.backfill != BACKFILL_NONE:
+        look_ahead(s, pool)
+
+
+@kernel
+def look_ahead(s: State, pool: int) -> None:
+    """Work out the shadow time of the pool's head and the spare processors, if they are not known."""
+    if s.pools.shadow[pool] != UNKNOWN:
+        return
+    job = s.pools.head[pool]
     need = s.jobs.procs[job]
     free = s.pools.free[pool]
     run = s.running
+    running.settle(run, s.live.state, pool)
     shadow = NEVER
     i = run.first[pool]
     last = i + run.count[pool]
@@ -35,11 +55,9 @@ def reserve(s: State, job: int) -> None:
     while i < last and run.end[i] == shadow:
         free += run.procs[i]
         i += 1
-    s.live.reasons[job] |= RESOURCES
-    s.pools.head[pool] = job
     s.pools.shadow[pool] = shadow if free >= need else NEVER
     s.pools.spare[pool] = free - need if free >= need else free
-    if s.live.first_plan[job] < 0 and s.rules.backfill != BACKFILL_NONE and free >= need:
+    if s.live.first_plan[job] < 0 and free >= need:
         s.live.first_plan[job] = shadow
 
 
@@ -50,6 +68,7 @@ def try_backfill(s: State, now: int, job: int) -> bool:
     need = s.jobs.procs[job]
     if need > s.pools.free[pool]:
         return False
+    look_ahead(s, pool)
     late = now + s.jobs.limit[job] > s.pools.shadow[pool]
     if (late and need > s.pools.spare[pool]) or quota.held(s, job):
         return False
@@ -60,67 +79,84 @@ def try_backfill(s: State, now: int, job: int) -> bool:
 
 
 @kernel
+def next_candidate(s: State, q: Queue, now: int, i: int) -> int:
+    """Next entry from ``i`` on that may pass the head of the one pool, or the tail.
+
+    While the shadow time is not known every job that fits may.
+    """
+    free = s.pools.free[0]
+    if free < s.pools.min_procs[0]:
+        return int(q.tail[0])
+    if s.pools.shadow[0] == UNKNOWN:
+        return queue.next_small(q, i, free, 0, free)
+    s.work[0] = REFUSED  # what is passed over from here on may be small
+    return queue.next_small(q, i, free, s.pools.shadow[0] - now, min(free, s.pools.spare[0]))
+
+
+@kernel
 def full_pass(s: State, now: int) -> None:
     """Walk the queue in order: start, block, backfill."""
     n_pools = s.pools.free.size
-    backfill = s.rules.backfill
-    in_order = backfill != BACKFILL_NONE and backfill != BACKFILL_EASY_SJBF
+    in_order = s.rules.backfill == BACKFILL_EASY
     open_pools = 0
     for pool in range(n_pools):
         if s.pools.free[pool] >= s.pools.min_procs[pool]:
             s.pools.head[pool] = HEAD_NONE
-            s.work[pool] = NEVER  # smallest request seen
+            s.work[pool] = OPEN
             open_pools += 1
         else:
             s.pools.head[pool] = HEAD_UNKNOWN
-            s.work[pool] = -1  # closed: nothing of this pool can start
+            s.work[pool] = CLOSED
     if open_pools == 0:
         return
-    order = s.queue.order
-    i = s.queue.head[0]
-    tail = s.queue.tail[0]
-    while i < tail and s.live.state[order[i]] != PENDING:
+    stops = s.rules.assoc_limit_stop == 1
+    q = s.queue
+    queue.skip_dead(q, s.live.state)
+    i = q.head[0]
+    while True:
+        if n_pools == 1 and s.pools.head[0] != HEAD_NONE and not stops:
+            i = next_candidate(s, q, now, i)
+        if i >= q.tail[0]:
+            break
+        job = q.order[i]
         i += 1
-        s.queue.head[0] = i
-        s.queue.dead[0] -= 1
-    while i < tail:
-        job = order[i]
-        i += 1
-        if s.live.state[job] != PENDING:
-            continue
         pool = s.jobs.pool[job]
-        if s.work[pool] < 0:
+        if s.work[pool] == CLOSED:
+            continue
+        if s.live.state[job] != PENDING:
+            queue.bury(q, i - 1)
             continue
         need = s.jobs.procs[job]
         closed = False
         if s.pools.head[pool] == HEAD_NONE:
             if quota.held(s, job):
-                closed = s.rules.assoc_limit_stop == 1
+                closed = stops
             elif need <= s.pools.free[pool]:
                 lifecycle.start(s, now, job)
                 continue
             elif quota.may_reserve(s, job):
-                reserve(s, job)
+                block(s, job)
                 closed = not in_order
-        elif s.rules.assoc_limit_stop == 1 and quota.held(s, job):
+        elif stops and quota.held(s, job):
             closed = True
         elif try_backfill(s, now, job):
             continue
-        s.work[pool] = min(s.work[pool], need)
+        if need <= s.pools.free[pool]:
+            s.work[pool] = REFUSED
         if closed or s.pools.free[pool] < s.pools.min_procs[pool]:
-            s.work[pool] = -1
+            s.work[pool] = CLOSED
             open_pools -= 1
             if open_pools == 0:
                 break
     for pool in range(n_pools):
-        if s.work[pool] >= 0:  # every job of the pool was seen
-            s.pools.min_procs[pool] = s.work[pool]
-    if backfill == BACKFILL_EASY_SJBF:
-        _shortest_first(s, now, s.short_queue)
+        if s.work[pool] == OPEN:  # every job was seen, and none of those that are left fits
+            s.pools.min_procs[pool] = max(s.pools.min_procs[pool], s.pools.free[pool] + 1)
+    if s.rules.backfill == BACKFILL_EASY_SJBF:
+        _shortest_first(s, now)
 
 
 @kernel
-def _shortest_first(s: State, now: int, queue: Queue) -> None:
+def _shortest_first(s: State, now: int) -> None:
     """Backfill by (limit, submit, job)."""
     usable = 0
     for pool in range(s.pools.free.size):
@@ -128,22 +164,22 @@ def _shortest_first(s: State, now: int, queue: Queue) -> None:
             usable += 1
     if usable == 0:
         return
-    i = queue.head[0]
-    tail = queue.tail[0]
-    while i < tail and s.live.state[queue.order[i]] != PENDING:
-        i += 1
-        queue.head[0] = i
-        queue.dead[0] -= 1
-    while i < tail:
-        job = queue.order[i]
+    q = s.short_queue
+    queue.skip_dead(q, s.live.state)
+    i = q.head[0]
+    while True:
+        if s.pools.free.size == 1:
+            i = next_candidate(s, q, now, i)
+        if i >= q.tail[0]:
+            break
+        job = q.order[i]
         i += 1
         if s.live.state[job] != PENDING:
+            queue.bury(q, i - 1)
             continue
-        pool = s.jobs.pool[job]
-        if s.pools.head[pool] < 0 or s.pools.head[pool] == job:
-            continue
-        if try_backfill(s, now, job) and s.pools.free.size == 1 and s.pools.free[pool] < s.pools.min_procs[pool]:
-            break
+        head = s.pools.head[s.jobs.pool[job]]
+        if head >= 0 and head != job:
+            try_backfill(s, now, job)
 
 
 @kernel
@@ -162,9 +198,9 @@ def arrival_pass(s: State, now: int, job: int) -> bool:
         if need <= s.pools.free[pool]:
             lifecycle.start(s, now, job)
         else:
-            reserve(s, job)
+            block(s, job)
         return True
-    if s.live.score.size > 0 and ranks_before(s.live.score, s.jobs.submit, job, head):
+    if s.live.score.size > 0 and queue.ranks_before(s.live.score, s.jobs.submit, job, head):
         return False
     if s.rules.backfill != BACKFILL_NONE:
         try_backfill(s, now, job)

@@ -24,6 +24,8 @@ from numba.core.typing.templates import AttributeTemplate
 from numba.extending import NativeValue, infer_getattr, lower_getattr_generic, models, register_model, unbox
 from numba.np.arrayobj import populate_array
 
+from apportion.core.parts import PartCompiler
+
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
@@ -32,6 +34,8 @@ config: Any = numba_config  # its settings are set at run time
 _TABLES: set[type] = set()
 
 JIT_DISABLED = bool(config.DISABLE_JIT)
+
+unsigned = np.uint64  # an index that is not looked at for counting from the end, so that loops become block operations
 
 
 def _fingerprint() -> str:
@@ -65,27 +69,28 @@ def kernel(function: F) -> F:
     callable
         The compiled dispatcher, or ``function`` itself under ``NUMBA_DISABLE_JIT=1``.
     """
+    if JIT_DISABLED:
+        return function
+    flags: dict[str, Any] = {"nogil": True, "fastmath": False, "parallel": False, "error_model": "numpy"}
     before = config.CACHE_DIR
     config.CACHE_DIR = CACHE_DIR  # read by Numba at decoration only
     try:
-        compiled: Any = numba.njit(cache=True, nogil=True, fastmath=False, parallel=False, error_model="numpy")(
-            function
-        )
+        compiled: Any = numba.njit(cache=True, no_cfunc_wrapper=True, **flags)(function)
     finally:
         config.CACHE_DIR = before
-    if not JIT_DISABLED:
-        _generalize(compiled)
+    part: Any = numba.njit(pipeline_class=PartCompiler, no_cpython_wrapper=True, no_cfunc_wrapper=True, **flags)(
+        function
+    )
+
+    def called(args: Any, kws: Any) -> Any:
+        # A number written in a call is an int64 like any other; Numba would compile a case of its own for each.
+        return part.get_call_template(
+            [types.unliteral(arg) for arg in args], {name: types.unliteral(kws[name]) for name in kws}
+        )
+
+    compiled.get_call_template = called
+    compiled.get_overload = part.get_overload
     return cast("F", compiled)
-
-
-def _generalize(kernel: Any) -> None:
-    """Let a number written in a call be an int64 like any other; Numba would compile a case of its own for each."""
-    template = kernel.get_call_template
-
-    def general(args: Any, kws: Any) -> Any:
-        return template([types.unliteral(arg) for arg in args], {name: types.unliteral(kws[name]) for name in kws})
-
-    kernel.get_call_template = general
 
 
 def table(cls: type[T]) -> type[T]:
@@ -193,7 +198,9 @@ def _load(context: Any, builder: Any, table_type: _TableType, pointer: Any, name
     words = builder.bitcast(pointer, word.as_pointer())
 
     def read(i: int) -> Any:
-        return builder.load(builder.gep(words, [ir.Constant(word, offset + i)]))
+        value = builder.load(builder.gep(words, [ir.Constant(word, offset + i)]))
+        value.set_metadata("invariant.load", builder.module.add_metadata([]))  # so that loops need not reload addresses
+        return value
 
     if isinstance(kind, _TableType):
         return builder.bitcast(builder.gep(words, [ir.Constant(word, offset)]), pointer.type)

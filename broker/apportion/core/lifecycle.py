@@ -53,7 +53,7 @@ def start(s: State, now: int, job: int) -> None:
     s.pools.free[pool] -= s.jobs.procs[job]
     for e in range(s.pools.extra.shape[1]):
         s.pools.extra_free[pool, e] -= s.jobs.extra[job, e]
-    running.add(s.running, pool, now + s.jobs.limit[job], s.jobs.procs[job], job)
+    running.add(s.running, s.live.state, pool, now + s.jobs.limit[job], s.jobs.procs[job], job)
     leave(s)
     decide(s, now, job, RUNNING)
     if s.rules.charged == 1:

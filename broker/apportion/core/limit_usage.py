@@ -106,7 +106,7 @@ def tick(
     if C.ran.size == 0:
         return
     decay(L, C, factor)
-    for pool in range(running.first.size):
+    for pool in range(running.count.size):
         first = running.first[pool]
         for i in range(first, first + running.count[pool]):
             _charge(L, C, jobs, running.job[i], now, per_second)
@@ -133,7 +133,7 @@ def to_kill(L: LimitTables, C: LimitCounters, jobs: Jobs, running: Running, out:
     n = 0
     if L.safe or C.ran.size == 0:
         return 0
-    for pool in range(running.first.size):
+    for pool in range(running.count.size):
         first = running.first[pool]
         for i in range(first, first + running.count[pool]):
             if _is_spent(L, C, jobs, running.job[i]):

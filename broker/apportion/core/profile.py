@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apportion.core import running
 from apportion.core.jit import kernel
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def build(s: State, pool: int, now: int) -> None:
     p = s.profile
     run = s.running
     n_extra = s.pools.extra.shape[1]
+    running.settle(run, s.live.state, pool)
     k = p.first[pool]
     p.time[k] = now
     p.free[k] = s.pools.free[pool]

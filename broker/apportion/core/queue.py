@@ -3,6 +3,8 @@
 An array rather than a heap: every pass walks the jobs in order, arrivals mostly belong at the end, and a job that
 leaves is only marked (by its state) and swept out when the marks have become many, so that each step costs O(1) amortised.
 The order is total: (score, submit, job index).
+
+What a pass asks of each entry, processors and limit, stands beside it, so that a long queue is looked through at the speed of memory.
 """
 
 from __future__ import annotations
@@ -10,10 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apportion.core.codes import PENDING
-from apportion.core.jit import kernel
+from apportion.core.jit import kernel, unsigned
+from apportion.core.tables import NEVER
 
 if TYPE_CHECKING:
-    from apportion.core.tables import Bytes, Floats, Ints, Queue
+    from apportion.core.tables import Bytes, Floats, Ints, Jobs, Queue
+
+BLOCK = 64  # entries looked at together
 
 
 @kernel
@@ -27,14 +32,22 @@ def ranks_before(key: Floats | Ints, submit: Ints, a: int, b: int) -> bool:
 
 
 @kernel
+def _place(queue: Queue, jobs: Jobs, i: int, job: int) -> None:
+    queue.order[i] = job
+    queue.procs[i] = jobs.procs[job]
+    queue.limit[i] = jobs.limit[job]
+
+
+@kernel
 def sweep(queue: Queue, state: Bytes) -> None:
     """Move the entries that are still pending to the front of the array."""
-    order = queue.order
     n = 0
     for i in range(queue.head[0], queue.tail[0]):
-        job = order[i]
+        job = queue.order[i]
         if state[job] == PENDING:
-            order[n] = job
+            queue.order[n] = job
+            queue.procs[n] = queue.procs[i]
+            queue.limit[n] = queue.limit[i]
             n += 1
     queue.head[0] = 0
     queue.tail[0] = n
@@ -49,16 +62,33 @@ def sweep_if_worn(queue: Queue, state: Bytes) -> None:
 
 
 @kernel
-def append(queue: Queue, state: Bytes, job: int) -> None:
+def bury(queue: Queue, i: int) -> None:
+    """Let entry ``i``, whose job is no longer pending, never seem to fit again."""
+    queue.procs[i] = NEVER
+
+
+@kernel
+def skip_dead(queue: Queue, state: Bytes) -> None:
+    """Let the queue begin with a pending job."""
+    i = queue.head[0]
+    tail = queue.tail[0]
+    while i < tail and state[queue.order[i]] != PENDING:
+        i += 1
+    queue.dead[0] -= i - queue.head[0]
+    queue.head[0] = i
+
+
+@kernel
+def append(queue: Queue, jobs: Jobs, state: Bytes, job: int) -> None:
     """Put ``job`` at the end (its rank is known to be last)."""
     if queue.tail[0] == queue.order.size:
         sweep(queue, state)
-    queue.order[queue.tail[0]] = job
+    _place(queue, jobs, queue.tail[0], job)
     queue.tail[0] += 1
 
 
 @kernel
-def insert(queue: Queue, state: Bytes, key: Floats | Ints, submit: Ints, job: int) -> None:
+def insert(queue: Queue, jobs: Jobs, state: Bytes, key: Floats | Ints, job: int) -> None:
     """Put ``job`` where its rank is. Entries keep their key after they leave, so the array stays sorted."""
     order = queue.order
     if queue.tail[0] == order.size:
@@ -69,24 +99,53 @@ def insert(queue: Queue, state: Bytes, key: Floats | Ints, submit: Ints, job: in
     high = tail
     while low < high:
         middle = (low + high) >> 1
-        if ranks_before(key, submit, order[middle], job):
+        if ranks_before(key, jobs.submit, order[middle], job):
             low = middle + 1
         else:
             high = middle
     if head > 0 and low - head < tail - low:
         for i in range(head, low):
-            order[i - 1] = order[i]
-        order[low - 1] = job
+            order[unsigned(i - 1)] = order[unsigned(i)]
+        for i in range(head, low):
+            queue.procs[unsigned(i - 1)] = queue.procs[unsigned(i)]
+        for i in range(head, low):
+            queue.limit[unsigned(i - 1)] = queue.limit[unsigned(i)]
+        _place(queue, jobs, low - 1, job)
         queue.head[0] = head - 1
     else:
         for i in range(tail, low, -1):
-            order[i] = order[i - 1]
-        order[low] = job
+            order[unsigned(i)] = order[unsigned(i - 1)]
+        for i in range(tail, low, -1):
+            queue.procs[unsigned(i)] = queue.procs[unsigned(i - 1)]
+        for i in range(tail, low, -1):
+            queue.limit[unsigned(i)] = queue.limit[unsigned(i - 1)]
+        _place(queue, jobs, low, job)
         queue.tail[0] = tail + 1
 
 
 @kernel
-def sort(queue: Queue, state: Bytes, key: Floats, submit: Ints, work: Ints) -> bool:
+def next_small(queue: Queue, i: int, procs: int, limit: int, any_limit_procs: int) -> int:
+    """Next entry from ``i`` on that asks for at most ``any_limit_procs``, or for at most ``procs`` and ``limit``; else the tail."""
+    tail = queue.tail[0]
+    while i + BLOCK <= tail:
+        found = False
+        for k in range(BLOCK):  # without a branch, so that several are compared at once
+            at = unsigned(i + k)
+            need = queue.procs[at]
+            found |= (need <= any_limit_procs) | ((need <= procs) & (queue.limit[at] <= limit))
+        if found:
+            break
+        i += BLOCK
+    while i < tail:
+        need = queue.procs[i]
+        if need <= any_limit_procs or (need <= procs and queue.limit[i] <= limit):
+            break
+        i += 1
+    return i
+
+
+@kernel
+def sort(queue: Queue, jobs: Jobs, state: Bytes, key: Floats, work: Ints) -> bool:
     """Restore the order after keys have changed; True if it was not as it had to be.
 
     Nearly sorted input costs O(n); any input O(n log n). ``work`` : as long as the queue.
@@ -100,15 +159,19 @@ def sort(queue: Queue, state: Bytes, key: Floats, submit: Ints, work: Ints) -> b
     while i < n and moves <= budget:
         job = order[i]
         k = i
-        while k > 0 and ranks_before(key, submit, job, order[k - 1]):
+        while k > 0 and ranks_before(key, jobs.submit, job, order[k - 1]):
             order[k] = order[k - 1]
             k -= 1
         order[k] = job
         moves += i - k
         i += 1
     if i < n:
-        _merge_sort(order, key, submit, work, n)
-    return moves > 0
+        _merge_sort(order, key, jobs.submit, work, n)
+    if moves == 0:
+        return False
+    for k in range(n):
+        _place(queue, jobs, k, order[k])
+    return True
 
 
 @kernel

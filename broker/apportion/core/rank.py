@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import limit_usage, multifactor, queue, share, usage
+from apportion.core import limit_usage, multifactor, queue, running, share, usage
 from apportion.core.codes import ORDER_FIXED, ORDER_MOVING, ORDER_MULTIFACTOR, PENDING
 from apportion.core.jit import kernel
 from apportion.core.scoring import call_score
@@ -24,14 +24,14 @@ TIER = 2.0**33  # above any priority; a score is minus (tier x TIER + priority),
 def enter(s: State, job: int) -> None:
     """Put an arriving job into the queue."""
     if s.rules.order == ORDER_FIXED:
-        queue.insert(s.queue, s.live.state, s.live.score, s.jobs.submit, job)
+        queue.insert(s.queue, s.jobs, s.live.state, s.live.score, job)
     elif (
         s.rules.order == ORDER_MULTIFACTOR and s.clock.tick[0] == s.usage.clock[LAST_TICK] and s.clock.unsorted[0] == 0
     ):
         s.live.score[job] = multifactor_score(s, job)
-        queue.insert(s.queue, s.live.state, s.live.score, s.jobs.submit, job)
+        queue.insert(s.queue, s.jobs, s.live.state, s.live.score, job)
     else:
-        queue.append(s.queue, s.live.state, job)
+        queue.append(s.queue, s.jobs, s.live.state, job)
         s.clock.unsorted[0] = 1
 
 
@@ -96,7 +96,7 @@ def refresh(s: State, now: int) -> bool:
         if s.live.state[job] == PENDING:
             s.live.score[job] = multifactor_score(s, job) if order == ORDER_MULTIFACTOR else moving_score(s, now, job)
     s.clock.unsorted[0] = 0
-    return queue.sort(s.queue, s.live.state, s.live.score, s.jobs.submit, s.work)
+    return queue.sort(s.queue, s.jobs, s.live.state, s.live.score, s.work)
 
 
 @kernel
@@ -111,10 +111,18 @@ def tick(s: State, now: int) -> None:
         usage.advance(s.usage, s.usage_params, from_tick)
         if reset:
             limit_usage.decay(s.limits, s.counters, 0.0)
+        settle_all(s)
         limit_usage.tick(
             s.limits, s.counters, s.jobs, s.running, from_tick, s.usage_params.factor, s.rules.second_factor
         )
         from_tick += s.usage_params.period
+
+
+@kernel
+def settle_all(s: State) -> None:
+    """Make the rows of all running jobs fit to be read."""
+    for pool in range(s.running.count.size):
+        running.settle(s.running, s.live.state, pool)
 
 
 @kernel

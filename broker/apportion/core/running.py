@@ -1,49 +1,120 @@
-"""The running jobs of each pool, kept sorted by expected end (start plus limit), as backfill reads them."""
+"""The running jobs of each pool by expected end (start plus limit), as backfill reads them.
+
+While somebody reads them they are kept in order, which costs a search and a move at each start and end. While nobody does, those that start
+are appended and those that end stay where they are; the next reader settles what is owed.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core.jit import kernel
+from apportion.core.codes import KILLED, RUNNING
+from apportion.core.jit import kernel, unsigned
 
 if TYPE_CHECKING:
-    from apportion.core.tables import Running
+    from apportion.core.tables import Bytes, Running
+
+PATIENCE = 64  # starts since the last reading after which order is no longer kept
 
 
 @kernel
-def add(running: Running, pool: int, end: int, procs: int, job: int) -> None:
-    """Insert a job that has just started; among equal ends it comes last."""
-    ends = running.end
-    first = running.first[pool]
-    i = first + running.count[pool]
-    while i > first and ends[i - 1] > end:
-        ends[i] = ends[i - 1]
-        running.procs[i] = running.procs[i - 1]
-        running.job[i] = running.job[i - 1]
-        i -= 1
-    ends[i] = end
-    running.procs[i] = procs
-    running.job[i] = job
+def add(running: Running, state: Bytes, pool: int, end: int, procs: int, job: int) -> None:
+    """Note a job that has just started. ``state`` : of all jobs."""
     running.count[pool] += 1
+    room = running.first[pool + 1] - running.first[pool]
+    if room == 0:  # the policy never reads them
+        return
+    if running.rows[pool] == room:
+        _forget_ended(running, state, pool)
+    at = running.rows[pool]
+    row = running.first[pool] + at
+    running.end[row] = end
+    running.procs[row] = procs
+    running.job[row] = job
+    running.rows[pool] = at + 1
+    running.unread[pool] += 1
+    if running.ordered[pool] == at and running.unread[pool] <= PATIENCE:
+        _put_in_order(running, pool, at)
 
 
 @kernel
 def remove(running: Running, pool: int, end: int, job: int) -> None:
-    """Take out a job that is running and was to end at ``end``."""
-    ends = running.end
-    low = running.first[pool]
-    last = low + running.count[pool] - 1
-    high = last + 1
+    """Note that a job has ended that was to end at ``end``; its state says so already."""
+    running.count[pool] -= 1
+    rows = running.rows[pool]
+    if running.ordered[pool] != rows or running.count[pool] + 1 != rows:
+        return
+    first = running.first[pool]
+    at = _position(running, first, first + rows, end - 1)
+    while running.job[at] != job:
+        at += 1
+    last = first + rows - 1
+    for i in range(at, last):
+        running.end[unsigned(i)] = running.end[unsigned(i + 1)]
+    for i in range(at, last):
+        running.procs[unsigned(i)] = running.procs[unsigned(i + 1)]
+    for i in range(at, last):
+        running.job[unsigned(i)] = running.job[unsigned(i + 1)]
+    running.rows[pool] = rows - 1
+    running.ordered[pool] = rows - 1
+
+
+@kernel
+def settle(running: Running, state: Bytes, pool: int) -> None:
+    """Make the rows of a pool what they are meant to be: ``count`` running jobs by expected end, of equals who started first."""
+    running.unread[pool] = 0
+    if running.rows[pool] != running.count[pool]:
+        _forget_ended(running, state, pool)
+    for at in range(running.ordered[pool], running.rows[pool]):
+        _put_in_order(running, pool, at)
+
+
+@kernel
+def _forget_ended(running: Running, state: Bytes, pool: int) -> None:
+    first = running.first[pool]
+    to = first
+    ordered = 0
+    for i in range(first, first + running.rows[pool]):
+        job = running.job[i]
+        if state[job] == RUNNING or state[job] == KILLED:
+            running.end[to] = running.end[i]
+            running.procs[to] = running.procs[i]
+            running.job[to] = job
+            to += 1
+            if i < first + running.ordered[pool]:
+                ordered += 1
+    running.rows[pool] = to - first
+    running.ordered[pool] = ordered
+
+
+@kernel
+def _position(running: Running, low: int, high: int, end: int) -> int:
+    """First row from ``low`` on, below ``high``, that ends later than ``end``."""
     while low < high:
         middle = (low + high) >> 1
-        if ends[middle] < end:
+        if running.end[unsigned(middle)] <= end:
             low = middle + 1
         else:
             high = middle
-    while running.job[low] != job:
-        low += 1
-    for i in range(low, last):
-        ends[i] = ends[i + 1]
-        running.procs[i] = running.procs[i + 1]
-        running.job[i] = running.job[i + 1]
-    running.count[pool] -= 1
+    return low
+
+
+@kernel
+def _put_in_order(running: Running, pool: int, at: int) -> None:
+    """Move row number ``at`` among the ordered ones, all before it."""
+    first = running.first[pool]
+    row = first + at
+    end = running.end[row]
+    procs = running.procs[row]
+    job = running.job[row]
+    to = _position(running, first, row, end)
+    for i in range(row, to, -1):  # column by column, so that each becomes a block move
+        running.end[unsigned(i)] = running.end[unsigned(i - 1)]
+    for i in range(row, to, -1):
+        running.procs[unsigned(i)] = running.procs[unsigned(i - 1)]
+    for i in range(row, to, -1):
+        running.job[unsigned(i)] = running.job[unsigned(i - 1)]
+    running.end[to] = end
+    running.procs[to] = procs
+    running.job[to] = job
+    running.ordered[pool] = at + 1

@@ -15,6 +15,7 @@ from apportion.core.codes import (
     CANCELLED,
     CAPACITY,
     END,
+    HEAD_NONE,
     HEAD_UNKNOWN,
     KILLED,
     ORDER_ARRIVAL,
@@ -46,6 +47,7 @@ def begin(s: State, now: int) -> None:
 def _kill_spent(s: State, now: int) -> None:
     """End the running jobs whose GrpTRESMins has run out."""
     s.clock.stale[0] = 1
+    rank.settle_all(s)
     n = limit_usage.to_kill(s.limits, s.counters, s.jobs, s.running, s.work)
     for i in range(n):
         if s.live.state[s.work[i]] == RUNNING:
@@ -102,11 +104,11 @@ def _submit(s: State, now: int, job: int) -> None:
     s.clock.last_arrived[0] = job
     s.pools.min_procs[pool] = min(s.pools.min_procs[pool], s.jobs.procs[job])
     if s.rules.order == ORDER_ARRIVAL:
-        queue.append(s.queue, s.live.state, job)
+        queue.append(s.queue, s.jobs, s.live.state, job)
     else:
         rank.enter(s, job)
     if s.rules.backfill == BACKFILL_EASY_SJBF:
-        queue.insert(s.short_queue, s.live.state, s.jobs.limit, s.jobs.submit, job)
+        queue.insert(s.short_queue, s.jobs, s.live.state, s.jobs.limit, job)
 
 
 @kernel
@@ -165,6 +167,8 @@ def decide(s: State, now: int) -> None:
             queue.sweep_if_worn(s.short_queue, s.live.state)
     elif s.clock.happened[0] == 1:
         s.clock.changed[0] = 1
+        for pool in range(s.pools.head.size):
+            s.pools.head[pool] = HEAD_NONE
     s.clock.stale[0] = 0
     s.clock.arrived[0] = 0
     s.clock.happened[0] = 0
@@ -177,7 +181,8 @@ def _decide_easy(s: State, now: int) -> None:
         s.clock.stale[0] = 1
     if _hopeless(s):
         for pool in range(s.pools.free.size):
-            s.pools.head[pool] = HEAD_UNKNOWN
+            if s.pools.head[pool] < 0 or s.clock.stale[0] == 1 or s.rules.order != ORDER_ARRIVAL:
+                s.pools.head[pool] = HEAD_UNKNOWN
         return
     if rank.refresh(s, now):
         s.clock.stale[0] = 1

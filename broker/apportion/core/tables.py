@@ -90,9 +90,14 @@ class Live(NamedTuple):
 
 @table
 class Queue(NamedTuple):
-    """Pending jobs by rank: ``order[head[0]:tail[0]]``. Entries whose job is no longer pending are skipped and swept out later."""
+    """Pending jobs by rank: ``order[head[0]:tail[0]]``. Entries whose job is no longer pending are skipped and swept out later.
+
+    ``procs``, ``limit`` : what the job of each entry asks for (processors, ms). ``dead`` : entries to be swept out.
+    """
 
     order: Ints
+    procs: Ints
+    limit: Ints
     head: Ints
     tail: Ints
     dead: Ints
@@ -130,10 +135,17 @@ class Pools(NamedTuple):
 
 @table
 class Running(NamedTuple):
-    """Running jobs of pool p, by expected end: rows ``first[p]`` to ``first[p] + count[p]``. ``end`` : start plus limit, ms."""
+    """Running jobs of pool p, by expected end: rows ``first[p]`` to ``first[p] + count[p]`` once they are settled (`core/running.py`).
+
+    ``first`` (n_pools + 1). ``count`` : jobs that run. ``rows`` : rows in use, some perhaps of jobs that have ended; the first
+    ``ordered`` of them are in order. ``unread`` : starts since somebody last read the rows. ``end`` : start plus limit, ms.
+    """
 
     first: Ints
     count: Ints  # type: ignore[assignment]  # tuple.count is not missed
+    rows: Ints
+    ordered: Ints
+    unread: Ints
     end: Ints
     procs: Ints
     job: Ints

@@ -158,7 +158,7 @@ def compile_policy(policy: Policy, jobs: Submissions) -> Compiled:
         queue=_queue(len(jobs)),
         short_queue=_queue(len(jobs) if rules.backfill == codes.BACKFILL_EASY_SJBF else 0),
         pools=_pools(plan),
-        running=_running(plan, len(jobs)),
+        running=_running(plan, len(jobs), is_read=not plain or metered or policy.Backfill != "none"),
         profile=_profile(plan, len(jobs), rules),
         clock=_clock(),
         rules=rules,
@@ -402,7 +402,7 @@ def _live(n: int, rules: Rules) -> Live:
 
 
 def _queue(n: int) -> Queue:
-    return Queue(np.zeros(n + 1, np.int64), *(np.zeros(1, np.int64) for _ in range(3)))
+    return Queue(*(np.zeros(n + 1, np.int64) for _ in range(3)), *(np.zeros(1, np.int64) for _ in range(3)))
 
 
 def _pools(plan: PoolPlan) -> Pools:
@@ -441,10 +441,12 @@ def _rooms(plan: PoolPlan, n_jobs: int) -> Ints:
     return np.minimum(in_pool, largest).astype(np.int64)
 
 
-def _running(plan: PoolPlan, n_jobs: int) -> Running:
-    first = np.concatenate([[0], np.cumsum(_rooms(plan, n_jobs) + 1)]).astype(np.int64)
+def _running(plan: PoolPlan, n_jobs: int, *, is_read: bool) -> Running:
+    n = len(plan.names)
+    room = 2 * _rooms(plan, n_jobs) + 64  # what ended is forgotten when it takes up half of the room at the latest
+    first = np.concatenate([[0], np.cumsum(room if is_read else 0 * room)]).astype(np.int64)
     total = int(first[-1])
-    return Running(first, np.zeros(len(plan.names), np.int64), *(np.zeros(total, np.int64) for _ in range(3)))
+    return Running(first, *(np.zeros(n, np.int64) for _ in range(4)), *(np.zeros(total, np.int64) for _ in range(3)))
 
 
 def _profile(plan: PoolPlan, n_jobs: int, rules: Rules) -> Profile:

@@ -58,6 +58,13 @@ class Schedule:
         return digest.text(self.compiled.state.digest)
 
 
+def room_for_ends(compiled: Compiled) -> int:
+    """Most ends that can be to come: one for each job that runs, and one more for each that was killed before its time."""
+    state = compiled.state
+    n = len(state.jobs.submit)
+    return 2 * n + 1 if state.rules.metered else min(n, int(state.pools.largest.sum())) + 1
+
+
 def world_of(workload: Workload, compiled: Compiled) -> World:
     """Lay out what will happen to a workload."""
     from apportion.sim.compiled import World
@@ -66,7 +73,7 @@ def world_of(workload: Workload, compiled: Compiled) -> World:
     gives_up = np.flatnonzero(workload.cancel_ms < NEVER)
     by_time = gives_up[np.argsort(workload.cancel_ms[gives_up], kind="stable")]
     steps = np.array([step[:2] for step in compiled.capacity_steps], np.int64).reshape(-1, 2)
-    room = 2 * len(compiled.state.running.end) + 2  # a killed job's first end stays in the heap
+    room = room_for_ends(compiled)
     return World(
         run=workload.run_ms,
         end=np.full(n, -1, np.int64),

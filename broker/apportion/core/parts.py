@@ -1,0 +1,60 @@
+"""Compile each kernel once: kernels that others call are linked into them as they are, and become machine code only there.
+
+Left to itself, Numba optimizes every function with all that it calls and makes machine code of it, and does so again for each of
+its callers: of a call chain eight deep the last link is compiled eight times. A *part* stays intermediate code; what Python
+calls takes in the parts that it needs, directly or not, and is optimized as a whole.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import register_pass
+from numba.core.typed_passes import NativeLowering
+
+
+class _PartLibrary(JITCodeLibrary):
+    """Intermediate code that nothing but linking is done with."""
+
+    def finalize(self) -> None:
+        """Take in the code of all callees."""
+        self._raise_if_finalized()
+        for library in dict.fromkeys(self._linking_libraries):
+            self._reload_init.update(library._reload_init)  # noqa: SLF001  (as Numba's own does)
+            code = library._get_module_for_linking()  # noqa: SLF001
+            self._final_module.link_in(code, preserve=True)
+        self._finalized = True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _PartLowering(NativeLowering):
+    """Lower to a `_PartLibrary`, and tell Numba where calls find it."""
+
+    _name = "part_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        """Called by Numba."""
+        state.library = _PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.flags.no_compile = True
+        super().run_pass(state)
+        key = [].append  # a unique callable: calls look the code up by it, and never call it
+        state.library.finalize()
+        state.targetctx.insert_user_function(key, state["cr"].fndesc, [state.library])
+        state["cr"] = state["cr"]._replace(cfunc=key)
+        return True
+
+
+class PartCompiler(CompilerBase):
+    """Numba's usual pipeline, but for the lowering."""
+
+    def define_pipelines(self) -> list[Any]:
+        """Called by Numba."""
+        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.passes = [
+            (_PartLowering, description) if cls is NativeLowering else (cls, description)
+            for cls, description in passes.passes
+        ]
+        passes.finalize()
+        return [passes]
