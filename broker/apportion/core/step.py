@@ -126,6 +126,8 @@ def _cancel(s: State, now: int, job: int) -> None:
         return
     if s.rules.backfill == BACKFILL_CONSERVATIVE:
         conservative.drop(s, job)
+    if s.pools.head[s.jobs.pool[job]] == job:  # with nobody else waiting, no pass may come to look for another
+        s.pools.head[s.jobs.pool[job]] = HEAD_UNKNOWN
     lifecycle.leave(s)
     if s.rules.limited == 1:
         limit_usage.on_cancel_pending(s.limits, s.counters, s.jobs, job)
