@@ -14,7 +14,6 @@ from apportion.core import lifecycle, quota
 from apportion.core.codes import BACKFILL_EASY_SJBF, BACKFILL_NONE, HEAD_NONE, HEAD_UNKNOWN, PENDING
 from apportion.core.jit import kernel
 from apportion.core.queue import ranks_before
-from apportion.core.reasons import RESOURCES
 from apportion.core.tables import NEVER, Queue, State
 
 
@@ -35,7 +34,7 @@ def reserve(s: State, job: int) -> None:
     while i < last and run.end[i] == shadow:
         free += run.procs[i]
         i += 1
-    s.live.reasons[job] |= RESOURCES
+    lifecycle.note_first_in_line(s, job)
     s.pools.head[pool] = job
     s.pools.shadow[pool] = shadow if free >= need else NEVER
     s.pools.spare[pool] = free - need if free >= need else free
