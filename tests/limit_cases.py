@@ -28,7 +28,7 @@ FLAGS = {
     "PartitionMaxNodes": lt.QOS_PARTITION_MAX_NODES,
     "PartitionMinNodes": lt.QOS_PARTITION_MIN_NODES,
     "PartitionTimeLimit": lt.QOS_PARTITION_TIME_LIMIT,
-    "RequiresReservation": lt.QOS_REQUIRES_RESERVATION,
+    "RequiresReservation": lt.QOS_NOT_FOR_JOBS,
     "UsageFactorSafe": lt.QOS_USAGE_FACTOR_SAFE,
 }
 
@@ -181,6 +181,7 @@ def random_pair(rng: Random, n_jobs: int = 10) -> Pair:
             max_time_ms=rng.choice([None, None, 60_000]),
             max_nodes=rng.choice([None, None, 1]),
             min_nodes=rng.choice([None, None, 2]),
+            state=rng.choice(["UP"] * 6 + ["DOWN", "DRAIN", "INACTIVE"]),
         )
         partitions.append(part)
         builder.partition(
@@ -189,6 +190,7 @@ def random_pair(rng: Random, n_jobs: int = 10) -> Pair:
             max_time_ms=-1 if part.max_time_ms is None else part.max_time_ms,
             max_nodes=-1 if part.max_nodes is None else part.max_nodes,
             min_nodes=-1 if part.min_nodes is None else part.min_nodes,
+            state=part.state,
         )
     jobs = [
         naive.Job(

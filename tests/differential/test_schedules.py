@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from oracles import brute
 from oracles.backfill import SlurmBackfill
 from oracles.jobs import Job, Pool, Window
 from oracles.known import PROCS, SCHEDULES, known_folder, known_jobs, known_starts
+from oracles.multifactor import Multifactor
 from oracles.orders import PUBLISHED
 from oracles.schedule import simulate
 from oracles.workloads import job_lists, random_jobs, random_windows, window_lists
@@ -107,8 +109,9 @@ def test_small_schedules_with_windows(backfill, case):
     tests=st.integers(1, 4),
     of_user=st.integers(0, 2),
     depth=st.integers(0, 3),
+    full=st.sampled_from([10, 50, 60]),
 )
-def test_bounds_of_slurms_passes(case, interval, resolution, window, tests, of_user, depth):
+def test_bounds_of_slurms_passes(case, interval, resolution, window, tests, of_user, depth, full):
     got, expected = core_and_oracle(
         **case,
         backfill="slurm",
@@ -119,6 +122,7 @@ def test_bounds_of_slurms_passes(case, interval, resolution, window, tests, of_u
             "bf_max_job_test": tests,
             "bf_max_job_user": of_user,
             "default_queue_depth": depth,
+            "sched_interval": full * 1000,
         },
         SchedulerParameters={
             "bf_interval": interval,
@@ -127,9 +131,83 @@ def test_bounds_of_slurms_passes(case, interval, resolution, window, tests, of_u
             "bf_max_job_test": tests,
             "bf_max_job_user": of_user,
             "default_queue_depth": depth,
+            "sched_interval": full,
         },
     )
     assert got == expected
+
+
+ACCOUNT = {0: "a", 1: "a", 2: "b", 3: "b"}
+TWO_POOLS = [
+    {"PartitionName": f"p{place}", "TRES": "cpu=4", "PriorityTier": 1 + place, "PriorityJobFactor": 1 + place}
+    for place in range(2)
+]
+# Factors are halves, quarters, ..., so that the fractions of the oracle and the floats of the core are the same numbers.
+PRIORITY = {
+    "Order": "multifactor",
+    "PriorityWeightAge": 640,
+    "PriorityWeightAssoc": 128,
+    "PriorityWeightFairshare": 512,
+    "PriorityWeightJobSize": 64,
+    "PriorityWeightPartition": 64,
+    "PriorityWeightQOS": 96,
+    "PriorityMaxAge": "0:128",
+    "PriorityCalcPeriod": "1",
+    "PriorityDecayHalfLife": 0,
+    "PriorityUsageResetPeriod": "YEARLY",
+    "accounts": [{"Name": "a", "Fairshare": 1, "Priority": 64}, {"Name": "b", "Fairshare": 3}],
+    "users": [{"User": f"u{u}", "Account": name} for u, name in ACCOUNT.items() if u != 1]
+    + [{"User": "u1", "Account": "a", "Priority": 16}],
+    "qos": [{"Name": "q0", "Priority": 0}, {"Name": "q1", "Priority": 40}],
+    "assign": [{"Match": {"User": "u3"}, "Set": {"Nice": 50}}, {"Match": {"User": "u2"}, "Set": {"Nice": "-30"}}],
+}
+
+
+def never_changing(job: Job, n_pools: int) -> Fraction:
+    assoc = {0: Fraction(1), 1: Fraction(1, 4), 2: Fraction(0), 3: Fraction(0)}[job.user]
+    partition = Fraction(1 + job.pool, n_pools)
+    nice = {3: 50, 2: -30}.get(job.user, 0)
+    return 128 * assoc + 64 * Fraction(job.procs, 4 * n_pools) + 64 * partition + 96 * (job.id % 2) - nice
+
+
+def by_priority(jobs: list[Job], n_pools: int, backfill: str, *, incr_only: bool) -> tuple[list[int], list[int]]:
+    """Starts by the core and by the oracle."""
+    pools = [Pool(4)] * n_pools
+    order = Multifactor(
+        shares={"a": 1, "b": 3},
+        account_of=ACCOUNT,
+        constant={job.id: never_changing(job, n_pools) for job in jobs},
+        age_weight=640,
+        fairshare_weight=512,
+        max_age=128_000,
+        period=60_000,
+        tier_of={place: 1 + place for place in range(n_pools)},
+        incr_only=incr_only,
+    )
+    keys = PRIORITY | {"PriorityFlags": "INCR_ONLY" if incr_only else ""}
+    if n_pools == 2:
+        keys |= {"partitions": TWO_POOLS}
+    names = {"account": lambda job: ACCOUNT[job.user], "qos": lambda job: f"q{job.id % 2}"}
+    got = run(jobs, pools, backfill=backfill, names=names, **keys)
+    return got.starts, simulate(jobs, pools, order=order, backfill=backfill)
+
+
+@pytest.mark.parametrize("backfill", BACKFILLS)
+@given(data=st.data(), n_pools=st.sampled_from([1, 2]), incr_only=st.booleans())
+def test_slurms_priority(backfill, data, n_pools, incr_only):
+    jobs = data.draw(job_lists([Pool(4)] * n_pools, users=4, cancels=data.draw(st.booleans()), unit=UNIT))
+    got, expected = by_priority(jobs, n_pools, backfill, incr_only=incr_only)
+    assert got == expected
+
+
+@pytest.mark.parametrize("incr_only", [False, True])
+@pytest.mark.parametrize("backfill", BACKFILLS)
+def test_slurms_priority_in_longer_queues(backfill, incr_only):
+    for seed in range(4):
+        n_pools = 1 + seed % 2
+        jobs = random_jobs(seed, 60, [Pool(4)] * n_pools, users=4, cancelled=0.1 * (seed // 2), unit=UNIT)
+        got, expected = by_priority(jobs, n_pools, backfill, incr_only=incr_only)
+        assert got == expected, seed
 
 
 @pytest.mark.parametrize("backfill", BACKFILLS)
@@ -159,6 +237,18 @@ def test_deep_queues(backfill):
     for order in ("fcfs", "sjf", "wfp3"):
         got, expected = core_and_oracle(jobs, [Pool(16)], order, backfill)
         assert got == expected, order
+
+
+@pytest.mark.parametrize("backfill", BACKFILLS)
+def test_nobody_waits_behind_a_head_that_was_cancelled(backfill):
+    """The head of the queue leaves as the last that waits; who comes next finds an empty machine but for job 1."""
+    jobs = [
+        Job(1, 0, 60_000, 60_000, 1),
+        Job(2, 0, 10_000, 10_000, 4, cancel=20_000),
+        Job(3, 30_000, 90_000, 90_000, 1),
+    ]
+    got, expected = core_and_oracle(jobs, [Pool(4)], "fcfs", backfill)
+    assert got == expected == [0, -1, 30_000]
 
 
 def test_limits_that_pools_share_go_by_rank():

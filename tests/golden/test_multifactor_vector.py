@@ -13,7 +13,6 @@ from apportion.core.multifactor import (
     MAX_PRIORITY,
     Terms,
     age_factor,
-    breakdown,
     job_size_factor,
     normalized,
     priority,
@@ -34,7 +33,6 @@ def vector_terms() -> Terms:
     partition = normalized(np.array([10, 20]))
     qos = normalized(np.array([0, 50, 100]))
     return Terms(
-        site=one(0),
         assoc=one(0),
         job_size=500 * size,
         partition=1000 * partition[[1]],
@@ -49,22 +47,6 @@ def test_check_vector_gives_7208():
     age = age_factor(7 * DAY, 3 * DAY + DAY // 2, 7 * DAY)
     assert age == 0.5
     assert priority(static[0], 1000.0, 10_000.0, age, 0.476190) == 7208
-
-
-def test_breakdown_tells_every_term():
-    got = breakdown(vector_terms(), 0, 1000.0, 10_000.0, 0.5, 0.476190)
-    assert got._asdict() == {
-        "site": 0.0,
-        "age": 500.0,
-        "assoc": 0.0,
-        "fairshare": pytest.approx(4761.90),
-        "job_size": 46.875,
-        "partition": 1000.0,
-        "qos": 1000.0,
-        "tres": 0.0,
-        "nice": 100.0,
-        "priority": 7208,
-    }
 
 
 def test_partition_priorities_of_the_documentation():

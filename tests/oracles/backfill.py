@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from oracles.jobs import Job, Vector, fits, minus, plus
+from oracles.multifactor import Multifactor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -227,11 +228,14 @@ class SlurmBackfill:
     """Slurm's pair: a strict main pass at each event, and a backfill pass every so often that plans many jobs.
 
     Main pass: in each round in which something happened (end, capacity, cancel, submit), jobs start in order
-    until, pool by pool, one does not fit; at most `default_queue_depth` jobs are tested.
+    until, pool by pool, one does not fit; at most `default_queue_depth` jobs are tested. In the first round of an
+    instant that is a multiple of `sched_interval` (since epoch 0) there is no such bound, and a pass takes place
+    even if nothing happens there, unless nothing has happened since the last such pass.
 
     Backfill pass: in the first round of an instant that is a multiple of `bf_interval` (since epoch 0), after
     the main pass, if jobs are pending and something happened since the last backfill pass or that pass started
-    a job. Each pool has a free profile: capacity minus windows minus running jobs up to their limits, exact. In
+    a job. That priorities were calculated anew and the order is another than at the last pass is something that
+    happened, for both. Each pool has a free profile: capacity minus windows minus running jobs up to their limits, exact. In
     order of the queue, held jobs and jobs of a user who has had `bf_max_job_user` jobs tested are passed over;
     after `bf_max_job_test` tested jobs the pass is over. A tested job has a slot at the earliest time s from
     which its need is free for its whole limit:
@@ -250,20 +254,33 @@ class SlurmBackfill:
     bf_max_job_test: int = 500
     bf_max_job_user: int = 0
     default_queue_depth: int = 100
+    sched_interval: int = 60_000
 
     def __post_init__(self) -> None:
         self.changed = False
+        self.full = False
+        self.order: list[int] = []  # ids of those that waited at the last pass, in order
         self.plan: dict[int, int] = {}  # job id -> slot, of the latest backfill pass
 
     def wakes_at(self, world: World) -> int | None:
-        if not self.changed or not world.pending:
-            return None
-        return (world.now // self.bf_interval + 1) * self.bf_interval
+        due = [self.bf_interval] * self.changed + [self.sched_interval] * self.full
+        return min(((world.now // every + 1) * every for every in due), default=None) if world.pending else None
 
     def decide(self, world: World, news: News, *, first_round: bool) -> None:
-        if news:
-            start_in_order(world, world.queue(), self.default_queue_depth)
-            self.changed = True
+        waiting = {job.id for job in world.pending}
+        before = [id_ for id_ in self.order if id_ in waiting]
+        moved = isinstance(world.key, Multifactor) and before != [j.id for j in world.queue() if j.id in before]
+        if news or moved:
+            self.changed = self.full = True
+        full = first_round and self.full and world.now % self.sched_interval == 0
+        if news or full:
+            start_in_order(world, world.queue(), 0 if full else self.default_queue_depth)
+        if full:
+            self.full = False
+        self._backfill_if_due(world, first_round=first_round)
+        self.order = [job.id for job in world.queue()]
+
+    def _backfill_if_due(self, world: World, *, first_round: bool) -> None:
         if first_round and world.now % self.bf_interval == 0 and self.changed and world.pending:
             self.changed = self._backfill(world)
 

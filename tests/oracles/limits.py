@@ -45,7 +45,7 @@ START_ASSOC = (
 QOS_NAME = {"MaxJobs": "MaxJobsPU", "MaxSubmitJobs": "MaxSubmitJobsPU", "MaxJobsAccrue": "MaxJobsAccruePU"}
 
 
-@dataclass
+@dataclass(eq=False)  # two jobs that ask for the same are still two
 class Job:
     assoc: int
     qos: int
@@ -72,6 +72,7 @@ class Partition:
     max_time_ms: int | None = None
     max_nodes: int | None = None
     min_nodes: int | None = None
+    state: str = "UP"
 
 
 @dataclass
@@ -245,6 +246,8 @@ class World:
         flags = self.qos[job.qos].flags if job.qos != -1 else frozenset()
         nodes = job.tres["node"]
         rows: list[tuple[bool, tuple[str, int, str | None, int, int, int]]] = []
+        if part.state in {"DOWN", "INACTIVE"}:
+            rows.append((True, ("PartitionDown", job.partition, None, 0, 0, 0)))
         if part.max_nodes is not None and nodes > 0 and "PartitionMaxNodes" not in flags:
             rows.append(
                 (nodes > part.max_nodes, ("PartitionNodeLimit", job.partition, "node", part.max_nodes, 0, nodes))
@@ -263,20 +266,24 @@ class World:
         return rows
 
     def rows(
-        self, job: Job, *, alone: bool = False, submit: bool = False, everything: bool = False
+        self, job: Job, *, alone: bool = False, submit: bool = False
     ) -> list[tuple[str, int, str | None, int, int, int]]:
-        """Limits that hold a job: (word, place or partition, TRES, limit, in use, asked)."""
-        found = [] if submit else [row for held, row in self.partition_rows(job) if held or everything]
+        """Limits that hold a job: (word, place or partition, TRES, limit, in use, asked); ``alone`` : of QOS and
+        associations, if there were no other job.
+        """
+        found = [] if submit or alone else [row for held, row in self.partition_rows(job) if held]
         names = (SUBMIT_QOS, SUBMIT_ASSOC) if submit else (START_QOS, START_ASSOC)
         for name, tres, value, where, counted in self.applying(job, *names):
             held, limit, used, asked = self.judge(job, name, tres, value, counted, alone)
-            if held or everything:
+            if held:
                 scope = "Assoc" if where < len(self.parent) else "QOS"
                 found.append((word(scope, name, tres), where, tres, limit, used, asked))
         return found
 
     def refused(self, job: Job) -> list[str]:
         found = []
+        if self.partitions[job.partition].state in {"DRAIN", "INACTIVE"}:
+            found.append("PartitionInactive")
         if job.qos != -1 and "RequiresReservation" in self.qos[job.qos].flags:
             found.append("QOSNotAllowed")
         found += [row[0] for row in self.rows(job, submit=True)]

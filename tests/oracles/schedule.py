@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from oracles.backfill import Conservative, Easy, Scheduler, SlurmBackfill, Strict
 from oracles.jobs import ORDERS, Job, Key, Pool, Window, fits
+from oracles.multifactor import Multifactor
 from oracles.world import News, World
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def simulate(
     scheduler = scheduler_named(backfill) if isinstance(backfill, str) else backfill
     key = ORDERS[order] if isinstance(order, str) else order
     world = World(pools, windows, key, max_jobs_per_user, free=[pool.capacity for pool in pools])
+    if isinstance(key, Multifactor):
+        key.world, key.jobs = world, {job.id: job for job in jobs}
     coming = sorted(jobs, key=lambda job: (job.submit, job.id), reverse=True)  # the next one last
     edges = sorted({time for window in windows for time in (window.start, window.end)}, reverse=True)
 
@@ -76,6 +79,8 @@ def next_instant(world: World, scheduler: Scheduler, coming: list[Job], edges: l
     times += [job.cancel for job in world.pending if job.cancel is not None]
     times += [job.submit for job in coming[-1:]]
     times += edges[-1:]
+    if isinstance(world.key, Multifactor) and world.pending:
+        times.append(world.key.tick(world.now) + world.key.period)
     wake = scheduler.wakes_at(world)
     if wake is not None:
         times.append(wake)

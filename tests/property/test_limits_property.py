@@ -65,7 +65,7 @@ def check_sums(pair: Pair) -> None:
         direct = [job for job in world.running if job.assoc == place]
         waiting = [job for job in world.pending if job.assoc == place]
         totals = counters.totals[children].sum(axis=0)
-        if pair.tables.counts:
+        if len(pair.tables.slot):
             assert counters.totals[place, lt.RUNNING] == totals[lt.RUNNING] + len(direct)
             assert counters.totals[place, lt.SUBMITTED] == totals[lt.SUBMITTED] + len(direct) + len(waiting)
         for t in np.flatnonzero(pair.tables.kept & lt.COUNTED):

@@ -223,7 +223,8 @@ def test_partition_limits_bind_unless_the_qos_lifts_them():
     builder.qos_flags(1, lt.QOS_PARTITION_TIME_LIMIT | lt.QOS_PARTITION_MAX_NODES)
     wide = {"limit": 5 * MINUTE, "node": 3}
     system = System(builder, a_job(**wide), a_job(qos=0, **wide), a_job(qos=1, **wide), a_job(qos=1, limit=11 * MINUTE))
-    assert system.held(0) == system.never(0) == ["PartitionNodeLimit", "PartitionTimeLimit"]
+    assert system.held(0) == ["PartitionNodeLimit", "PartitionTimeLimit"]
+    assert system.never(0) == []  # DenyOnLimit is about QOS and associations
     assert system.held(1) == ["PartitionNodeLimit", "PartitionTimeLimit"]
     assert system.held(2) == []
     assert system.held(3) == ["QOSMaxWallDurationPerJobLimit"]
@@ -390,9 +391,26 @@ def test_a_qos_that_limits_ageing_per_user_replaces_the_associations_limit():
 
 def test_who_is_refused_at_the_door():
     builder = a_builder(enforce=lt.ENFORCE_ASSOCIATIONS | lt.ENFORCE_QOS)
-    builder.qos_flags(1, lt.QOS_REQUIRES_RESERVATION)
+    builder.qos_flags(1, lt.QOS_NOT_FOR_JOBS)
     system = System(builder, a_job(assoc=-1, qos=0), a_job(qos=-1), a_job(qos=1), a_job(qos=0))
     assert [system.refused(j) for j in range(4)] == [["InvalidAccount"], ["InvalidQOS"], ["QOSNotAllowed"], []]
+
+
+@pytest.mark.parametrize(
+    ("state", "refused", "held"),
+    [
+        ("UP", [], []),
+        ("DOWN", [], ["PartitionDown"]),
+        ("DRAIN", ["PartitionInactive"], []),
+        ("INACTIVE", ["PartitionInactive"], ["PartitionDown"]),
+    ],
+)
+def test_states_of_partitions(state, refused, held):
+    builder = a_builder()
+    builder.partition(0, state=state)
+    system = System(builder, a_job(), a_job(partition=1))
+    assert (system.refused(0), system.held(0)) == (refused, held)
+    assert (system.refused(1), system.held(1)) == ([], [])
 
 
 def test_limits_that_are_not_enforced_do_nothing():
@@ -400,7 +418,7 @@ def test_limits_that_are_not_enforced_do_nothing():
     builder.association(ROOT, "GrpJobs", 0)
     system = System(builder, a_job())
     assert system.held(0) == []
-    assert system.tables.holds == system.tables.counts == 0
+    assert len(system.tables.slot) == 0
 
 
 def test_reservations_of_backfill():
@@ -421,17 +439,14 @@ def test_wait_bounds():
     builder.qos_max_wait(1, 1000, 900)
     system = System(builder, a_job(qos=0), a_job(qos=1), a_job())
     tables, _, jobs = system.args
-    assert [limits.wait_bound_ms(tables, jobs, j) for j in range(3)] == [1000, 1000, -1]
     assert [limits.reserve_at(tables, jobs, j) for j in range(3)] == [500, 900, NEVER]
     builder.default_wait(8000, 250)
     tables = handle(builder.build())
-    assert [limits.wait_bound_ms(tables, jobs, j) for j in range(3)] == [1000, 1000, 8000]
     assert [limits.reserve_at(tables, jobs, j) for j in range(3)] == [250, 900, 2000]
 
 
 def test_no_limits_are_no_work():
     tables, counters = no_limits()
-    assert tables.in_use == tables.holds == tables.counts == 0
     args = (handle(tables), handle(counters), handle(jobs_table([a_job(assoc=-1)])))
     assert limits.submit_mask(*args, 0) == 0
     assert limits.binding(*args, 0) == 0

@@ -120,7 +120,6 @@ def test_diff_names_entries_and_not_positions():
         "PriorityWeightAge": (1000, 2000),
         "accounts[c]": (None, "present"),
         "accounts[c].Fairshare": (None, 1),
-        "accounts[c].Priority": (None, 0),
         "users[b/u].MaxTRESPerJob": ("cpu=4,gres/gpu:a100=1", "cpu=8,gres/gpu:a100=1"),
         "qos[q].MaxWait": ("04:00:00", None),
     }

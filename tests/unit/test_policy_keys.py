@@ -1,4 +1,4 @@
-"""A key that is accepted acts, or a warning says that it does not."""
+"""A key that is accepted acts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import pytest
 
 import apportion.policy
 from apportion.core import limit_build
-from apportion.policy.keys import ALIASES, NOT_SIMULATED, UNACTED
-from apportion.policy.load import from_dict
+from apportion.policy.keys import ALIASES, NOT_SIMULATED
 from apportion.policy.model import (
     AccountEntry,
     AssignMatch,
@@ -63,12 +62,11 @@ def acting_source() -> str:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-def test_every_key_is_read_or_named_by_a_warning(model):
+def test_every_key_is_read(model):
     source = acting_source()
-    unacted = {key for base in model.__mro__ for key, words in UNACTED.get(base, {}).items() if words is None}
     limits = {*limit_build.ASSOCIATION_LIMITS, *limit_build.QOS_LIMITS}
     for key in model.model_fields:
-        if key in unacted or key in limits or THROUGH.get(key) == "Description":
+        if key in limits or THROUGH.get(key) == "Description":
             continue
         name = THROUGH.get(key, key)
         assert re.search(rf"\.{name}\b|[\"']{name}[\"']", source), f"nothing reads {key}"
@@ -81,26 +79,3 @@ def test_tables_of_spellings_name_real_keys():
             assert name in model.model_fields
     for model, keys in NOT_SIMULATED.items():
         assert not {name.lower() for name in model.model_fields} & set(keys)
-    for model, unacted in UNACTED.items():
-        assert set(unacted) <= set(model.model_fields)
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        ({"PriorityWeightAssoc": 5}, "PriorityWeightAssoc"),
-        ({"PriorityFlags": "INCR_ONLY,MAX_TRES"}, "PriorityFlags INCR_ONLY"),
-        ({"qos": [{"Name": "q", "Flags": "Relative,NoDecay"}]}, "Flags Relative"),
-        ({"partitions": [{"Name": "p", "State": "down"}]}, "State"),
-    ],
-)
-def test_what_does_not_act_is_said(data, words):
-    if not UNACTED:
-        pytest.skip("everything acts")
-    (warning,) = from_dict(data).warnings
-    assert warning.startswith(words + " is known to Slurm but not simulated yet")
-
-
-def test_defaults_are_not_worth_a_warning():
-    data = {"PriorityWeightAssoc": 0, "SchedulerParameters": "sched_interval=60"}
-    assert from_dict(data | {"partitions": [{"Name": "p", "State": "UP"}]}).warnings == ()

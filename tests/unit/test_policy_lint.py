@@ -35,6 +35,8 @@ def test_presets_leave_nothing_to_ask(name):
         ({"accounts": [{"Name": "a", "Fairshare": 3}]}, "Fairshare", "nothing weighs"),
         ({"OrderExpression": "limit", "accounts": [{"Name": "a", "Fairshare": 3}]}, "Fairshare", "nothing weighs"),
         (MULTIFACTOR | {"qos": [{"Name": "a", "Priority": 3}, {"Name": "b"}]}, "PriorityWeightQOS", "weight is 0"),
+        (MULTIFACTOR | {"accounts": [{"Name": "a", "Priority": 3}]}, "PriorityWeightAssoc", "weight is 0"),
+        (MULTIFACTOR | {"PriorityFlags": "CALCULATE_RUNNING"}, "PriorityFlags", "decides nothing"),
         (
             MULTIFACTOR | {"partitions": [{"Name": "a", "PriorityJobFactor": 3}, {"Name": "b"}]},
             "PriorityWeightPartition",
@@ -48,7 +50,7 @@ def test_presets_leave_nothing_to_ask(name):
             "not enforced",
         ),
         (
-            {"AccountingStorageEnforce": "limits", "qos": [{"Name": "a", "MaxJobsPU": 3}]},
+            {"AccountingStorageEnforce": "qos", "qos": [{"Name": "a", "MaxJobsPU": 3}]},
             "AccountingStorageEnforce",
             "not enforced",
         ),

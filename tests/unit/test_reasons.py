@@ -13,7 +13,8 @@ from apportion.core.limit_build import LimitBuilder
 STEMS_GRP = ("BB", "Billing", "Energy", "GRES", "License", "Unknown")
 SLURM = {
     *("None", "Priority", "Resources", "Dependency", "BeginTime", "Licenses", "JobHeldAdmin", "JobHeldUser"),
-    *("PartitionDown", "PartitionNodeLimit", "PartitionTimeLimit", "PartitionConfig", "Reservation", "ReqNodeNotAvail"),
+    *("PartitionDown", "PartitionInactive"),
+    *("PartitionNodeLimit", "PartitionTimeLimit", "PartitionConfig", "Reservation", "ReqNodeNotAvail"),
     *("InvalidAccount", "InvalidQOS", "QOSNotAllowed", "QOSResourceLimit", "AssociationResourceLimit"),
     *("QOSUsageThreshold", "MaxJobsPerAccount", "MaxSubmitJobsPerAccount"),
     *("QOSMaxJobsPerUserLimit", "QOSMaxSubmitJobPerUserLimit", "AssocMaxJobsLimit", "AssocMaxSubmitJobLimit"),
@@ -59,6 +60,7 @@ def test_nothing_looked_at_is_none():
         ("INVALID_QOS", "InvalidQOS"),
         ("QOS_NOT_ALLOWED", "QOSNotAllowed"),
         ("PARTITION_DOWN", "PartitionDown"),
+        ("PARTITION_INACTIVE", "PartitionInactive"),
         ("PARTITION_NODE_LIMIT", "PartitionNodeLimit"),
         ("PARTITION_TIME_LIMIT", "PartitionTimeLimit"),
         ("RESERVATION", "Reservation"),
@@ -102,11 +104,11 @@ def test_more_limits_than_bits_share_the_last_ones():
     tables = builder.build()
     bits = tables.slot[:, lt.BIT]
     assert len(bits) == 2 * 5 * 7
-    assert bits.min() == 14
+    assert bits.min() == 15
     assert bits.max() <= 59
     assert (np.diff(bits) >= 0).all()
     # What is enforced first keeps a bit for each TRES.
-    assert reasons.words(1 << 14, tables.bit_code) == ["QOSGrpCpuLimit"]
+    assert reasons.words(1 << 15, tables.bit_code) == ["QOSGrpCpuLimit"]
     assert reasons.words(1 << int(bits[-1]), tables.bit_code) == ["AssociationResourceLimit"]
     # A shared bit still has the exact code in the rows of an explanation.
     assert reasons.WORDS[tables.slot[-1, lt.CODE]] == "AssocMaxBillingPerJob"
@@ -121,6 +123,7 @@ def test_sentences_name_the_place_and_the_quantities():
         (word("AssocGrpCpuLimit"), 1, 0, 64, 60, 8),
         (word("QOSGrpCPUMinutesLimit"), 2, 0, 6000, 5400, 1200),
         (word("QOSMaxWallDurationPerJobLimit"), 2, -1, 3_600_000, 0, 7_200_000),
+        (word("PartitionDown"), 0, -1, 0, 0, 0),
         (word("PartitionTimeLimit"), 0, -1, 60_000, 0, 90_000),
         (word("AssocGrpBilling"), 5, 2, 1500, 0, 2000),
     ]
@@ -128,6 +131,7 @@ def test_sentences_name_the_place_and_the_quantities():
         "AssocGrpCpuLimit: association physics allows at most 64 cpu, 60 in use, 8 asked",
         "QOSGrpCPUMinutesLimit: QOS long allows at most 100 cpu minutes, 90 in use, 20 asked",
         "QOSMaxWallDurationPerJobLimit: QOS long allows at most 60 min, 0 min in use, 120 min asked",
+        "PartitionDown: partition batch starts no job",
         "PartitionTimeLimit: partition batch allows at most 1 min, 0 min in use, 1.5 min asked",
         "AssocGrpBilling: QOS #3 allows at most 1.5 billing, 0 in use, 2 asked",
     ]

@@ -214,9 +214,12 @@ def test_slurm_backfills_once_an_instant():
 
 
 def test_slurm_bounds_depth_window_and_jobs_of_a_user():
-    many = [job(id_, 0, 300_000, 1) for id_ in range(1, 6)]
+    many = [job(id_, 1_000, 300_000, 1) for id_ in range(1, 6)]
+    slow = SlurmBackfill(default_queue_depth=2, bf_max_job_test=1, sched_interval=10_000_000)
+    assert simulate(many, 9, backfill=slow) == [1_000, 1_000, 30_000, 60_000, 90_000]
+    # At the full minute the main pass tests them all.
     slow = SlurmBackfill(default_queue_depth=2, bf_max_job_test=1)
-    assert simulate(many, 9, backfill=slow) == [0, 0, 0, 30_000, 60_000]
+    assert simulate(many, 9, backfill=slow) == [1_000, 1_000, 30_000, 60_000, 60_000]
     # Beyond the window nothing is kept, so the long job delays the wide one.
     wide = [job(1, 0, 120_000, 2), job(2, 1_000, 10_000, 3), job(3, 1_000, 500_000, 1)]
     assert simulate(wide, 3, backfill=SlurmBackfill()) == [0, 120_000, 130_000]

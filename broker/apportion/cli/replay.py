@@ -143,7 +143,7 @@ def replay(
 
     if procs is not None and "cpu" in policy.TRES:
         policy = policy.model_copy(update={"TRES": {k: v for k, v in policy.TRES.items() if k != "cpu"}})
-    workload = from_trace(trace, conventions, procs)
+    workload = from_trace(trace, conventions, procs, policy)
     target = out or Path("runs") / f"{trace.meta.name}-{policy.Name or Path(policy_name).stem}"
     runfolder.prepare(target).rmdir()  # a folder that cannot be written is better known now than after the replay
     _announce_compilation(say)
@@ -170,7 +170,7 @@ def replay(
     if as_json:
         print_json({"run": str(target), "decision_hash": schedule.decision_hash, "engine": schedule.engine, **metrics})
         return
-    _print_summary(target, workload, schedule, conventions, metrics, timings, report=report)
+    _print_summary(target, workload, schedule, policy, conventions, metrics, timings, report=report)
 
 
 def _say(*, quiet: bool) -> Callable[[str], None]:
@@ -248,6 +248,7 @@ def _print_summary(
     target: Path,
     workload: Any,
     schedule: Any,
+    policy: Any,
     conventions: Any,
     metrics: dict[str, Any],
     timings: dict[str, float],
@@ -256,6 +257,7 @@ def _print_summary(
 ) -> None:
     """The headline numbers, the conventions behind them, and where the rest is."""
     from apportion.metrics.glossary import flatten
+    from apportion.sim import waiting
 
     flat = flatten(metrics)
 
@@ -271,6 +273,9 @@ def _print_summary(
     click.echo(f"decisions            {schedule.decision_hash} ({schedule.engine}, {rate:,.0f} jobs/s)")
     chosen = f"size {conventions.size}, limit {conventions.limit}, over limit {conventions.over_limit}, cancelled {conventions.cancelled}"
     click.echo(f"conventions          {chosen}")
+    for job in waiting.explain(workload, schedule, policy, most=1):
+        more = f" (and {len(waiting.pending(schedule)) - 1:,} more)" if len(waiting.pending(schedule)) > 1 else ""
+        click.echo(f"never started        job {job['job_id']}{more}: {'; '.join(job['reasons'])}")
     click.echo(f"run folder           {target}")
     if report:
         click.echo(f"report               {target / 'report.html'}")

@@ -12,6 +12,7 @@ from __future__ import annotations
 from apportion.core import lifecycle, profile, quota
 from apportion.core.codes import PENDING
 from apportion.core.jit import kernel
+from apportion.core.reasons import RESOURCES
 from apportion.core.tables import NEVER, State
 
 
@@ -47,6 +48,8 @@ def place(s: State, job: int) -> None:
     s.live.plan[job] = start
     if s.live.first_plan[job] < 0:
         s.live.first_plan[job] = start
+    if start > s.clock.now[0] and not lifecycle.fits_now(s, job):
+        s.live.reasons[job] |= RESOURCES
     s.clock.next_plan[0] = min(s.clock.next_plan[0], start)
 
 

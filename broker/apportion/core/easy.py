@@ -13,7 +13,6 @@ from __future__ import annotations
 from apportion.core import lifecycle, queue, quota, running
 from apportion.core.codes import BACKFILL_EASY, BACKFILL_EASY_SJBF, BACKFILL_NONE, HEAD_NONE, HEAD_UNKNOWN, PENDING
 from apportion.core.jit import kernel
-from apportion.core.reasons import RESOURCES
 from apportion.core.tables import NEVER, Queue, State
 
 UNKNOWN = -1  # a shadow time that nobody has needed yet
@@ -28,7 +27,7 @@ REFUSED = 2  # open, and a job that fits was refused
 def block(s: State, job: int) -> None:
     """Make ``job`` the head of its pool."""
     pool = s.jobs.pool[job]
-    s.live.reasons[job] |= RESOURCES
+    lifecycle.note_first_in_line(s, job)
     s.pools.head[pool] = job
     s.pools.shadow[pool] = UNKNOWN
     if s.live.first_plan[job] < 0 and s.rules.backfill != BACKFILL_NONE:

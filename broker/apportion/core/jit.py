@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -71,16 +72,16 @@ def kernel(function: F) -> F:
     """
     if JIT_DISABLED:
         return function
-    flags: dict[str, Any] = {"nogil": True, "fastmath": False, "parallel": False, "error_model": "numpy"}
+    njit = partial(
+        cast("Any", numba.njit), nogil=True, fastmath=False, parallel=False, error_model="numpy", no_cfunc_wrapper=True
+    )
     before = config.CACHE_DIR
     config.CACHE_DIR = CACHE_DIR  # read by Numba at decoration only
     try:
-        compiled: Any = numba.njit(cache=True, no_cfunc_wrapper=True, **flags)(function)
+        compiled = njit(cache=True)(function)
     finally:
         config.CACHE_DIR = before
-    part: Any = numba.njit(pipeline_class=PartCompiler, no_cpython_wrapper=True, no_cfunc_wrapper=True, **flags)(
-        function
-    )
+    part = njit(pipeline_class=PartCompiler, no_cpython_wrapper=True)(function)
 
     def called(args: Any, kws: Any) -> Any:
         # A number written in a call is an int64 like any other; Numba would compile a case of its own for each.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from apportion.core import digest, limit_usage, running, usage
 from apportion.core.codes import ENDED, RUNNING
 from apportion.core.jit import kernel
+from apportion.core.reasons import PRIORITY, RESOURCES
 
 if TYPE_CHECKING:
     from apportion.core.tables import State
@@ -70,6 +71,14 @@ def start(s: State, now: int, job: int) -> None:
         )
     if s.rules.limited == 1:
         limit_usage.on_start(s.limits, s.counters, s.jobs, job, now)
+
+
+@kernel
+def note_first_in_line(s: State, job: int) -> None:
+    """Note why the first job in line waits: for resources, and before, unless limits held it, for those ahead of it."""
+    if s.live.reasons[job] == 0 and s.clock.now[0] > s.jobs.submit[job]:
+        s.live.reasons[job] = PRIORITY
+    s.live.reasons[job] |= RESOURCES
 
 
 @kernel

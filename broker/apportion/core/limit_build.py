@@ -20,9 +20,7 @@ from apportion.core.limit_tables import (
     BIT,
     CODE,
     COUNTED,
-    ENFORCE_ASSOCIATIONS,
     ENFORCE_LIMITS,
-    ENFORCE_QOS,
     ENFORCE_SAFE,
     FAMILY,
     FLAGS,
@@ -119,6 +117,14 @@ _PER_ACCOUNT: Final = (
     reasons.QOS_MAX_ACCRUE_PA,
     reasons.QOS_MAX_PA,
 )
+
+# Whether jobs may start, and whether they may be submitted, in a partition of each State (scontrol(1)).
+PARTITION_STATES: Final = {
+    "UP": (True, True),
+    "DOWN": (False, True),
+    "DRAIN": (True, False),
+    "INACTIVE": (False, False),
+}
 
 _Values = dict[tuple[int, int], dict[int, int]]  # (family, TRES) -> place -> value
 
@@ -235,10 +241,18 @@ class LimitBuilder:
         self._reserve_permille[self.n_qos] = fraction_permille
 
     def partition(
-        self, index: int, *, qos: int = -1, max_time_ms: int = -1, max_nodes: int = -1, min_nodes: int = -1
+        self,
+        index: int,
+        *,
+        qos: int = -1,
+        max_time_ms: int = -1,
+        max_nodes: int = -1,
+        min_nodes: int = -1,
+        state: str = "UP",
     ) -> None:
-        """Set what a partition itself limits, and its partition QOS."""
-        self._partitions[index] = (qos, max_time_ms, max_nodes, min_nodes)
+        """Set what a partition itself limits, its partition QOS, and its state in Slurm's words."""
+        starts, takes = PARTITION_STATES[state]
+        self._partitions[index] = (qos, max_time_ms, max_nodes, min_nodes, int(not starts), int(not takes))
 
     def build(self) -> LimitTables:
         """Make the tables."""
@@ -257,9 +271,6 @@ class LimitBuilder:
         limit, where = self._effective(slots, values)
         codes, bit, code = self._bits(slots[:n_start])
         safe = bool(self._enforce & ENFORCE_SAFE)
-        bounded = bool((self._partitions[:, 1:] >= 0).any())
-        judged = bool(self._enforce & (ENFORCE_ASSOCIATIONS | ENFORCE_QOS)) and self.n_assoc + self.n_qos > 0
-        judged = judged or bool(self._flags.any())
         slot = np.full((len(slots), SLOT_COLUMNS), -1, np.int64)
         for s, (family, tres) in enumerate(slots):
             form = _JUDGED_AS.get(family, family)
@@ -271,9 +282,6 @@ class LimitBuilder:
         slot[:n_start, BIT] = bit
         slot[:n_start, CODE] = code
         return LimitTables(
-            in_use=int(bool(slots) or bounded or judged),
-            holds=int(n_start > n_submit or bounded),
-            counts=int(bool(slots)),
             safe=int(safe),
             enforce=self._enforce,
             n_assoc=self.n_assoc,

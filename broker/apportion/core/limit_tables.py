@@ -34,7 +34,7 @@ QOS_OVER_PART_QOS: Final = 16
 QOS_PARTITION_MAX_NODES: Final = 32
 QOS_PARTITION_MIN_NODES: Final = 64
 QOS_PARTITION_TIME_LIMIT: Final = 128
-QOS_REQUIRES_RESERVATION: Final = 256
+QOS_NOT_FOR_JOBS: Final = 256  # RequiresReservation, or the QOS of a partition with the flag Relative
 QOS_USAGE_FACTOR_SAFE: Final = 512
 
 MILLION: Final = 1_000_000
@@ -68,7 +68,9 @@ PART_QOS: Final = 0
 PART_TIME: Final = 1  # ms
 PART_MAX_NODES: Final = 2
 PART_MIN_NODES: Final = 3
-PART_COLUMNS: Final = 4
+PART_DOWN: Final = 4  # 1 if no job may start
+PART_CLOSED: Final = 5  # 1 if no job may be submitted
+PART_COLUMNS: Final = 6
 # Bits of LimitTables.kept
 COUNTED: Final = 1  # how much is in use must be known
 METERED: Final = 2  # decayed TRES-seconds
@@ -87,9 +89,8 @@ SEEN: Final = 1  # ms up to which the job is accounted
 class LimitTables(NamedTuple):
     """What the limits are; never changes during a run. Few and wide tables, as each column costs time to compile.
 
-    ``in_use`` : 0 if nothing at all is limited, then no kernel need be called; ``holds`` : 0 if no pending job can be
-    held, ``counts`` : 0 if the counters need not be kept. ``safe`` : 1 with AccountingStorageEnforce=safe;
-    ``enforce`` : all its bits. Slots are in the order of enforcement: ``[0, n_submit)`` judge submissions,
+    ``safe`` : 1 with AccountingStorageEnforce=safe; ``enforce`` : all its bits.
+    Slots are in the order of enforcement: ``[0, n_submit)`` judge submissions,
     ``[n_submit, n_start)`` starts, the ``n_accrue`` others ageing. ``walled`` : 1 if wall time must be known.
     ``node_tres`` : TRES index of nodes, -1 if none. ``slot`` (slots, SLOT_COLUMNS). ``limit``, ``where`` (slots,
     places) : value in effect, and the place that sets it. ``place`` (places, PLACE_COLUMNS). ``qos`` (n_qos + 1,
@@ -98,9 +99,6 @@ class LimitTables(NamedTuple):
     bit. ``no_rows`` : empty, for checks that write no rows.
     """
 
-    in_use: int
-    holds: int
-    counts: int
     safe: int
     enforce: int
     n_assoc: int

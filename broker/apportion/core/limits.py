@@ -31,17 +31,19 @@ from apportion.core.limit_tables import (
     MIN_PRIO,
     OVERRIDDEN,
     PARENT,
+    PART_CLOSED,
+    PART_DOWN,
     PART_MAX_NODES,
     PART_MIN_NODES,
     PART_QOS,
     PART_TIME,
     QOS_DENY_ON_LIMIT,
     QOS_NO_RESERVE,
+    QOS_NOT_FOR_JOBS,
     QOS_OVER_PART_QOS,
     QOS_PARTITION_MAX_NODES,
     QOS_PARTITION_MIN_NODES,
     QOS_PARTITION_TIME_LIMIT,
-    QOS_REQUIRES_RESERVATION,
     QOS_USAGE_FACTOR_SAFE,
     RESERVE_AFTER,
     RUNNING,
@@ -49,13 +51,15 @@ from apportion.core.limit_tables import (
     TRES,
     USER,
     USER_ROW,
-    WAIT_BOUND,
     LimitCounters,
     LimitTables,
 )
 from apportion.core.reasons import (
     INVALID_ACCOUNT,
     INVALID_QOS,
+    PARTITION_DOWN,
+    PARTITION_DOWN_CODE,
+    PARTITION_INACTIVE,
     PARTITION_NODE_LIMIT,
     PARTITION_NODE_LIMIT_CODE,
     PARTITION_TIME_LIMIT,
@@ -86,7 +90,6 @@ from apportion.core.tables import NEVER, Ints, Jobs
 _ALL = 0  # all limits that hold the job
 _FIRST = 1  # stop at the first
 _ALONE = 2  # those that would hold it in an empty system
-_EFFECTIVE = 3  # a row for every limit that applies, binding or not
 
 _GROUP = (QOS_GRP_JOBS, QOS_GRP_WALL, QOS_GRP_TRES, QOS_GRP_MINS, QOS_GRP_RUN_MINS, QOS_GRP_SUBMIT)
 _BY_OWNER = (
@@ -113,10 +116,17 @@ def qos_of(jobs: Jobs, j: int) -> int:
 
 
 @kernel
+def partition_of(L: LimitTables, jobs: Jobs, j: int) -> int:
+    """Partition of a job, -1 if the policy has none."""
+    part = int(jobs.partition[j]) if jobs.partition.size > 0 else -1
+    return part if part < L.part.shape[0] else -1
+
+
+@kernel
 def partition_qos_of(L: LimitTables, jobs: Jobs, j: int) -> int:
     """QOS of a job's partition, -1 if it has none or if it is the job's own, which counts once."""
-    part = jobs.partition[j] if jobs.partition.size > 0 else -1
-    if part < 0 or part >= L.part.shape[0]:
+    part = partition_of(L, jobs, j)
+    if part < 0:
         return -1
     qos = L.part[part, PART_QOS]
     return -1 if qos == qos_of(jobs, j) else int(qos)
@@ -279,7 +289,7 @@ def _write(rows: Ints, code: int, place: int, tres: int, limit: int, used: int, 
 def _at(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int, s: int, place: int, mode: int, rows: Ints) -> int:
     """Mask of slot ``s`` at ``place``: its bit if it holds the job."""
     held, bound, used, asked = _judge(L, C, jobs, j, s, place, mode == _ALONE)
-    if rows.shape[0] > 0 and (held or mode == _EFFECTIVE):
+    if rows.shape[0] > 0 and held:
         _write(rows, L.slot[s, CODE], L.where[s, place], L.slot[s, TRES], bound, used, asked)
     return 1 << L.slot[s, BIT] if held else 0
 
@@ -327,75 +337,75 @@ def _scan(
 
 
 @kernel
-def _partition(L: LimitTables, jobs: Jobs, j: int, mode: int, rows: Ints) -> int:
-    """Mask of the limits of the job's partition."""
-    part = jobs.partition[j] if jobs.partition.size > 0 else -1
-    if part < 0 or part >= L.part.shape[0]:
+def _partition(L: LimitTables, jobs: Jobs, j: int, rows: Ints) -> int:
+    """Mask of what keeps a job from starting in its partition: the state of the partition and its own limits."""
+    part = partition_of(L, jobs, j)
+    if part < 0:
         return 0
     flags = L.qos[qos_of(jobs, j), FLAGS]
     nodes = tres_count(jobs, j, L.node_tres) if L.node_tres >= 0 else 0
     mask = 0
+    if L.part[part, PART_DOWN] > 0:
+        mask |= PARTITION_DOWN
+        _write(rows, PARTITION_DOWN_CODE, part, -1, 0, 0, 0)
     most = L.part[part, PART_MAX_NODES]
-    if most >= 0 and nodes > 0 and not flags & QOS_PARTITION_MAX_NODES:
-        if nodes > most:
-            mask |= PARTITION_NODE_LIMIT
-        if nodes > most or mode == _EFFECTIVE:
-            _write(rows, PARTITION_NODE_LIMIT_CODE, part, L.node_tres, most, 0, nodes)
+    if 0 <= most < nodes and not flags & QOS_PARTITION_MAX_NODES:
+        mask |= PARTITION_NODE_LIMIT
+        _write(rows, PARTITION_NODE_LIMIT_CODE, part, L.node_tres, most, 0, nodes)
     least = L.part[part, PART_MIN_NODES]
-    if least >= 0 and nodes > 0 and not flags & QOS_PARTITION_MIN_NODES:
-        if nodes < least:
-            mask |= PARTITION_NODE_LIMIT
-        if nodes < least or mode == _EFFECTIVE:
-            _write(rows, PARTITION_NODE_LIMIT_CODE, part, L.node_tres, least, 0, nodes)
+    if 0 < nodes < least and not flags & QOS_PARTITION_MIN_NODES:
+        mask |= PARTITION_NODE_LIMIT
+        _write(rows, PARTITION_NODE_LIMIT_CODE, part, L.node_tres, least, 0, nodes)
     longest = L.part[part, PART_TIME]
-    if longest >= 0 and not flags & QOS_PARTITION_TIME_LIMIT:
-        if jobs.limit[j] > longest:
-            mask |= PARTITION_TIME_LIMIT
-        if jobs.limit[j] > longest or mode == _EFFECTIVE:
-            _write(rows, PARTITION_TIME_LIMIT_CODE, part, -1, longest, 0, jobs.limit[j])
+    if 0 <= longest < jobs.limit[j] and not flags & QOS_PARTITION_TIME_LIMIT:
+        mask |= PARTITION_TIME_LIMIT
+        _write(rows, PARTITION_TIME_LIMIT_CODE, part, -1, longest, 0, jobs.limit[j])
     return mask
 
 
 @kernel
 def binding(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int) -> int:
     """Mask of all limits that hold a pending job now (not only the first, as Slurm keeps)."""
-    mask = _partition(L, jobs, j, _ALL, L.no_rows)
+    mask = _partition(L, jobs, j, L.no_rows)
     return mask | _scan(L, C, jobs, j, L.n_submit, L.n_start, _ALL, L.no_rows)
 
 
 @kernel
 def may_start(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int) -> bool:
     """Whether no limit holds a pending job now."""
-    if _partition(L, jobs, j, _FIRST, L.no_rows) != 0:
+    if _partition(L, jobs, j, L.no_rows) != 0:
         return False
     return _scan(L, C, jobs, j, L.n_submit, L.n_start, _FIRST, L.no_rows) == 0
 
 
 @kernel
 def never(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int) -> int:
-    """Mask of the limits that no waiting can cure: those that would hold the job if it were the only one ever."""
-    mask = _partition(L, jobs, j, _ALONE, L.no_rows)
-    return mask | _scan(L, C, jobs, j, L.n_submit, L.n_start, _ALONE, L.no_rows)
+    """Mask of the limits of QOS and associations that would hold the job if it were the only one ever."""
+    return _scan(L, C, jobs, j, L.n_submit, L.n_start, _ALONE, L.no_rows)
 
 
 @kernel
 def submit_mask(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int) -> int:
     """Mask of reasons to refuse a submission; 0 to accept it.
 
-    Refused are: no association or no QOS where these are enforced, a QOS that needs a reservation, one job too many
-    for a submit limit, and, if a QOS of the job says DenyOnLimit, a job that would break a limit even alone.
+    Refused are: a partition that takes no jobs, no association or no QOS where these are enforced, a QOS that is not
+    for jobs, one job too many for a submit limit, and, if a QOS of the job says DenyOnLimit, a job that would break a
+    limit of a QOS or an association even alone.
     """
     mask = 0
     own = qos_of(jobs, j)
-    part = partition_qos_of(L, jobs, j)
+    part = partition_of(L, jobs, j)
+    of_part = partition_qos_of(L, jobs, j)
+    if part >= 0 and L.part[part, PART_CLOSED] > 0:
+        mask |= PARTITION_INACTIVE
     if L.enforce & ENFORCE_ASSOCIATIONS and jobs.assoc.size > 0 and jobs.assoc[j] < 0:
         mask |= INVALID_ACCOUNT
     if L.enforce & ENFORCE_QOS and L.qos.shape[0] > 1 and own < 0:
         mask |= INVALID_QOS
-    if L.qos[own, FLAGS] & QOS_REQUIRES_RESERVATION:
+    if L.qos[own, FLAGS] & QOS_NOT_FOR_JOBS:
         mask |= QOS_NOT_ALLOWED
     mask |= _scan(L, C, jobs, j, 0, L.n_submit, _ALL, L.no_rows)
-    if (L.qos[own, FLAGS] | L.qos[part, FLAGS]) & QOS_DENY_ON_LIMIT:
+    if (L.qos[own, FLAGS] | L.qos[of_part, FLAGS]) & QOS_DENY_ON_LIMIT:
         mask |= never(L, C, jobs, j)
     return mask
 
@@ -416,25 +426,8 @@ def explain(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int, rows: Ints) ->
         Number of rows written.
     """
     rows[:, 0] = 0
-    _partition(L, jobs, j, _ALL, rows)
+    _partition(L, jobs, j, rows)
     _scan(L, C, jobs, j, L.n_submit, L.n_start, _ALL, rows)
-    return int(np.count_nonzero(rows[:, 0]))
-
-
-@kernel
-def explain_submit(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int, rows: Ints) -> int:
-    """Submit limits that a new job would break, as rows like those of `explain`."""
-    rows[:, 0] = 0
-    _scan(L, C, jobs, j, 0, L.n_submit, _ALL, rows)
-    return int(np.count_nonzero(rows[:, 0]))
-
-
-@kernel
-def effective(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int, rows: Ints) -> int:
-    """Every limit that applies to the start of a job, binding or not, as rows like those of `explain`."""
-    rows[:, 0] = 0
-    _partition(L, jobs, j, _EFFECTIVE, rows)
-    _scan(L, C, jobs, j, L.n_submit, L.n_start, _EFFECTIVE, rows)
     return int(np.count_nonzero(rows[:, 0]))
 
 
@@ -455,12 +448,6 @@ def may_reserve(L: LimitTables, jobs: Jobs, j: int, priority: int, min_priority:
     if assoc >= 0 and assoc < L.n_assoc and L.place[assoc, MIN_PRIO] >= 0:
         return priority >= int(L.place[assoc, MIN_PRIO])
     return priority >= min_priority
-
-
-@kernel
-def wait_bound_ms(L: LimitTables, jobs: Jobs, j: int) -> int:
-    """Longest wait (ms) that a job should see if it is within its limits; -1 if no bound is set."""
-    return int(L.qos[qos_of(jobs, j), WAIT_BOUND])
 
 
 @kernel

@@ -1,7 +1,8 @@
 """Slurm's multifactor priority: what never changes for a job is summed once, what changes is added at each calculation.
 
-priority = site + w_age F_age + w_assoc F_assoc + w_fs F_fs + w_size F_size + w_part F_part + w_qos F_qos + sum w_tres
-F_tres - nice
+priority = w_age F_age + w_assoc F_assoc + w_fs F_fs + w_size F_size + w_part F_part + w_qos F_qos + sum w_tres F_tres - nice
+
+The site factor, which a plug-in of Slurm would set, is left out.
 
 Sums are taken in a fixed order: the static terms as they stand in `Terms`, then (age + fair-share) + static.
 Source: https://slurm.schedmd.com/priority_multifactor.html and slurm.conf(5).
@@ -24,28 +25,12 @@ MAX_PRIORITY = 2**32 - 1
 class Terms(NamedTuple):
     """Weighted static terms of the priority, one row a job; ``nice`` is as asked for, and subtracted."""
 
-    site: Floats
     assoc: Floats
     job_size: Floats
     partition: Floats
     qos: Floats
     tres: Floats
     nice: Floats
-
-
-class Breakdown(NamedTuple):
-    """Every term of one job's priority, as sprio shows them, and the result."""
-
-    site: float
-    age: float
-    assoc: float
-    fairshare: float
-    job_size: float
-    partition: float
-    qos: float
-    tres: float
-    nice: float
-    priority: int
 
 
 def normalized(priorities: Ints, *, raw: bool = False) -> Floats:
@@ -152,7 +137,7 @@ def tres_term(counts: Ints, totals: Ints, partition: Ints, weights: Floats, *, r
 
 def static_priority(terms: Terms) -> Floats:
     """Sum of the static terms of each job, for ``Jobs.static_priority``."""
-    return terms.site + terms.assoc + terms.job_size + terms.partition + terms.qos + terms.tres - terms.nice
+    return terms.assoc + terms.job_size + terms.partition + terms.qos + terms.tres - terms.nice
 
 
 @kernel
@@ -189,23 +174,3 @@ def priority(static: float, age_weight: float, fairshare_weight: float, age: flo
     if total >= MAX_PRIORITY:
         return MAX_PRIORITY
     return int(total)
-
-
-def breakdown(
-    terms: Terms, job: int, age_weight: float, fairshare_weight: float, age: float, fairshare: float
-) -> Breakdown:
-    """Tell every term of one job's priority; arguments as for `priority`."""
-    row = Terms(*(np.asarray(column)[job : job + 1] for column in terms))
-    static = float(static_priority(row)[0])
-    return Breakdown(
-        site=float(row.site[0]),
-        age=age_weight * age,
-        assoc=float(row.assoc[0]),
-        fairshare=fairshare_weight * fairshare,
-        job_size=float(row.job_size[0]),
-        partition=float(row.partition[0]),
-        qos=float(row.qos[0]),
-        tres=float(row.tres[0]),
-        nice=float(row.nice[0]),
-        priority=priority(static, age_weight, fairshare_weight, age, fairshare),
-    )

@@ -39,7 +39,7 @@ class _PartLowering(NativeLowering):
         state.library = _PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
         state.flags.no_compile = True
         super().run_pass(state)
-        key = [].append  # a unique callable: calls look the code up by it, and never call it
+        key: Any = [].append  # a unique callable: calls look the code up by it, and never call it
         state.library.finalize()
         state.targetctx.insert_user_function(key, state["cr"].fndesc, [state.library])
         state["cr"] = state["cr"]._replace(cfunc=key)

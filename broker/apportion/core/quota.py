@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import limits
+from apportion.core import lifecycle, limits
 from apportion.core.codes import ORDER_MULTIFACTOR
 from apportion.core.jit import kernel
+from apportion.core.reasons import PRIORITY, RESOURCES
+from apportion.core.tables import NEVER
 
 if TYPE_CHECKING:
     from apportion.core.tables import State
@@ -24,11 +26,23 @@ def held(s: State, job: int) -> bool:
 
 
 @kernel
+def reasons_now(s: State, job: int) -> int:
+    """Mask of all that keeps a pending job from starting at this moment: limits and resources, else its rank."""
+    mask = limits.binding(s.limits, s.counters, s.jobs, job) if s.rules.limited == 1 else 0
+    if not lifecycle.fits_now(s, job):
+        mask |= RESOURCES
+    return mask if mask != 0 else PRIORITY
+
+
+@kernel
 def may_reserve(s: State, job: int) -> bool:
-    """False for a job that must never keep others waiting (QOS flag NoReserve, or MinPrioThreshold)."""
-    if s.rules.limited == 0:
-        return True
-    priority = 0
+    """False for a job that must never keep others waiting (NoReserve, MinPrioThreshold, bf_min_prio_reserve).
+
+    Thresholds are for Slurm's priority; under other orders no job is below them.
+    """
+    priority = NEVER
     if s.rules.order == ORDER_MULTIFACTOR:
         priority = int(-s.live.score[job]) % PRIORITY_RANGE
-    return limits.may_reserve(s.limits, s.jobs, job, priority, -(2**62))
+    if s.rules.limited == 0:
+        return priority >= s.rules.bf_min_prio_reserve
+    return limits.may_reserve(s.limits, s.jobs, job, priority, s.rules.bf_min_prio_reserve)

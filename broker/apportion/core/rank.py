@@ -48,7 +48,8 @@ def multifactor_score(s: State, job: int) -> float:
     static = s.jobs.static_priority[job]
     value = multifactor.priority(static, s.rules.age_weight, s.rules.fairshare_weight, age, fairshare)
     tier = s.jobs.tier[job] if s.jobs.tier.size > 0 else 0
-    return -(tier * TIER + value)
+    score = -(tier * TIER + value)
+    return min(score, s.live.score[job]) if s.rules.incr_only == 1 else score
 
 
 @kernel
@@ -96,13 +97,17 @@ def refresh(s: State, now: int) -> bool:
         if s.live.state[job] == PENDING:
             s.live.score[job] = multifactor_score(s, job) if order == ORDER_MULTIFACTOR else moving_score(s, now, job)
     s.clock.unsorted[0] = 0
-    return queue.sort(s.queue, s.jobs, s.live.state, s.live.score, s.work)
+    moved = queue.sort(s.queue, s.jobs, s.live.state, s.live.score, s.work)
+    if moved and order == ORDER_MULTIFACTOR:
+        s.clock.changed[0] = 1
+        s.clock.full[0] = 1
+    return moved
 
 
 @kernel
 def tick(s: State, now: int) -> None:
-    """Make usage and the minutes of limits what they are at the last tick before or at ``now``."""
-    if s.rules.metered == 0:
+    """Make usage, the minutes of limits and INCR_ONLY's priorities what they are at the last tick before or at ``now``."""
+    if s.rules.metered == 0 and s.rules.incr_only == 0:
         usage.advance(s.usage, s.usage_params, now)
         return
     from_tick = s.usage.clock[LAST_TICK] + s.usage_params.period
@@ -115,7 +120,11 @@ def tick(s: State, now: int) -> None:
         limit_usage.tick(
             s.limits, s.counters, s.jobs, s.running, from_tick, s.usage_params.factor, s.rules.second_factor
         )
+        if s.rules.incr_only == 1 and refresh(s, from_tick):
+            s.clock.stale[0] = 1
         from_tick += s.usage_params.period
+    if s.rules.incr_only == 1:
+        refresh(s, now)  # what the next job to come enters with must be of this tick
 
 
 @kernel

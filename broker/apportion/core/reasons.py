@@ -5,8 +5,8 @@ A *code* is an index into ``WORDS``. A *mask* is an int64 whose bits are in the 
 ====== ==========================================================================================
 bits   meaning
 ====== ==========================================================================================
-0-13   reasons that every policy has (held, dependency, partition, ...)
-14-59  the limits that the policy at hand sets, one bit for each pair of limit and TRES
+0-14   reasons that every policy has (held, dependency, partition, ...)
+15-59  the limits that the policy at hand sets, one bit for each pair of limit and TRES
 60, 61 ``Resources``, ``Priority``: the job may run, but not yet
 ====== ==========================================================================================
 
@@ -31,6 +31,7 @@ FIXED: Final[tuple[str, ...]] = (
     "InvalidQOS",
     "QOSNotAllowed",
     "PartitionDown",
+    "PartitionInactive",
     "PartitionNodeLimit",
     "PartitionTimeLimit",
     "Reservation",
@@ -47,17 +48,18 @@ INVALID_ACCOUNT: Final = 1 << 4
 INVALID_QOS: Final = 1 << 5
 QOS_NOT_ALLOWED: Final = 1 << 6
 PARTITION_DOWN: Final = 1 << 7
-PARTITION_NODE_LIMIT: Final = 1 << 8
-PARTITION_TIME_LIMIT: Final = 1 << 9
-RESERVATION: Final = 1 << 10
-REQ_NODE_NOT_AVAIL: Final = 1 << 11
-LICENSES: Final = 1 << 12
-PARTITION_CONFIG: Final = 1 << 13
+PARTITION_INACTIVE: Final = 1 << 8
+PARTITION_NODE_LIMIT: Final = 1 << 9
+PARTITION_TIME_LIMIT: Final = 1 << 10
+RESERVATION: Final = 1 << 11
+REQ_NODE_NOT_AVAIL: Final = 1 << 12
+LICENSES: Final = 1 << 13
+PARTITION_CONFIG: Final = 1 << 14
 RESOURCES: Final = 1 << 60
 PRIORITY: Final = 1 << 61
 
-FIRST_LIMIT_BIT: Final = 14
-LIMIT_BITS: Final = 46
+FIRST_LIMIT_BIT: Final = 15
+LIMIT_BITS: Final = 45
 RESOURCES_BIT: Final = 60
 PRIORITY_BIT: Final = 61
 MASK_BITS: Final = 62
@@ -226,6 +228,7 @@ _ORIGIN: Final = _SPELLED[2]
 NONE_CODE: Final = 0
 RESOURCES_CODE: Final = len(FIXED) + 1
 PRIORITY_CODE: Final = len(FIXED) + 2
+PARTITION_DOWN_CODE: Final = WORDS.index("PartitionDown")
 PARTITION_NODE_LIMIT_CODE: Final = WORDS.index("PartitionNodeLimit")
 PARTITION_TIME_LIMIT_CODE: Final = WORDS.index("PartitionTimeLimit")
 
@@ -321,6 +324,8 @@ def _sentence(
         where = "QOS " + _name(names.qos, place - n_assoc)
     else:
         where = "association " + _name(names.associations, place)
+    if code == PARTITION_DOWN_CODE:
+        return f"{WORDS[code]}: {where} starts no job"
     what = _name(names.tres, tres) if tres >= 0 else ""
     is_billing = tres >= 0 and what == "billing"
 

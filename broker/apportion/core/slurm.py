@@ -1,10 +1,12 @@
 """Slurm's pair of passes: a strict one at each event, and a backfill pass every ``bf_interval`` that plans many jobs.
 
 Main pass: in each round of an instant in which something happened, jobs start in order until, pool by pool, one does not fit;
-at most ``default_queue_depth`` jobs are tested.
+at most ``default_queue_depth`` jobs are tested. In the first round of an instant that is a multiple of ``sched_interval``
+since the epoch it tests the whole queue, if something has happened since it last did.
 
 Backfill pass: in the first round of an instant that is a multiple of ``bf_interval`` since the epoch, if something has changed since the last
-one and jobs are pending. In order, each job up to ``bf_max_job_test`` (and ``bf_max_job_user`` for each user) gets a slot at its earliest
+one and jobs are pending; a calculation that changes the order of priorities is something, too.
+In order, each job up to ``bf_max_job_test`` (and ``bf_max_job_user`` for each user) gets a slot at its earliest
 time. A slot now starts it; one later than ``bf_window`` is not kept; any other is kept, rounded out to ``bf_resolution``. Plans live for
 one pass. This is near-conservative backfill to a depth.
 
@@ -16,13 +18,12 @@ from __future__ import annotations
 from apportion.core import guard, lifecycle, profile, quota, windowed
 from apportion.core.codes import HEAD_CLOSED, HEAD_NONE, PENDING
 from apportion.core.jit import kernel
-from apportion.core.reasons import RESOURCES
 from apportion.core.tables import NEVER, State
 
 
 @kernel
-def _main_pass(s: State, now: int) -> int:
-    """Start in order until each pool is blocked; return the number of jobs started."""
+def _main_pass(s: State, now: int, depth: int) -> None:
+    """Start in order until each pool is blocked or ``depth`` jobs are tested (0: no matter how many)."""
     n_pools = s.pools.free.size
     plain = s.rules.plain == 1
     for pool in range(n_pools):
@@ -32,7 +33,6 @@ def _main_pass(s: State, now: int) -> int:
     if s.rules.guarded == 1:
         guard.place(s, now)
     tested = 0
-    started = 0
     open_pools = n_pools
     for i in range(s.queue.head[0], s.queue.tail[0]):
         job = s.queue.order[i]
@@ -45,21 +45,17 @@ def _main_pass(s: State, now: int) -> int:
             if s.rules.assoc_limit_stop == 1:
                 s.pools.head[pool] = HEAD_CLOSED
             continue
-        if s.rules.main_depth > 0 and tested == s.rules.main_depth:
+        if depth > 0 and tested == depth:
             break
         tested += 1
         if plain and lifecycle.fits_now(s, job):
             lifecycle.start(s, now, job)
-            started += 1
-        elif not plain and windowed.try_start(s, now, job):
-            started += 1
-        else:
+        elif plain or not windowed.try_start(s, now, job):
             s.pools.head[pool] = job
-            s.live.reasons[job] |= RESOURCES
+            lifecycle.note_first_in_line(s, job)
             open_pools -= 1
             if open_pools == 0:
                 break
-    return started
 
 
 @kernel
@@ -105,10 +101,14 @@ def _backfill_pass(s: State, now: int) -> int:
 @kernel
 def decide(s: State, now: int, first_round: bool, happened: bool) -> None:
     """Run the passes that are due. ``happened`` : whether this round had an event other than the timer."""
-    if happened or (s.rules.guarded == 1 and s.clock.next_plan[0] <= now):
-        _main_pass(s, now)
     if happened:
         s.clock.changed[0] = 1
+        s.clock.full[0] = 1
+    full = first_round and s.clock.full[0] == 1 and now % s.rules.sched_interval == 0
+    if happened or full or (s.rules.guarded == 1 and s.clock.next_plan[0] <= now):
+        _main_pass(s, now, 0 if full else s.rules.main_depth)
+    if full:
+        s.clock.full[0] = 0
     if first_round and s.clock.changed[0] == 1 and now % s.rules.bf_interval == 0 and s.clock.pending[0] > 0:
         # One that started something may have stopped at its depth: the next has work to do.
         s.clock.changed[0] = 1 if _backfill_pass(s, now) > 0 else 0
@@ -116,7 +116,10 @@ def decide(s: State, now: int, first_round: bool, happened: bool) -> None:
 
 @kernel
 def wake(s: State, now: int) -> int:
-    """Time of the next backfill pass, or NEVER."""
-    if s.clock.changed[0] == 0 or s.clock.pending[0] == 0 or s.rules.bf_interval <= 0:
-        return NEVER
-    return (now // s.rules.bf_interval + 1) * s.rules.bf_interval
+    """Time of the next backfill pass or main pass over the whole queue, or NEVER."""
+    time = NEVER
+    if s.clock.changed[0] == 1:
+        time = (now // s.rules.bf_interval + 1) * s.rules.bf_interval
+    if s.clock.full[0] == 1:
+        time = min(time, (now // s.rules.sched_interval + 1) * s.rules.sched_interval)
+    return time

@@ -45,9 +45,11 @@ def begin(s: State, now: int) -> None:
 
 @kernel
 def _kill_spent(s: State, now: int) -> None:
-    """End the running jobs whose GrpTRESMins has run out."""
+    """End the running jobs whose GrpTRESMins has run out; those that wait may have got minutes back."""
     s.clock.stale[0] = 1
     rank.settle_all(s)
+    s.clock.changed[0] = 1
+    s.clock.full[0] = 1
     n = limit_usage.to_kill(s.limits, s.counters, s.jobs, s.running, s.work)
     for i in range(n):
         if s.live.state[s.work[i]] == RUNNING:
@@ -98,6 +100,7 @@ def _submit(s: State, now: int, job: int) -> None:
             lifecycle.decide(s, now, job, REJECTED)
             return
         limit_usage.on_submit(s.limits, s.counters, s.jobs, job)
+        s.live.reasons[job] |= limits.binding(s.limits, s.counters, s.jobs, job)  # no pass need come to it
     s.live.state[job] = PENDING
     s.clock.pending[0] += 1
     s.clock.arrived[0] += 1

@@ -175,7 +175,7 @@ class Clock(NamedTuple):
     ``stale`` : 1 if the last pass must not be built upon. ``tick`` : last priority calculation, ms.
     ``next_plan`` : earliest plan that is due, ms. ``replan`` : 1 if resources came free earlier than planned;
     ``gain`` : last instant, ms, up to which a pending plan may have gained. ``changed`` : 1 if something
-    happened since the last backfill pass (Slurm).
+    happened since the last backfill pass, ``full`` : since the last main pass over the whole queue (Slurm).
     ``unsorted`` : 1 if the queue must be ranked before it is walked.
     """
 
@@ -192,6 +192,7 @@ class Clock(NamedTuple):
     replan: Ints
     gain: Ints
     changed: Ints
+    full: Ints
     unsorted: Ints
 
 
@@ -205,8 +206,8 @@ class Rules(NamedTuple):
     run on minutes and so on time; ``assoc_limit_stop`` : 1 if a held job also holds those behind it.
     ``guarded`` : 1 if some jobs have a wait bound.
     ``age_weight``, ``fairshare_weight``, ``max_age`` (ms) : of the multifactor priority.
-    ``bf_*``, ``main_depth`` : Slurm's SchedulerParameters (times in ms, 0 unlimited). ``calc_period`` :
-    PriorityCalcPeriod in ms, 0 if there are no ticks.
+    ``bf_*``, ``main_depth``, ``sched_interval`` : Slurm's SchedulerParameters (times in ms, 0 unlimited). ``calc_period`` :
+    PriorityCalcPeriod in ms, 0 if there are no ticks. ``incr_only`` : 1 if a priority never falls.
     ``second_factor`` : what one second multiplies old usage with.
     """
 
@@ -224,13 +225,16 @@ class Rules(NamedTuple):
     fairshare_weight: float
     max_age: int
     calc_period: int
+    incr_only: int
     second_factor: float
     bf_interval: int
     bf_window: int
     bf_resolution: int
     bf_max_job_test: int
     bf_max_job_user: int
+    bf_min_prio_reserve: int
     main_depth: int
+    sched_interval: int
 
 
 @table

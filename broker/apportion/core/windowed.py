@@ -9,7 +9,6 @@ from __future__ import annotations
 from apportion.core import guard, lifecycle, profile, quota
 from apportion.core.codes import BACKFILL_EASY_SJBF, BACKFILL_NONE, HEAD_CLOSED, HEAD_NONE, PENDING
 from apportion.core.jit import kernel
-from apportion.core.reasons import RESOURCES
 from apportion.core.tables import NEVER, State
 
 
@@ -61,7 +60,7 @@ def decide(s: State, now: int) -> None:
         if s.pools.head[pool] == HEAD_CLOSED or try_start(s, now, job):
             continue
         if not blocked and quota.may_reserve(s, job):
-            s.live.reasons[job] |= RESOURCES
+            lifecycle.note_first_in_line(s, job)
             s.pools.head[pool] = job
             if backfill != BACKFILL_NONE:
                 reserve(s, job)

@@ -17,11 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Assigned:
-    """What jobs run as. ``partition`` : index into ``partitions``, the policy's names, or () for one unnamed partition."""
+    """What jobs run as.
+
+    ``partition`` : index into the policy's partitions, 0 if it has none. ``nice`` : taken off the priority, 0 where no rule
+    gives one.
+    """
 
     account: Labels
     qos: Labels
     partition: Ints
+    nice: Ints
 
 
 def assign(policy: Policy, jobs: Submissions) -> Assigned:
@@ -34,6 +39,7 @@ def assign(policy: Policy, jobs: Submissions) -> Assigned:
     """
     account, qos = jobs.account, jobs.qos
     target = np.full(len(jobs), -1, np.int64)
+    nice = np.zeros(len(jobs), np.int64)
     names = [entry.PartitionName for entry in policy.partitions]
     open_jobs = np.ones(len(jobs), bool)
     for rule in policy.assign:
@@ -43,6 +49,8 @@ def assign(policy: Policy, jobs: Submissions) -> Assigned:
             qos = _relabel(qos, hit, rule.Set.QOS)
         if rule.Set.Account:
             account = _relabel(account, hit, rule.Set.Account)
+        if rule.Set.Nice is not None:
+            nice[hit] = rule.Set.Nice
         if rule.Set.Partition:
             if rule.Set.Partition not in names:
                 raise PolicyError(
@@ -57,7 +65,16 @@ def assign(policy: Policy, jobs: Submissions) -> Assigned:
         target[target < 0] = default
     else:
         target[:] = 0
-    return Assigned(account, _default_qos(policy, jobs, account, qos), target)
+    return Assigned(account, _default_qos(policy, jobs, account, qos), target, nice)
+
+
+def default_times(policy: Policy, jobs: Submissions) -> Ints:
+    """Time limit (ms) of each job if it asks for none: DefaultTime, else MaxTime, of its partition, else as it is."""
+    if all(entry.DefaultTime is None and entry.MaxTime is None for entry in policy.partitions):
+        return jobs.limit_ms
+    seconds = [entry.MaxTime if entry.DefaultTime is None else entry.DefaultTime for entry in policy.partitions]
+    default_ms = np.array([-1 if s is None else s * 1000 for s in seconds], np.int64)[assign(policy, jobs).partition]
+    return np.where(default_ms > 0, default_ms, jobs.limit_ms)
 
 
 def _among(labels: Labels, wanted: tuple[str, ...]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

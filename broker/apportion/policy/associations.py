@@ -87,6 +87,17 @@ def build_tree(policy: Policy, user: Labels, account: Labels) -> Tree:
     )
 
 
+def association_priorities(policy: Policy, tree: Tree) -> Ints:
+    """Priority of each association: its own, else that of the nearest account above that has one, else 0."""
+    given = {(entry.Account, ""): entry.Priority for entry in policy.accounts}
+    given |= {(entry.Account, entry.User): entry.Priority for entry in policy.users}
+    found = np.zeros(len(tree.user_name), np.int64)
+    for i, name in enumerate(zip(tree.account_name, tree.user_name, strict=True)):
+        own = given.get(name)
+        found[i] = own if own is not None else found[tree.accounts.parent[i]] if i > 0 else 0
+    return found
+
+
 def accounts_table(parent: Ints, is_user: Ints, shares: Ints) -> Accounts:
     """Add the lists of children to a tree in topological order."""
     n = len(parent)

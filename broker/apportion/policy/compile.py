@@ -36,7 +36,7 @@ from apportion.core.tables import (
 )
 from apportion.core.usage import new_usage, usage_params
 from apportion.policy.assign import Assigned, assign
-from apportion.policy.associations import Tree, accounts_table, build_tree
+from apportion.policy.associations import Tree, accounts_table, association_priorities, build_tree
 from apportion.policy.limits import build_limits, limits_mention
 from apportion.policy.orders import order_function
 from apportion.policy.pools import UNBOUNDED, PoolPlan, plan_pools
@@ -62,7 +62,8 @@ class Compiled:
 
     ``pool_capacity`` : processors at first. ``partition`` : index of each job's.
     ``capacity_steps`` : (time in ms, pool, change of processors) by time, for whoever plays the world.
-    ``partition_names`` : by index; one empty name when the policy has none. ``tree`` : None where no account matters.
+    ``partition_names`` : by index; one empty name when the policy has none. ``tres`` : names by number.
+    ``tree`` : None where no account matters.
     ``order`` : keeps the compiled score function alive.
     """
 
@@ -71,6 +72,7 @@ class Compiled:
     pool_capacity: tuple[int, ...]
     partition: Ints
     partition_names: tuple[str, ...]
+    tres: tuple[str, ...]
     account: Labels
     qos: Labels
     tree: Tree | None
@@ -95,20 +97,20 @@ def compile_policy(policy: Policy, jobs: Submissions) -> Compiled:
     for k, name in enumerate(extra_names):
         if name in jobs.resources:
             extra[:, k] = np.maximum(jobs.resources[name], 0)
+    needs_accounts = any(entry.Accounts for entry in policy.reservations)
+    plan = plan_pools(
+        policy, jobs, assigned.partition, ("cpu", *extra_names), assigned.account.text() if needs_accounts else []
+    )
     limits, counters = no_limits()
     has_limits = _has_limits(policy)
     tree = None
     if is_multifactor or reads_usage or has_limits:
         tree = build_tree(policy, jobs.user, assigned.account)
     if has_limits and tree is not None:
-        limits = build_limits(policy, tree, ("cpu", *extra_names, "billing"))
+        limits = build_limits(policy, tree, ("cpu", *extra_names, "billing"), plan)
         counters = build_counters(limits, len(jobs))
     metered = counters.ran.size > 0
     charged = is_multifactor or reads_usage or metered or any(e.UsageThreshold is not None for e in policy.qos)
-    needs_accounts = any(entry.Accounts for entry in policy.reservations)
-    plan = plan_pools(
-        policy, jobs, assigned.partition, ("cpu", *extra_names), assigned.account.text() if needs_accounts else []
-    )
     guarded = bool((limits.qos[:, WAIT_BOUND] >= 0).any()) and policy.Backfill != "conservative"
     plain = not plan.steps and not guarded and bool((plan.capacity[:, 1:] >= UNBOUNDED).all())
     qos = _qos_index(policy, assigned.qos)
@@ -126,11 +128,11 @@ def compile_policy(policy: Policy, jobs: Submissions) -> Compiled:
         user=jobs.user.codes + 1 if policy.SchedulerParameters.bf_max_job_user else empty_i,
         qos=qos if charged or has_limits else empty_i,
         tier=_tier(policy, assigned) if is_multifactor else empty_i,
-        static_priority=_static_priority(policy, jobs, assigned, qos, extra_names, extra, plan)
-        if is_multifactor
+        static_priority=_static_priority(policy, jobs, assigned, tree, qos, extra_names, extra, plan)
+        if is_multifactor and tree is not None
         else empty_f,
         billing=billed,
-        features=_features(policy, jobs, qos) if order is not None else np.zeros((0, 5)),
+        features=_features(policy, jobs, assigned, qos) if order is not None else np.zeros((0, 5)),
     )
     rules = _rules(
         policy, jobs, order, plain=plain, charged=charged, limited=has_limits, metered=metered, guarded=guarded
@@ -182,6 +184,7 @@ def compile_policy(policy: Policy, jobs: Submissions) -> Compiled:
         tuple(plan.capacity[:, 0].tolist()),
         assigned.partition,
         names,
+        ("cpu", *extra_names, "billing"),
         assigned.account,
         assigned.qos,
         tree,
@@ -219,7 +222,11 @@ def _extra_tres(policy: Policy) -> tuple[str, ...]:
 def _has_limits(policy: Policy) -> bool:
     """Whether anything in the policy may hold a job beside resources."""
     by_partition = any(
-        entry.MaxTime is not None or entry.MaxNodes is not None or entry.MinNodes is not None or entry.QOS
+        entry.MaxTime is not None
+        or entry.MaxNodes is not None
+        or entry.MinNodes is not None
+        or entry.QOS
+        or entry.State != "UP"
         for entry in policy.partitions
     )
     unlimited = {"Fairshare", "DefaultQOS", "Account", "Parent", "User", "Name", "Priority", "UsageFactor"}
@@ -284,6 +291,7 @@ def _static_priority(
     policy: Policy,
     jobs: Submissions,
     assigned: Assigned,
+    tree: Tree,
     qos: Ints,
     extra_names: tuple[str, ...],
     extra: Ints,
@@ -292,8 +300,7 @@ def _static_priority(
     """Sum of the terms of the multifactor priority that never change."""
     flags = set(policy.PriorityFlags)
     raw_all = "NO_NORMAL_ALL" in flags
-    n = len(jobs)
-    zero = np.zeros(n)
+    assoc = multifactor.normalized(association_priorities(policy, tree), raw=raw_all or "NO_NORMAL_ASSOC" in flags)
     partition = multifactor.normalized(
         np.array([entry.PriorityJobFactor for entry in policy.partitions] or [1], np.int64),
         raw=raw_all or "NO_NORMAL_PART" in flags,
@@ -321,24 +328,24 @@ def _static_priority(
     )
     return multifactor.static_priority(
         multifactor.Terms(
-            site=zero,
-            assoc=zero,
+            assoc=policy.PriorityWeightAssoc * assoc[tree.of_job],
             job_size=policy.PriorityWeightJobSize * size,
             partition=policy.PriorityWeightPartition * partition[assigned.partition],
             qos=policy.PriorityWeightQOS * np.append(of_qos, 0.0)[qos],
             tres=tres,
-            nice=zero,
+            nice=assigned.nice.astype(np.float64),
         )
     )
 
 
-def _features(policy: Policy, jobs: Submissions, qos: Ints) -> Floats:
+def _features(policy: Policy, jobs: Submissions, assigned: Assigned, qos: Ints) -> Floats:
     """Nodes, memory in MiB, GPUs, QOS priority and nice of each job, as orders read them; 0 where unknown."""
     table = np.zeros((len(jobs), 5))
     for k, name in enumerate(("node", "mem", "gres/gpu")):
         if name in jobs.resources:
             table[:, k] = np.maximum(jobs.resources[name], 0)
     table[:, 3] = np.array([*(entry.Priority for entry in policy.qos), 0], np.float64)[qos]
+    table[:, 4] = assigned.nice
     return table
 
 
@@ -379,13 +386,16 @@ def _rules(
         fairshare_weight=float(policy.PriorityWeightFairshare),
         max_age=policy.PriorityMaxAge * 1000,
         calc_period=policy.PriorityCalcPeriod * 1000 if charged else 0,
+        incr_only=int(policy.Order == "multifactor" and "INCR_ONLY" in policy.PriorityFlags),
         second_factor=second,
         bf_interval=options.bf_interval * 1000,
         bf_window=options.bf_window * 60_000,
         bf_resolution=options.bf_resolution * 1000,
         bf_max_job_test=options.bf_max_job_test,
         bf_max_job_user=options.bf_max_job_user,
+        bf_min_prio_reserve=options.bf_min_prio_reserve if policy.Backfill == "slurm" else 0,
         main_depth=options.default_queue_depth,
+        sched_interval=options.sched_interval * 1000,
     )
 
 

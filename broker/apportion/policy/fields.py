@@ -26,6 +26,7 @@ from apportion.core.units import MS_PER_SECOND, UNLIMITED, format_duration, pars
 
 MAX_SECONDS = 10**10  # 317 years; safe as int64 milliseconds
 UINT32 = 2**32 - 1
+MAX_NICE = 2_147_483_645
 
 
 class Moment(NamedTuple):
@@ -102,6 +103,17 @@ def _weight(value: object) -> int:
     if weight > UINT32:
         raise ValueError(f"a weight of {shorten(value)} is too large; Slurm's weights end at {UINT32}")
     return weight
+
+
+def _nice(value: object) -> int | None:
+    """Slurm's nice: a whole number, negative for a job that goes before others."""
+    if value is None:
+        return None
+    text = shorten(value).strip()
+    number = parse_count(text.lstrip("+-") if text[:1] in "+-" else value, "the nice value")
+    if number > MAX_NICE:
+        raise ValueError(f"a nice of {text} is out of range; it ends at {MAX_NICE}")
+    return -number if text.startswith("-") else number
 
 
 def _number(value: object) -> float:
@@ -283,6 +295,7 @@ OptionalSeconds = Annotated[int | None, BeforeValidator(_seconds), _format, _sch
 Count = Annotated[int, BeforeValidator(_count), _schema(_ANY, "100")]
 OptionalCount = Annotated[int | None, BeforeValidator(_optional_count), _schema(_ANY, "100")]
 Weight = Annotated[int, BeforeValidator(_weight), _schema(_ANY, "1000")]
+NiceValue = Annotated[int | None, BeforeValidator(_nice), _schema(_ANY, "100")]
 Number = Annotated[float, BeforeValidator(_number), _schema(["string", "number"], "1.0")]
 OptionalNumber = Annotated[
     float | None,

@@ -153,7 +153,6 @@ NOT_SIMULATED: dict[type[BaseModel], dict[str, str]] = {
             "bf_max_job_user_part",
             "bf_max_time",
             "bf_min_age_reserve",
-            "bf_min_prio_reserve",
             "bf_one_resv_per_job",
             "bf_running_job_reserve",
             "bf_topopt_enable",
@@ -182,16 +181,6 @@ NOT_SIMULATED: dict[type[BaseModel], dict[str, str]] = {
         ),
         "",
     ),
-}
-
-# Keys of the model that nothing acts on yet: every value but the default is named by a warning, or only these words.
-UNACTED: dict[type[BaseModel], dict[str, frozenset[str] | None]] = {
-    Policy: {"PriorityWeightAssoc": None, "PriorityFlags": frozenset({"INCR_ONLY", "NO_NORMAL_ASSOC"})},
-    Association: {"Priority": None},
-    QosEntry: {"Flags": frozenset({"Relative"})},
-    PartitionEntry: {"DefaultTime": None, "State": None},
-    ReservationEntry: {"Flags": frozenset({"IGNORE_JOBS"})},
-    SchedulerOptions: {"sched_interval": None},
 }
 
 
@@ -304,35 +293,6 @@ def normalise(
                 result[name].append(entry)
                 ignored += more
     return result, ignored
-
-
-def unacted(section: BaseModel, at: Place = ()) -> list[Ignored]:
-    """List what a policy sets and nothing acts on yet, in all its sections.
-
-    Parameters
-    ----------
-    section : BaseModel
-        The policy.
-    at : tuple
-        Path of ``section`` in the whole.
-    """
-    found: list[Ignored] = []
-    keys = {key: words for base in type(section).__mro__ for key, words in UNACTED.get(base, {}).items()}
-    for name, field in type(section).model_fields.items():
-        value = getattr(section, name)
-        if name in keys and value != field.default:
-            given = {value} if isinstance(value, str) else set(value) if isinstance(value, tuple) else set()
-            words = keys[name]
-            if words is None:
-                found.append(Ignored(name, "", (*at, name)))
-            found += [Ignored(f"{name} {word}", "", (*at, name)) for word in sorted(given & (words or frozenset()))]
-        if isinstance(value, BaseModel):
-            found += unacted(value, (*at, name))
-        elif isinstance(value, tuple):
-            for i, item in enumerate(value):
-                if isinstance(item, BaseModel):
-                    found += unacted(item, (*at, name, i))
-    return found
 
 
 def _where(at: Place) -> str:

@@ -82,6 +82,10 @@ def _backfill(policy: Policy, longest_limit_s: int | None) -> Iterator[Finding]:
 
 
 def _weights(policy: Policy) -> Iterator[Finding]:
+    if "CALCULATE_RUNNING" in policy.PriorityFlags:
+        yield Finding(
+            "PriorityFlags", "CALCULATE_RUNNING has no effect: the priority of a running job decides nothing", "drop it"
+        )
     weights = {f"PriorityWeight{name}": getattr(policy, f"PriorityWeight{name}") for name in WEIGHTS}
     given = [key for key, weight in weights.items() if weight]
     if policy.Order != "multifactor":
@@ -105,6 +109,8 @@ def _weights(policy: Policy) -> Iterator[Finding]:
                 f"a weight of {weight} for {name} loses fine differences",
                 f"use {RESOLUTION} or more",
             )
+    if not policy.PriorityWeightAssoc and any(entry.Priority for entry in (*policy.accounts, *policy.users)):
+        yield Finding("PriorityWeightAssoc", "associations have priorities, but their weight is 0", "give a weight")
     if not policy.PriorityWeightQOS and len({entry.Priority for entry in policy.qos}) > 1:
         yield Finding("PriorityWeightQOS", "QOS have priorities, but their weight is 0", "give a weight")
     if not policy.PriorityWeightPartition and len({entry.PriorityJobFactor for entry in policy.partitions}) > 1:
@@ -148,11 +154,11 @@ def _limited(entry: Association | QosEntry) -> bool:
 
 
 def _limits(policy: Policy) -> Iterator[Finding]:
-    limited = any(_limited(entry) for entry in (*policy.accounts, *policy.users))
+    limited = any(_limited(entry) for entry in (*policy.accounts, *policy.users)) or any(
+        _limited(entry) for entry in policy.qos
+    )
     if limited and "limits" not in policy.enforce:
-        yield Finding("AccountingStorageEnforce", "accounts or users have limits that are not enforced", 'add "limits"')
-    if any(_limited(entry) for entry in policy.qos) and "qos" not in policy.enforce:
-        yield Finding("AccountingStorageEnforce", "QOS have limits that are not enforced", 'add "qos"')
+        yield Finding("AccountingStorageEnforce", "there are limits that are not enforced", 'add "limits"')
     if policy.Licenses and any(name.startswith("license/") for entry in policy.partitions for name in entry.TRES):
         yield Finding("Licenses", "licences are stated for the machine and for a partition", "keep one")
 
@@ -175,6 +181,12 @@ def _names(policy: Policy) -> Iterator[Finding]:
                 )
                 break
     for entry in policy.reservations:
+        if "IGNORE_JOBS" in entry.Flags:
+            yield Finding(
+                "reservations",
+                f"IGNORE_JOBS of {entry.ReservationName} has no effect: no job runs before it is known",
+                "drop it",
+            )
         if entry.Users or entry.Accounts:
             continue
         if "MAINT" not in entry.Flags:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from apportion.core.errors import PolicyError
 from apportion.core.tres import shorten
 from apportion.policy.fields import nearest
-from apportion.policy.keys import ALIASES, Ignored, UnusableKeyError, normalise, unacted
+from apportion.policy.keys import ALIASES, Ignored, UnusableKeyError, normalise
 from apportion.policy.model import BACKFILLS, Policy
 from apportion.policy.source import UnreadableTextError, parse_toml, parse_yaml, toml_line, yaml_line
 
@@ -150,7 +150,7 @@ def _build(data: Mapping[Any, Any], path: Path | None, locate: Any) -> Policy:
     except ValidationError as error:
         problem, remedy, at = _first_fault(error)
         raise PolicyError(problem, remedy, path=path, line=locate(at)) from None
-    policy._warnings = tuple(_warning(item, path, locate) for item in (*ignored, *unacted(policy)))  # noqa: SLF001
+    policy._warnings = tuple(_warning(item, path, locate) for item in ignored)  # noqa: SLF001
     if path is not None:
         policy._folder = path.parent  # noqa: SLF001
     return policy

@@ -20,7 +20,7 @@ assign. Resolved: ``policy.share_engine`` ("fair_tree", "classic"), ``policy.bil
 ``reservation.capacity``, ``reservation.duration``; ``policy.canonical()``, ``policy.hash``, ``policy.warnings``.
 
 ``SchedulerParameters``: bf_window (min), bf_resolution (s), bf_max_job_test, bf_max_job_user (0 = no cap),
-bf_interval (s), default_queue_depth, sched_interval (s), assoc_limit_stop.
+bf_interval (s), bf_min_prio_reserve, default_queue_depth, sched_interval (s), assoc_limit_stop.
 
 Associations (`AccountEntry`: Account, Parent; `UserEntry`: User, Account; both): Fairshare (int or "parent"), Priority,
 DefaultQOS, GrpJobs, GrpJobsAccrue, GrpSubmitJobs, GrpTRES, GrpTRESMins, GrpTRESRunMins, GrpWall, MaxJobs,
@@ -34,7 +34,7 @@ MaxTRESMinsPerJob, MaxWall, MinTRESPerJob, MinPrioThreshold.
 `PartitionEntry`: PartitionName, Default, Match, Pool, TRES, Procs, Nodes, PriorityTier, PriorityJobFactor, MaxTime,
 DefaultTime, MinNodes, MaxNodes, QOS, TRESBillingWeights, State. `ReservationEntry`: ReservationName, StartTime,
 EndTime, Duration, TRES, CoreCnt, NodeCnt, PartitionName, Users, Accounts, Flags. `AssignRule`: Match (Queue,
-Partition, User, Account, Group, ProcsMin, ProcsMax, LimitMin, LimitMax), Set (QOS, Partition, Account); the first
+Partition, User, Account, Group, ProcsMin, ProcsMax, LimitMin, LimitMax), Set (QOS, Partition, Account, Nice); the first
 rule that matches wins.
 """
 
@@ -47,11 +47,13 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from apportion.policy.fields import (
+    UINT32,
     Count,
     Fraction,
     Label,
     Labels,
     LicenseCounts,
+    NiceValue,
     Number,
     OneOf,
     OptionalCount,
@@ -108,6 +110,9 @@ class SchedulerOptions(Section):
         default=0, le=2**31, description="jobs of one user that one pass looks at; 0 means all"
     )
     bf_interval: Count = Field(default=30, ge=1, le=10_000_000, description="seconds between backfill passes")
+    bf_min_prio_reserve: Count = Field(
+        default=0, le=UINT32, description="priority below which backfill holds no resources for a job"
+    )
     default_queue_depth: Count = Field(default=100, ge=0, le=2**31, description="jobs the main pass looks at")
     sched_interval: Count = Field(
         default=60, ge=1, le=10_000_000, description="seconds between main passes over the whole queue"
@@ -146,7 +151,9 @@ class Association(GroupLimits, JobLimits):
 
     Fairshare: Shares = Field(default=1, description='raw shares among siblings, or "parent"')
     DefaultQOS: OptionalLabel = Field(default="", description="QOS of jobs that ask for none")
-    Priority: Weight = Field(default=0, description="raw priority; the factor is this over the largest of all")
+    Priority: OptionalCount = Field(
+        default=None, description="raw priority; the factor is this over the largest of all; inherited when absent"
+    )
     MaxJobs: OptionalCount = Field(default=None, description="running jobs of one user")
     MaxJobsAccrue: OptionalCount = Field(
         default=None, description="pending jobs of one user that may gain age at a time"
@@ -232,13 +239,15 @@ class PartitionEntry(Section):
     )
     PriorityJobFactor: Count = Field(default=1, le=65533, description="raw partition factor of the job priority")
     MaxTime: OptionalSeconds = Field(default=None, description="longest time limit")
-    DefaultTime: OptionalSeconds = Field(default=None, description="time limit of jobs that ask for none")
+    DefaultTime: OptionalSeconds = Field(
+        default=None, description="time limit of jobs that ask for none; MaxTime when absent"
+    )
     MinNodes: OptionalCount = Field(default=None, description="fewest nodes of a job")
     MaxNodes: OptionalCount = Field(default=None, description="most nodes of a job")
     QOS: OptionalLabel = Field(default="", description="partition QOS: its limits apply to all jobs here")
     TRESBillingWeights: TresWeights = Field(default={}, description="billing weights here; the policy's when absent")
     State: Annotated[str, OneOf("UP", "DOWN", "DRAIN", "INACTIVE")] = Field(
-        default="UP", description="UP, DOWN (nothing starts), DRAIN (nothing enters) or INACTIVE"
+        default="UP", description="UP, DOWN (jobs wait and none starts), DRAIN or INACTIVE (jobs are refused)"
     )
 
     @property
@@ -281,7 +290,8 @@ class ReservationEntry(Section):
     Accounts: Labels = Field(default=(), description="accounts that may run in it")
     Flags: Annotated[tuple[str, ...], SomeOf("MAINT", "IGNORE_JOBS", "DAILY", "WEEKLY")] = Field(
         default=(),
-        description="MAINT (nothing runs), IGNORE_JOBS (made even over running jobs), DAILY or WEEKLY (repeated)",
+        description="MAINT (nothing runs), DAILY or WEEKLY (repeated); IGNORE_JOBS is heeded already: "
+        "reservations stand before the first job runs",
     )
 
     @property
@@ -322,6 +332,7 @@ class AssignTarget(Section):
     QOS: OptionalLabel = Field(default="", description="QOS to give")
     Partition: OptionalLabel = Field(default="", description="partition to send to")
     Account: OptionalLabel = Field(default="", description="account to charge")
+    Nice: NiceValue = Field(default=None, description="taken off the priority; negative for what goes first")
 
 
 class AssignRule(Section):

@@ -23,12 +23,14 @@ class PoolPlan:
     """Pools by index, and the known changes of their capacity.
 
     ``names`` ; ``capacity`` (n_pools, n_tres) : at first, cpu first, UNBOUNDED where not stated. ``pool_of`` : per job.
+    ``of_partition`` : pool of each partition.
     ``steps`` : (pool, time in ms, change per TRES), by pool and time.
     """
 
     names: tuple[str, ...]
     capacity: Ints
     pool_of: Ints
+    of_partition: tuple[int, ...]
     steps: tuple[tuple[int, int, tuple[int, ...]], ...]
 
 
@@ -100,7 +102,13 @@ def plan_pools(
             steps += [(source, begin, minus), (source, end, amount)]
             if owners is not None:
                 steps += [(owners, begin, amount), (owners, end, minus)]
-    return PoolPlan(tuple(names), np.array(capacity, np.int64), pool_of, tuple(sorted(steps, key=lambda s: s[:2])))
+    return PoolPlan(
+        tuple(names),
+        np.array(capacity, np.int64),
+        pool_of,
+        tuple(of_partition),
+        tuple(sorted(steps, key=lambda s: s[:2])),
+    )
 
 
 def _pool_of_reservation(policy: Policy, entry: ReservationEntry, of_partition: list[int]) -> int:

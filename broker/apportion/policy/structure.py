@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Place = tuple[str | int, ...]
 
+# Limits that the QOS flag Relative makes percentages: those of TRES, not of TRES-minutes.
+RELATIVE = ("GrpTRES", "MaxTRESPA", "MaxTRESPU", "MaxTRESPerJob", "MaxTRESPerNode", "MinTRESPerJob")
+
 
 def _fail(problem: str, remedy: str, *at: str | int) -> NoReturn:
     raise PydanticCustomError("policy", "{problem} ({remedy})", {"problem": problem, "remedy": remedy, "at": at})
@@ -27,6 +30,7 @@ def check_structure(policy: Policy) -> None:
     _check_shares(policy)
     _check_tree(policy)
     _check_references(policy)
+    _check_relative(policy)
     _check_pools(policy)
     _check_reservations(policy)
 
@@ -138,8 +142,38 @@ def _check_references(policy: Policy) -> None:
         if name and name not in partitions:
             _unknown("partition", name, partitions, *at)
     for i, rule in enumerate(policy.assign):
-        if not (rule.Set.QOS or rule.Set.Partition or rule.Set.Account):
-            _fail("the rule sets nothing", "give Set a QOS, a Partition or an Account", "assign", i, "Set")
+        if not (rule.Set.QOS or rule.Set.Partition or rule.Set.Account or rule.Set.Nice is not None):
+            _fail("the rule sets nothing", "give Set a QOS, a Partition, an Account or a Nice", "assign", i, "Set")
+
+
+def _check_relative(policy: Policy) -> None:
+    """Check QOS whose limits are percentages, by the rules of sacctmgr(1)."""
+    for i, entry in enumerate(policy.qos):
+        if "Relative" not in entry.Flags:
+            continue
+        for name in RELATIVE:
+            for tres, percent in getattr(entry, name).items():
+                if tres == "billing":
+                    _fail(f"{name} gives a percentage of billing", "limit a resource", "qos", i, name)
+                if percent > 100:
+                    _fail(f"{name} is {percent} % of {tres}", "give at most 100, or drop Relative", "qos", i, name)
+        doors = [k for k, partition in enumerate(policy.partitions) if entry.Name == partition.QOS]
+        if len(doors) > 1:
+            _fail(
+                f"the QOS {entry.Name} is Relative, and that of two partitions",
+                "give one of them another QOS",
+                "partitions",
+                doors[1],
+                "QOS",
+            )
+        if doors and entry.Name in [policy.DefaultQOS, *(rule.Set.QOS for rule in policy.assign)]:
+            _fail(
+                f"the QOS {entry.Name} is Relative and that of a partition, so no job may ask for it",
+                "give jobs another QOS",
+                "qos",
+                i,
+                "Flags",
+            )
 
 
 def _check_pools(policy: Policy) -> None:

@@ -17,7 +17,8 @@ CHOICES: Final[dict[str, dict[str, str]]] = {
         "requested": "a job is as wide as what it asked for, else as what it got",
     },
     "limit": {
-        "requested": "the scheduler plans with the requested time, where there is none with the run time",
+        "requested": "the scheduler plans with the requested time; where there is none with DefaultTime or MaxTime of the partition, "
+        "if the policy has them, else with the run time",
         "exact": "the scheduler knows every run time in advance",
     },
     "over_limit": {

@@ -22,6 +22,7 @@ from apportion.core import reasons
 from apportion.core.codes import CANCELLED, ENDED, REJECTED, RUNNING
 from apportion.core.errors import RunError
 from apportion.policy.associations import build_tree, target_shares
+from apportion.sim import waiting
 from apportion.sim.replay import Schedule
 from apportion.sim.workload import STATUS_NAMES, Workload
 from apportion.traces.schema import UNKNOWN, Status
@@ -148,12 +149,13 @@ def _backfilled(schedule: Schedule) -> Any:
 
 
 def _reasons(workload: Workload, schedule: Schedule, n: int) -> Any:
-    """Reasons that a job had to wait for, in Slurm's words and in order; a job that did not wait has none."""
+    """Reasons in Slurm's words and in order: all that a job had to wait for, or waits for still; none if it did not wait."""
     live, bit_code = schedule.compiled.state.live, schedule.compiled.state.limits.bit_code
     masks = live.reasons.copy()
     waited = (schedule.start_ms != workload.jobs.submit_ms) & (live.state != REJECTED)
     masks[waited & (masks == 0)] = reasons.PRIORITY
     masks[~waited & (live.state != REJECTED)] = 0
+    masks[waiting.pending(schedule)] = waiting.masks(schedule)
     known, codes = np.unique(masks, return_inverse=True)
     words = [",".join(reasons.words(int(mask), bit_code)) if mask else "" for mask in known]
     names = tuple(dict.fromkeys([*words, ""]))
@@ -245,6 +247,7 @@ def manifest(
             "not_replayed": len(workload.trace) - len(workload),
             "still_pending": int(counts.get("PENDING", 0)),
         },
+        "waiting": waiting.explain(workload, schedule, policy),
         "timings_s": timings_s,
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}},
         "platform": {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()},

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from apportion.core.errors import TraceError
 from apportion.core.tables import NEVER, Ints
+from apportion.policy.assign import default_times
 from apportion.policy.workload import Labels, Submissions
 from apportion.sim.conventions import Conventions
 from apportion.traces.schema import Status, Trace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from apportion.policy.model import Policy
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,9 @@ class Workload:
         return len(self.jobs)
 
 
-def from_trace(trace: Trace, conventions: Conventions, procs: int | None = None) -> Workload:
+def from_trace(
+    trace: Trace, conventions: Conventions, procs: int | None = None, policy: Policy | None = None
+) -> Workload:
     """Read a cleaned trace under the given conventions.
 
     Parameters
@@ -63,6 +68,8 @@ def from_trace(trace: Trace, conventions: Conventions, procs: int | None = None)
         In submit order, each job with a submit time (see `apportion.traces.clean`).
     procs : int, optional
         Size of the machine; by default what the trace, then the catalog, says, else the most processors ever in use.
+    policy : Policy, optional
+        Whose partitions say how long jobs may run that asked for no time.
 
     Raises
     ------
@@ -89,27 +96,17 @@ def from_trace(trace: Trace, conventions: Conventions, procs: int | None = None)
     if len(row) == 0:
         raise TraceError("no job of the trace has both a size and a run time", path=trace.meta.path or None)
     run = np.where(never_ran, 0, run)[row]
-    limit = trace.column("limit_ms")[row]
+    asked_ms = trace.column("limit_ms")[row]
     if conventions.limit == "exact":
-        limit = run.copy()
-    limit = np.maximum(np.where(limit > 0, limit, run), 1)
-    over = run > limit
-    if conventions.over_limit == "raise":
-        limit = np.maximum(limit, run)
-        over[:] = False
-    run = np.minimum(run, limit)
+        asked_ms = run
     # Submit times count from the trace's origin; the core wants the calendar where there is one.
     origin = trace.meta.origin_ms or 0
     at = submit[row] + origin
-    gives_up = never_ran[row]
-    if gives_up.any():
-        # It is not known how long such a job would have run: its limit is the most the scheduler may count on.
-        run = np.where(gives_up, limit, run)
     width, at = np.ascontiguousarray(width[row]), np.ascontiguousarray(at)
     cpu, source = _capacity(trace, procs, row, width)
     jobs = Submissions(
         submit_ms=at,
-        limit_ms=limit,
+        limit_ms=np.maximum(np.where(asked_ms > 0, asked_ms, run), 1),
         procs=width,
         user=_labels(trace, "user", row),
         account=_labels(trace, "account", row),
@@ -121,6 +118,15 @@ def from_trace(trace: Trace, conventions: Conventions, procs: int | None = None)
         capacity={"cpu": cpu},
         resources=_resources(trace, row, width),
     )
+    if policy is not None and conventions.limit == "requested":
+        jobs = replace(jobs, limit_ms=np.where(asked_ms > 0, jobs.limit_ms, default_times(policy, jobs)))
+    over = run > jobs.limit_ms
+    if conventions.over_limit == "raise":
+        jobs = replace(jobs, limit_ms=np.maximum(jobs.limit_ms, run))
+        over[:] = False
+    # It is not known how long a job that gave up would have run: its limit is the most the scheduler may count on.
+    gives_up = never_ran[row]
+    run = np.where(gives_up, jobs.limit_ms, np.minimum(run, jobs.limit_ms))
     return Workload(
         jobs=jobs,
         run_ms=run,

@@ -1,0 +1,57 @@
+"""Jobs that a replay leaves waiting: all that keeps each of them, in order, as Slurm's words and as sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from apportion.core import limits, quota, reasons
+from apportion.core.codes import PENDING
+from apportion.core.jit import handle
+from apportion.core.limit_tables import ROW_COLUMNS
+
+if TYPE_CHECKING:
+    from apportion.core.tables import Ints
+    from apportion.policy.model import Policy
+    from apportion.sim.replay import Schedule
+    from apportion.sim.workload import Workload
+
+MOST = 20  # jobs that a manifest explains
+
+
+def pending(schedule: Schedule) -> Ints:
+    """Jobs that wait still, by index."""
+    return np.flatnonzero(schedule.compiled.state.live.state == PENDING).astype(np.int64)
+
+
+def masks(schedule: Schedule) -> Ints:
+    """Mask of all that keeps each of the `pending` jobs from starting now (see `apportion.core.reasons`)."""
+    core = handle(schedule.compiled.state)
+    return np.array([quota.reasons_now(core, job) for job in pending(schedule).tolist()], np.int64)
+
+
+def explain(workload: Workload, schedule: Schedule, policy: Policy, most: int = MOST) -> list[dict[str, Any]]:
+    """Id and reasons of the first ``most`` jobs that wait still, each limit with what it compares."""
+    compiled = schedule.compiled
+    tree, state = compiled.tree, compiled.state
+    names = reasons.Names(
+        associations=[f"{a}/{u}" if u else a for a, u in zip(tree.account_name, tree.user_name, strict=True)]
+        if tree is not None
+        else (),
+        qos=[entry.Name for entry in policy.qos],
+        partitions=compiled.partition_names,
+        tres=compiled.tres,
+    )
+    core = handle(state)
+    tables = handle(state.limits), handle(state.counters), handle(state.jobs)
+    ids = workload.trace.jobs["job_id"].to_numpy()[workload.row]
+    found = []
+    for job in pending(schedule)[:most].tolist():
+        rows = np.zeros((64, ROW_COLUMNS), np.int64)
+        n_rows = limits.explain(*tables, job, rows) if state.rules.limited else 0
+        said = reasons.describe(rows[:n_rows], names, state.limits.n_assoc)
+        rank = quota.reasons_now(core, job) & (reasons.RESOURCES | reasons.PRIORITY)
+        said += reasons.words(rank, state.limits.bit_code) if rank else []
+        found.append({"job_id": int(ids[job]), "reasons": said})
+    return found
