@@ -81,7 +81,7 @@ def pages() -> list[Page]:
 
 def paint(code: str, language: str, file: str) -> str:
     """Colour a block of code, below the name of the file that it stands for."""
-    name = f'<span class="file">{html.escape(file)}</span>\n' if file else ""
+    name = f'<span class="file">{html.escape(file)}</span>' if file else ""
     try:
         return name + highlight(code, get_lexer_by_name(language or "text"), CODE)
     except ClassNotFound:
