@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gzip
 import json
@@ -113,22 +114,18 @@ def run(line: str) -> None:
         return
     into = words.pop() if words[-2] == ">" else None
     words = words[:-1] if into else words
-    out = os.dup(1)
-    try:
-        with Path(into or os.devnull).open("w") as file:
-            os.dup2(file.fileno(), 1)
-            with pytest.raises(SystemExit) as stopped:
-                main(words[1:])
-            sys.stdout.flush()
-    finally:
-        os.dup2(out, 1)
-        os.close(out)
+    with (
+        Path(into or os.devnull).open("w") as file,
+        contextlib.redirect_stdout(file),
+        pytest.raises(SystemExit) as stopped,
+    ):
+        main(words[1:])
     checks = words[1] == "diff" or words[1:3] == ["policy", "check"]
     assert stopped.value.code in ({0, 3} if checks else {0, None}), line
 
 
 @pytest.mark.parametrize("name", [*(name for name in PAGES if name != "speed.md"), "README.md"])
-def test_every_command_of_a_page_runs(name, sandbox, capfd):
+def test_every_command_of_a_page_runs(name, sandbox):
     text = text_of(name)
     for _, file, code in pages.blocks(text):
         if file:
@@ -137,9 +134,8 @@ def test_every_command_of_a_page_runs(name, sandbox, capfd):
             path.write_text(code)
     lines = [line for line in pages.commands(text) if not line.startswith("make ")]
     assert lines
-    with capfd.disabled():
-        for line in lines:
-            run(line)
+    for line in lines:
+        run(line)
     for language, file, code in pages.blocks(text):
         if language == "python" and not file:
             exec(code, {"__name__": "__main__"})
