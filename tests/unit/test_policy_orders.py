@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 
+import pages
 from apportion.core.errors import PolicyError
 from apportion.core.jit import JIT_DISABLED, kernel
 from apportion.core.scoring import JOB_COLUMNS, call_score
@@ -113,16 +114,9 @@ def test_same_bits_without_compilation():
     assert done.stdout.split() == [struct.pack(">d", x).hex() for x in in_core(from_expression("x", text), columns)]
 
 
-PLUGIN = """\
-import math
-from apportion.policy.plugins import Job, order
-
-@order("test-narrow-first", dynamic=False)
-def narrow_first(job: Job) -> float:
-    if job.procs < 8:
-        return math.log2(job.procs + 1.0)
-    return job.procs * job.limit
-
+EXAMPLE = pages.files("orders.md")
+PLUGIN = f"""\
+{EXAMPLE["narrow.py"]}
 def waits(job):
     return -job.wait / job.limit
 
@@ -132,7 +126,6 @@ def broken(job):
 def text(job):
     return "soon"
 """
-EXPRESSION = "log2(procs + 1) if procs < 8 else procs * limit"
 
 
 @pytest.fixture
@@ -147,9 +140,9 @@ def policy_of(folder, text):
 
 
 def test_plugin_expression_and_plain_python_agree(folder):
-    """The worked example: a researcher's order in ten lines, once as a function and once as an expression."""
+    """The worked example of the documentation: an order in ten lines, once as a function and once as an expression."""
     plugin = order_function(policy_of(folder, 'OrderPlugin = "mine.py:narrow_first"\nBackfill = "easy"'))
-    expression = order_function(from_dict({"OrderExpression": EXPRESSION}))
+    expression = order_function(policy_of(folder, EXAMPLE["narrow.toml"]))
     columns = jobs()
     plain = [math.log2(row[4] + 1.0) if row[4] < 8 else row[4] * row[3] for row in columns.tolist()]
     for function in (plugin, expression):

@@ -22,15 +22,27 @@ WIDE = 120  # columns of a terminal that has room for meanings
 @click.option("--baseline", metavar="RUN", help="Run that the others are compared with [default: the first].")
 @click.option("--unpaired", is_flag=True, help="Compare runs of different traces: no pairing by job, wider intervals.")
 @click.option(
-    "--replicates", type=click.IntRange(100, 100_000), default=2000, show_default=True, help="Bootstrap draws."
+    "--replicates",
+    type=click.IntRange(100, 100_000),
+    default=2000,
+    show_default=True,
+    help="How often the days are drawn.",
 )
 @click.option(
-    "--block-days", type=click.FloatRange(0.01, 365), default=1.0, show_default=True, help="Days drawn together."
+    "--block-days",
+    type=click.FloatRange(0.01, 365),
+    default=1.0,
+    show_default=True,
+    help="Length of the blocks that are drawn, in days.",
 )
 @click.option(
-    "--confidence", type=click.FloatRange(0.5, 0.999), default=0.95, show_default=True, help="Of the intervals."
+    "--confidence",
+    type=click.FloatRange(0.5, 0.999),
+    default=0.95,
+    show_default=True,
+    help="Confidence of the intervals.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Write comparison.json and report.html there."

@@ -12,7 +12,7 @@ import click
 from apportion.cli.options import print_json, print_table
 
 
-@click.command()
+@click.command(short_help="Check the schedules against ones known to be right.")
 @click.option(
     "--oracles",
     type=click.Path(path_type=Path),
@@ -29,7 +29,13 @@ from apportion.cli.options import print_json, print_table
 def conformance(oracles: Path | None, engine: str, as_json: bool) -> None:
     """Replay workloads whose schedules are known to be right and print how many starts are equal.
 
-    Small schedules worked out by hand are always checked. Exit code 3 if any start differs.
+    Small schedules worked out by hand are always checked. A folder of others holds workloads NAME.swf[.gz] and for each
+    its schedules NAME.POLICY.csv[.gz] (job_id, submit, start, end, procs). Exit code 3 if any start differs.
+
+    \b
+    Examples:
+      apportion conformance
+      apportion conformance --oracles my-schedules --engine compiled
     """
     from apportion.sim.conformance import built_in, check, in_folder
 

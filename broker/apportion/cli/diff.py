@@ -11,14 +11,18 @@ import click
 from apportion.cli.options import print_json
 
 
-@click.command()
-@click.argument("run_a", type=click.Path(path_type=Path))
-@click.argument("run_b", type=click.Path(path_type=Path))
+@click.command(short_help="Find the first decision in which two runs part.")
+@click.argument("run_a", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run_b", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def diff(run_a: Path, run_b: Path, as_json: bool) -> None:
     """Find the first decision in which two runs part, and say what the machine looked like then.
 
-    Exit code 3 if the runs differ.
+    Each RUN is a folder that `apportion replay` wrote; both are of the same jobs. Exit code 3 if they differ.
+
+    \b
+    Example:
+      apportion diff runs/kth-easy runs/kth-multifactor
     """
     from apportion.sim.divergence import first_divergence
 

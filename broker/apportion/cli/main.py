@@ -68,9 +68,12 @@ def cli() -> None:
 
     \b
     A first session:
-      apportion traces list                          public traces by name
-      apportion replay KTH-SP2-1996 --policy easy    a run folder with report.html
-      apportion compare RUN RUN                      runs side by side
+      apportion traces list                                      public traces by name
+      apportion replay KTH-SP2-1996 --policy easy                a run folder with report.html
+      apportion replay KTH-SP2-1996 --policy multifactor         another policy, the same jobs
+      apportion compare runs/KTH-SP2-1996-easy runs/KTH-SP2-1996-multifactor
+
+    `apportion COMMAND --help` has examples of each.
 
     \b
     Exit codes: 0 done, 1 failed, 2 usage, 3 a check found problems, 4 center unreachable, 5 parity broken.

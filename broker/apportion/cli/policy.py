@@ -20,13 +20,25 @@ def policy() -> None:
 
     A POLICY is a preset by name (see `apportion policy list`), a preset with another backfill such as sjf+easy, or a
     TOML or YAML file with Slurm's own keys.
+
+    \b
+    Examples:
+      apportion policy list                        those that come along
+      apportion policy show multifactor > my.toml  a file to start from
+      apportion policy check my.toml               what in it will not do what it seems to
+      apportion policy diff multifactor my.toml    what you really changed
     """
 
 
-@policy.command("list")
+@policy.command("list", short_help="List the policies that come along.")
 @_as_json
 def list_presets(as_json: bool) -> None:
-    """List the policies that come with apportion."""
+    """List the policies that come with apportion.
+
+    \b
+    Example:
+      apportion policy list
+    """
     from apportion.policy.load import load, preset_names
 
     presets = [load(name) for name in preset_names()]
@@ -43,13 +55,18 @@ def list_presets(as_json: bool) -> None:
     click.echo("\nAny of them takes another backfill: sjf+easy, f1+conservative, multifactor+slurm ...")
 
 
-@policy.command()
+@policy.command(short_help="Print a policy with every default filled in.")
 @click.argument("policy_name", metavar="POLICY")
 @_as_json
 def show(policy_name: str, as_json: bool) -> None:
     """Print the effective policy: every default filled in, units as Slurm writes them.
 
     The TOML text is itself a policy file with the same hash; copy it to start one of your own.
+
+    \b
+    Examples:
+      apportion policy show multifactor > my.toml
+      apportion policy show sjf+easy --json
     """
     from apportion.policy.canonical import to_toml
 
@@ -65,7 +82,7 @@ def show(policy_name: str, as_json: bool) -> None:
     click.echo(to_toml(loaded.canonical()), nl=False)
 
 
-@policy.command()
+@policy.command(short_help="Ask what in a policy will not do what it seems to.")
 @click.argument("policy_name", metavar="POLICY")
 @click.option("--longest-limit", metavar="TIME", help="Longest time limit of the jobs it is meant for, as D-HH:MM:SS.")
 @_as_json
@@ -73,6 +90,11 @@ def check(policy_name: str, longest_limit: str | None, as_json: bool) -> None:
     """Ask what a policy sets without effect, or what will not do what it seems to.
 
     Exit code 3 when there is something to ask.
+
+    \b
+    Examples:
+      apportion policy check my.toml
+      apportion policy check slurm --longest-limit 14-0
     """
     from apportion.core.units import MS_PER_SECOND, parse_duration_ms
     from apportion.policy.lint import lint
@@ -101,12 +123,17 @@ def check(policy_name: str, longest_limit: str | None, as_json: bool) -> None:
         sys.exit(3)
 
 
-@policy.command()
+@policy.command(short_help="Print what really changes from one policy to another.")
 @click.argument("before", metavar="POLICY")
 @click.argument("after", metavar="POLICY")
 @_as_json
 def diff(before: str, after: str, as_json: bool) -> None:
-    """Print what really changes from one policy to another."""
+    """Print what really changes from one policy to another: values that mean the same are the same.
+
+    \b
+    Example:
+      apportion policy diff multifactor my.toml
+    """
     from apportion.policy.diff import changes
 
     found = changes(_load(before), _load(after))
@@ -119,9 +146,14 @@ def diff(before: str, after: str, as_json: bool) -> None:
         click.echo(f"{change.key}: {_plain(change.before)} -> {_plain(change.after)}")
 
 
-@policy.command()
+@policy.command(short_help="Print the JSON Schema of policy files.")
 def schema() -> None:
-    """Print the JSON Schema of policy files, for editors that complete and check."""
+    """Print the JSON Schema of policy files, for editors that complete and check.
+
+    \b
+    Example:
+      apportion policy schema > apportion-policy.schema.json
+    """
     from apportion.policy.model import Policy
 
     click.echo(json.dumps(Policy.model_json_schema(), indent=2, ensure_ascii=False))

@@ -42,43 +42,48 @@ DEMO_SEED = 1
     help="Driver of the decision core; both decide the same.",
 )
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Run folder [default: runs/TRACE-POLICY].")
-@click.option("--format", "-f", "trace_format", help="Format of the trace where it should not be guessed.")
+@click.option("--format", "-f", "trace_format", help="Format of the trace [default: told from its content].")
 @click.option("--tz", help="Time zone of local times without one (sacct, PBS).")
 @click.option(
     "--size",
     type=click.Choice(["allocated", "requested"]),
     default="allocated",
     show_default=True,
-    help="Which size a job has.",
+    help="Which size a job has, where both are known.",
 )
 @click.option(
     "--limit",
     type=click.Choice(["requested", "exact"]),
     default="requested",
     show_default=True,
-    help="What the scheduler plans with.",
+    help="What the scheduler knows of run times.",
 )
 @click.option(
     "--over-limit",
     type=click.Choice(["kill", "raise"]),
     default="kill",
     show_default=True,
-    help="Jobs that ran past their limit.",
+    help="What becomes of a job that ran past its limit: killed at it, or its limit raised.",
 )
 @click.option(
     "--cancelled",
     type=click.Choice(["drop", "replay"]),
     default="drop",
     show_default=True,
-    help="Jobs cancelled before they started.",
+    help="Jobs cancelled before they started: left out, or cancelled at their recorded moment.",
 )
-@click.option("--warm-up", type=SLURM_TIME, default="0", help="Left out of the metrics at the beginning (D-HH:MM:SS).")
-@click.option("--cool-down", type=SLURM_TIME, default="0", help="Left out of the metrics at the end.")
+@click.option(
+    "--warm-up",
+    type=SLURM_TIME,
+    default="0",
+    help="Time at the beginning that metrics leave out (D-HH:MM:SS) [default: none].",
+)
+@click.option("--cool-down", type=SLURM_TIME, default="0", help="The same at the end.")
 @click.option(
     "--no-rule",
     multiple=True,
     callback=split_list,
-    help="Cleaning rules to switch off (`apportion traces clean --rules`).",
+    help="Cleaning rules to switch off, comma-separated (`apportion traces clean --rules` lists them).",
 )
 @click.option("--report/--no-report", default=True, help="Whether to write report.html.")
 @click.option("--demo", is_flag=True, help="Replay a public trace, or a synthetic workload when none can be had.")
@@ -269,7 +274,7 @@ def _print_summary(
     click.echo(f"{len(workload):,} jobs on {workload.jobs.capacity['cpu']:,} processors ({workload.capacity_from})")
     click.echo(f"mean wait            {show('service.wait_s.mean', ' s')}")
     click.echo(f"bounded slowdown     {show('service.bounded_slowdown.mean', '', 1, 2)}")
-    click.echo(f"utilization          {show('utilization.utilization', ' %', 100, 2)}")
+    click.echo(f"utilization          {show('utilization.used_fraction', ' %', 100, 2)}")
     click.echo(f"decisions            {schedule.decision_hash} ({schedule.engine}, {rate:,.0f} jobs/s)")
     chosen = f"size {conventions.size}, limit {conventions.limit}, over limit {conventions.over_limit}, cancelled {conventions.cancelled}"
     click.echo(f"conventions          {chosen}")

@@ -14,7 +14,7 @@ import click
 )
 @click.option("--open", "show", is_flag=True, help="Show it in the browser.")
 def report(run: Path, *, out: Path | None, show: bool) -> None:
-    r"""Write the report of a run folder anew, as one HTML file that reads offline.
+    """Write the report of a run folder anew, as one HTML file that reads offline.
 
     RUN is a folder that `apportion replay --out` wrote; its metrics are worked out where it has none.
 

@@ -239,7 +239,7 @@ def _import_file(path: Path) -> Any:
         raise PolicyError("this is not a Python file", "correct OrderPlugin", path=path)
     module = importlib.util.module_from_spec(spec)
     try:
-        exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102  (the operator's own plug-in)
+        exec(compile(source, str(path.resolve()), "exec"), module.__dict__)  # noqa: S102  (the operator's own plug-in)
     except PolicyError:
         raise
     except SyntaxError as error:

@@ -19,9 +19,11 @@ from __future__ import annotations
 import importlib
 import os
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from apportion.core.errors import TraceError
+from apportion.traces.catalog import by_sha256
 from apportion.traces.files import head
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ def read(path: str | os.PathLike[str], format: str | None = None, *, tz: str | N
     Returns
     -------
     Trace
-        As the file says it; nothing is corrected.
+        As the file says it; nothing is corrected. A published file bears the catalog's name, whatever it is called here.
 
     Raises
     ------
@@ -82,9 +84,10 @@ def read(path: str | os.PathLike[str], format: str | None = None, *, tz: str | N
     elif format not in READERS:
         raise TraceError(f"'{format}' is no known format", f"known are {', '.join(READERS)}", path=file)
     module = importlib.import_module(READERS[format])
-    if format in _LOCAL_TIMES:
-        return cast("Callable[..., Trace]", module.read)(file, tz=tz)
-    return cast("Callable[..., Trace]", module.read)(file)
+    reader = cast("Callable[..., Trace]", module.read)
+    trace = reader(file, tz=tz) if format in _LOCAL_TIMES else reader(file)
+    known = by_sha256(trace.meta.sha256)
+    return replace(trace, meta=replace(trace.meta, name=known.name)) if known else trace
 
 
 def detect(path: str | os.PathLike[str]) -> str:
