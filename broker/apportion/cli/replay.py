@@ -267,7 +267,7 @@ def _print_summary(
     click.echo(f"{len(workload):,} jobs on {workload.jobs.capacity['cpu']:,} processors ({workload.capacity_from})")
     click.echo(f"mean wait            {show('service.wait_s.mean', ' s')}")
     click.echo(f"bounded slowdown     {show('service.bounded_slowdown.mean', '', 1, 2)}")
-    click.echo(f"utilization          {show('utilization.utilization', ' %', 100, 2)}")
+    click.echo(f"utilization          {show('utilization.used_fraction', ' %', 100, 2)}")
     click.echo(f"decisions            {schedule.decision_hash} ({schedule.engine}, {rate:,.0f} jobs/s)")
     chosen = f"size {conventions.size}, limit {conventions.limit}, over limit {conventions.over_limit}, cancelled {conventions.cancelled}"
     click.echo(f"conventions          {chosen}")
