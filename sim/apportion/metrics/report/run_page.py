@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from apportion.metrics.glossary import meaning
+from apportion.metrics.glossary import NOTATION, meaning
 from apportion.metrics.report import charts, provenance, stretches, tables
 from apportion.metrics.report.clock import Clock
 from apportion.metrics.report.figures import count, decimal, duration, jobs, metric, percent
@@ -113,6 +113,7 @@ def page(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
         "remarks": provenance.remarks(run),
         "timings": provenance.timings(run),
         "policy": provenance.policy_text(run),
+        "notation": NOTATION,
         "metric_groups": tables.metric_rows(metrics),
         "charts": drawn,
     }

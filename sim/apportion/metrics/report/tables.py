@@ -217,7 +217,7 @@ def metric_rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:
             continue
         shown = metric(key, said.unit, value)
         groups[-1]["rows"].append(
-            {"key": key, "shown": shown, "text": said.text, "source": said.source},
+            {"key": key, "shown": shown, "text": said.text, "formula": said.formula, "source": said.source},
         )
     return groups
 
