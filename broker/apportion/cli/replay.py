@@ -232,10 +232,16 @@ class _progress:  # noqa: N801  (used as a function)
         if self._quiet:
             return None
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
         self._bar = Progress(
-            TextColumn("replay"), BarColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True
+            TextColumn("replay"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=Console(stderr=True),
+            transient=True,
         )
         self._task = self._bar.add_task("replay", total=1.0)
         self._bar.start()
