@@ -462,6 +462,28 @@ def test_the_command_writes_where_it_says(tmp_path):
     assert out.read_bytes() == (folder / "report.html").read_bytes()
 
 
+def test_the_command_shows_the_stretch_that_was_asked_for(tmp_path):
+    jobs = pd.DataFrame({"submit_s": np.arange(240) * 3600.0, "start_s": np.arange(240) * 3600.0, "run_s": 1800.0})
+    dated = write_run(tmp_path / "dated", jobs, 4, origin_ms=1_078_605_840_000, timezone="US/Pacific")  # 6 Mar, 12:44
+    words = ["--from", "2004-03-08T12:44", "--to", "2004-03-08T17:44"]
+    assert CliRunner().invoke(report, [str(dated), *words]).exit_code == 0
+    chosen = "Chosen: as asked for. {}, 5 jobs."  # the hourly jobs 48 to 52
+    assert chosen.format("8 Mar 2004, 12:44 to 8 Mar 2004, 17:44") in read(dated / "report.html").text
+    plain = write_run(tmp_path / "plain", jobs, 4)
+    assert CliRunner().invoke(report, [str(plain), "--from", "2-00:00:00", "--to", "2-05:00:00"]).exit_code == 0
+    assert chosen.format("day 3, 00:00 to day 3, 05:00") in read(plain / "report.html").text
+    for wrong, said in (
+        (["--from", "2004-03-08", "--to", "2004-03-09"], "no dates"),
+        (["--from", "1-0"], "go together"),
+        (["--from", "soon", "--to", "1-0"], "neither a date"),
+        (["--from", "2-0", "--to", "1-0"], "no time of this run"),
+        (["--from", "900-0", "--to", "901-0"], "no time of this run"),
+    ):
+        done = CliRunner().invoke(report, [str(plain), *wrong])
+        assert done.exit_code == 2
+        assert said in " ".join(done.output.replace("│", "").split())
+
+
 def test_the_command_refuses_what_is_no_run(tmp_path):
     done = CliRunner().invoke(report, [str(tmp_path / "nothing")])
     assert isinstance(done.exception, RunError)

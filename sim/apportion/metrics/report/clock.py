@@ -56,6 +56,11 @@ class Clock:
             return f"{self.date(t_s)}, {int(t_s % DAY_S // 3600):02}:{int(t_s % 3600 // 60):02}"
         return f"{self.date(t_s)}, {self.wall(t_s):%H:%M}"
 
+    def instant(self, wall: datetime) -> float:
+        """Seconds from the origin of a time on the wall clock; only where `is_calendar`."""
+        assert self.origin_ms is not None
+        return (wall if wall.tzinfo else wall.replace(tzinfo=self.zone)).timestamp() - self.origin_ms / 1000
+
     def hour(self, t_s: float, *, seconds: bool = False) -> str:
         """Minute of the day, as "06:30", or second, as "06:30:15"."""
         minute = self.moment(t_s).rpartition(", ")[2]

@@ -61,7 +61,7 @@ FAIRNESS: Final = (
 FAIR_GROUPS: Final = (("user", "Users"), ("account", "Accounts"), ("qos", "QOS"), ("size_class", "Sizes"))
 
 
-def page(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
+def page(run: Run, metrics: dict[str, Any], asked: tuple[float, float] | None = None) -> dict[str, Any]:
     """Context of ``run.html.j2``.
 
     Parameters
@@ -69,6 +69,8 @@ def page(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
     run : Run
     metrics : dict
         As in ``metrics.json``.
+    asked : (float, float), optional
+        A stretch of time to show in the Gantt chart, s from the trace's origin.
     """
     clock = Clock(run)
     load = timeline(run, charts.BINS)
@@ -106,7 +108,7 @@ def page(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
         "longest_words": _longest_words(run),
         "patient": tables.patient_table(groups),
         "groups": {group: tables.group_table(table, group) for group, table in groups.items()},
-        "gantt": _gantt(run, clock, by),
+        "gantt": _gantt(run, clock, by, asked),
         "cleaning": provenance.cleaning(run),
         "conventions": provenance.conventions(run),
         "facts": provenance.facts(run),
@@ -263,8 +265,8 @@ def _fairness(metrics: dict[str, Any]) -> dict[str, Any]:
     return {"head": ["", *(words for _, words in compared)], "left": 1, "rows": rows, "note": ""}
 
 
-def _gantt(run: Run, clock: Clock, by: str | None) -> dict[str, Any] | None:
-    found = stretches.choose(run)
+def _gantt(run: Run, clock: Clock, by: str | None, asked: tuple[float, float] | None) -> dict[str, Any] | None:
+    found = stretches.choose(run, asked)
     if not found:
         return None
     by = by or "account"

@@ -49,11 +49,12 @@ class Stretch(NamedTuple):
     to_s: float
 
 
-def choose(run: Run) -> list[Stretch]:
+def choose(run: Run, asked: tuple[float, float] | None = None) -> list[Stretch]:
     """Pick the busiest stretch, the deepest queue, the most capacity lost and the end of the longest wait.
 
     All are of one length, at most a quarter of the measure window and the longest in which the busiest holds few enough
-    jobs for bars that can be told apart; one that mostly lies within an earlier one is left out.
+    jobs for bars that can be told apart; one that mostly lies within an earlier one is left out. A stretch that was asked
+    for, as seconds from the origin, comes before them.
     """
     table = timeline(run, BINS)
     if table.empty or not run.started.any():
@@ -82,12 +83,13 @@ def choose(run: Run) -> list[Stretch]:
         *([_at("Most capacity lost", "most processors idle while jobs waited for them", lost, bins, bin_s, begin, length)] * bool(lost.any())),
         *([Stretch("Longest wait", "around the start of the job that had waited longest", slowest, slowest + length)] * bool(wait.max() > 0)),
     ]  # fmt: skip
+    own = [Stretch("Chosen", "as asked for", *asked)] if asked else []
     kept: list[Stretch] = []
     for stretch in found:
         low = min(max(stretch.from_s, begin), max(begin, run.horizon_s - length))
         if all(abs(low - other.from_s) > 0.6 * length for other in kept):
             kept.append(stretch._replace(from_s=low, to_s=low + length))
-    return kept
+    return own + kept
 
 
 def _at(name: str, why: str, level: Floats, bins: int, bin_s: float, begin: float, length: float) -> Stretch:
