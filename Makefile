@@ -66,6 +66,9 @@ $(VENV)/.locked: requirements.lock | $(BIN)/pip
 
 $(READY): pyproject.toml $(VENV)/.locked
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+# Bytecode of what a replay imports, also where PYTHONDONTWRITEBYTECODE is set: every command would compile it anew.
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import apportion.cli.replay, apportion.sim.runfolder, apportion.policy.compile, \
+	  apportion.metrics.report.run_page, apportion.traces.clean, numba.np.arraymath, pyarrow.parquet, rich.progress, simpy'
 	@touch $@
 
 lock: build/uv/bin/uv  ## write requirements.lock anew; UPGRADE=1 takes the newest versions

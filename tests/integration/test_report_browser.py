@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -73,6 +75,34 @@ def test_draws_everything_without_a_word_and_without_the_network(page, reports, 
     assert {url for url in asked if not url.startswith("data:")} == {reports[kind].as_uri()}
 
 
+def few(n, **columns):
+    made = {"submit_s": np.arange(n) * 900.0, "start_s": np.arange(n) * 900.0, "run_s": 600.0, "procs": 2}
+    made |= {"user": [f"u{i % 2}" for i in range(n)], "account": [f"a{i % 2}" for i in range(n)]}
+    return pd.DataFrame(made | columns)
+
+
+ODD = {
+    "three jobs": few(3),
+    "nothing waits": few(200),
+    "all turned away": few(30, start_s=np.nan, run_s=np.nan, state="REJECTED"),
+}
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+@pytest.mark.parametrize("name", ODD)
+def test_odd_runs_are_drawn_without_overflow_and_with_times_that_can_be_read(page, tmp_path, name, width):
+    folder = write_run(tmp_path / "run", ODD[name], 8, shares={"a0": 0.5, "a1": 0.5})
+    page.load(write_report(folder), width=width)
+    assert page.told("Runtime.exceptionThrown") == page.told("Log.entryAdded") == []
+    assert page.run("document.documentElement.scrollWidth <= innerWidth")
+    labels = page.run("[...document.querySelectorAll('[data-chart=load] text')].map(text => text.textContent)")
+    times = [label for label in labels if "day" in label or ":" in label]
+    assert len(times) > 1
+    assert all(re.fullmatch(r"day \d+|\d\d:\d\d(:\d\d)?", time) for time in times)
+    empty = "[...document.querySelectorAll('[data-chart]')].filter(el => !el.querySelector('svg path')).length"
+    assert page.run(empty) == 0
+
+
 def test_turns_dark_and_light_again(page, reports):
     page.load(reports["run"])
     look = "[getComputedStyle(document.body).backgroundColor, document.querySelector('[data-chart=load]').innerHTML]"
@@ -88,7 +118,7 @@ def test_turns_dark_and_light_again(page, reports):
 
 def test_sorts_a_table_by_a_column(page, reports):
     page.load(reports["run"])
-    column = "[...document.querySelectorAll('#longest tbody tr')].map(row => +row.cells[0].dataset.v)"
+    column = "[...document.querySelector('#longest table').tBodies[0].rows].map(row => +row.cells[0].dataset.v)"
     page.run("document.querySelector('#longest th button').click()")
     falling = page.run(column)
     assert falling == sorted(falling, reverse=True)

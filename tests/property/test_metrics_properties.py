@@ -13,6 +13,7 @@ from apportion.metrics.compute import compute
 from apportion.metrics.fair_start import fair_start_times
 from apportion.metrics.fairness import gini, jain
 from apportion.metrics.gantt import pack
+from apportion.metrics.glossary import flatten
 from apportion.metrics.occupancy import binned, present, sweep
 from apportion.metrics.series import share_over_time, timeline
 from apportion.metrics.utilization import utilization
@@ -121,6 +122,103 @@ def test_nobody_is_treated_unfairly_by_the_schedules_that_define_fair(work: list
         starts = schedule(jobs, PROCS)
         made = [naive.Job(s, t, r, p, t) for (s, r, p), t in zip(jobs, starts, strict=True)]
         assert fair_start_times(as_run(made), plan).tolist() == starts
+
+
+UNIT_S = 4 * 3600.0  # of time, so that windows hold several days
+
+
+@st.composite
+def measured_runs(draw: st.DrawFn) -> tuple[list[naive.Entry], naive.Setting]:
+    """Runs of every kind of job, on several days, with a warm-up and a cool-down, outages and shares."""
+    jobs = []
+    for submit in sorted(draw(st.lists(st.integers(0, 30), min_size=1, max_size=12))):
+        wait, length = draw(st.integers(0, 12)), draw(st.integers(0, 10))
+        kind = draw(st.sampled_from(["ran", "ran", "ran", "ran", "runs", "waits", "gone", "REJECTED", "DROPPED"]))
+        start = submit + wait if kind in ("ran", "runs") else None
+        end = submit + wait + length if kind == "ran" else submit + wait if kind == "gone" else None
+        states = {"ran": ["COMPLETED", "TIMEOUT", "FAILED", "CANCELLED"], "runs": ["RUNNING"], "waits": ["PENDING"]}
+        jobs.append(
+            naive.Entry(
+                UNIT_S * submit,
+                None if start is None else UNIT_S * start,
+                None if end is None else UNIT_S * end,
+                draw(st.sampled_from([1, 2, 5, PROCS])),
+                draw(st.sampled_from(["u0", "u1", "u2"])),
+                draw(st.sampled_from(["a0", "a1", ""])),
+                draw(st.sampled_from(["low", "high"])),
+                draw(st.sampled_from(states.get(kind, ["CANCELLED" if kind == "gone" else kind]))),
+                draw(st.booleans()),
+            )
+        )
+    begin = draw(st.integers(0, 8))
+    outages = draw(st.dictionaries(st.integers(1, 40), st.integers(0, 12), max_size=3))
+    shares = draw(st.sampled_from([{}, {"a0": 0.5, "a1": 0.2, "a9": 0.3}, {"a9": 1.0}]))
+    people = draw(st.sampled_from([{}, {"a0/u0": 0.4, "a1/u0": 0.2, "a0/u1": 0.3, "a9/u9": 0.1}]))
+    setting = naive.Setting(
+        (UNIT_S * begin, UNIT_S * (begin + draw(st.integers(1, 40)))),
+        UNIT_S,
+        [(0.0, PROCS), *((UNIT_S * t, procs) for t, procs in sorted(outages.items()))],
+        shares,
+        people,
+        draw(st.sampled_from([{}, {"low": 2 * UNIT_S}])),
+    )
+    return jobs, setting
+
+
+@settings(max_examples=120, deadline=None)
+@given(measured_runs())
+def test_every_metric_against_its_definition(made: tuple[list[naive.Entry], naive.Setting]) -> None:
+    jobs, setting = made
+    unknown = {None: math.nan}
+    table = pd.DataFrame(
+        {
+            "submit_s": [job.submit for job in jobs],
+            "start_s": [unknown.get(job.start, job.start) for job in jobs],
+            "end_s": [unknown.get(job.end, job.end) for job in jobs],
+            "run_s": [math.nan if None in (job.start, job.end) else job.end - job.start for job in jobs],
+            "procs": [job.procs for job in jobs],
+            "user": [job.user for job in jobs],
+            "account": [job.account for job in jobs],
+            "qos": [job.qos for job in jobs],
+            "state": [job.state for job in jobs],
+            "backfilled": [job.passed for job in jobs],
+        }
+    )
+    run = make_run(
+        table,
+        PROCS,
+        capacity_steps=[[t, "all", procs] for t, procs in setting.capacity],
+        measure_window_s=list(setting.window),
+        shares=setting.account_shares,
+        user_shares=setting.user_shares,
+        wait_bounds_s=setting.bounds,
+    )
+    found = flatten(compute(run))
+    expected = naive.everything(jobs, setting)
+    fair = {key: value for key, value in found.items() if ".fair_start_sample." in key}
+    assert set(found) - set(fair) == set(expected)
+    for key, value in expected.items():
+        assert found[key] == (value if value is None else pytest.approx(value, rel=1e-9, abs=1e-9)), key
+    if any(job.start is not None and job.end is None for job in jobs):
+        return  # the twin of fair start times knows no job without an end
+    begin, end = setting.window
+    plain = [
+        naive.Job(
+            job.submit,
+            job.start,
+            0 if job.start is None else job.end - job.start,
+            job.procs,
+            job.submit if job.start is None else job.start,
+        )
+        for job in jobs
+    ]
+    mine = [i for i, job in enumerate(jobs) if job.start is not None and begin <= job.submit <= end]
+    for plan, backfill in (("arrival_order", False), ("conservative", True)):
+        starts = {i: naive.fair_start(plain, i, setting.capacity, backfill=backfill) for i in mine}
+        late = [max(0.0, plain[i].start - start) for i, start in starts.items() if start is not None]
+        for key, value in naive.fair_start_numbers(late, len(mine)).items():
+            shown = found[f"fairness.fair_start_sample.{plan}.{key}"]
+            assert shown == (value if value is None else pytest.approx(value)), (plan, key)
 
 
 @FEW

@@ -57,3 +57,12 @@ def test_the_check_sees_a_heavy_import():
 def test_the_installed_command_shows_the_same_help():
     script = subprocess.run([f"{sys.prefix}/bin/apportion", "--help"], capture_output=True, text=True, check=True)
     assert all(name in script.stdout for name in COMMANDS)
+
+
+def test_numba_loads_without_scipy_and_scipy_can_be_had_later():
+    code = (
+        "import sys; from apportion.cli.startup import hasten; hasten();"
+        "print('scipy.linalg' in sys.modules); import apportion.core.jit, scipy.linalg; print(scipy.linalg.det([[2.0]]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "2.0"]

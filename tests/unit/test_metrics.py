@@ -225,9 +225,15 @@ def test_a_run_without_jobs_has_metrics_of_none() -> None:
 def test_every_key_has_a_meaning_and_every_meaning_a_key(small: Run) -> None:
     keys = list(flatten(compute(small)))
     for key in keys:
-        text = meaning(key).text
-        assert text.endswith(".")
-        assert len(text.split()) > 3, key
+        said = meaning(key)
+        assert said.text.endswith(".")
+        assert len(said.text.split()) > 3, key
+        assert said.formula, key
+    units = {"_s": "s", "_core_h": "core-h", "_jobs": "jobs", "_per_h": "jobs/h"}
+    for key in keys:
+        for ending, unit in units.items():
+            if key.endswith(ending) or (ending == "_s" and "_s." in key):
+                assert meaning(key).unit == unit, key
     patterns = {key for key in GLOSSARY if "*" not in key}
     assert patterns == {key for key in keys if key in GLOSSARY}
     for pattern in set(GLOSSARY) - patterns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -164,7 +165,8 @@ def test_command(tmp_path: Path) -> None:
     shown = CliRunner().invoke(command, arguments)
     assert shown.exit_code == 0, shown.output
     assert "two against one" in shown.output
-    assert "+60" in shown.output
+    assert re.search(r"Mean wait .* \+1 min .*\* +\+1 min to \+1 min +worse", shown.output)
+    assert "Jobs wait 1 min more on average" in shown.output
     swapped = CliRunner().invoke(command, [*arguments, "--baseline", "two", "--json"])
     assert swapped.exit_code == 0, swapped.output
     data = json.loads(swapped.output)

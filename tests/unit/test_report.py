@@ -87,7 +87,8 @@ def table(n=60, **columns):
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        (0, "0 s"), (2.44, "2.4 s"), (9.99, "10 s"), (59.4, "59 s"), (59.6, "1 min"), (61, "1 min 1 s"), (3599.7, "1 h"),
+        (0, "0 s"), (0.0002, "under 1 ms"), (0.0162, "16.2 ms"), (0.25, "250 ms"), (0.9999, "1 s"), (2.44, "2.4 s"),
+        (9.99, "10 s"), (59.4, "59 s"), (59.6, "1 min"), (61, "1 min 1 s"), (3599.7, "1 h"),
         (3661, "1 h 1 min"), (86_399, "1 d"), (86_400 + 4 * 3600, "1 d 4 h"), (3 * 86_400 + 4 * 3600 + 99, "3 d 4 h"),
         (1000 * 86_400, "1,000 d"), (-90, "−1 min 30 s"), (float("nan"), "–"), (None, "–"), (float("inf"), "–"),
     ],
@@ -96,15 +97,17 @@ def test_durations_in_at_most_two_units(seconds, words):
     assert duration(seconds).text == words
 
 
-SECONDS = {"d": 86400, "h": 3600, "min": 60, "s": 1}
+SECONDS = {"d": 86400, "h": 3600, "min": 60, "s": 1, "ms": 0.001}
 
 
 @given(st.floats(0, 1e9))
 def test_a_duration_says_nearly_what_it_was(seconds):
-    parts = re.findall(r"([\d,.]+) (d|h|min|s)", duration(seconds).text)
+    parts = re.findall(r"([\d,.]+) (d|h|min|ms|s)", duration(seconds).text)
     back = sum(float(number.replace(",", "")) * SECONDS[unit] for number, unit in parts)
-    assert back == pytest.approx(seconds, rel=0.02, abs=0.06)
-    assert all(float(n.replace(",", "")) < {"d": 1e6, "h": 24, "min": 60, "s": 60}[unit] for n, unit in parts)
+    assert back == pytest.approx(seconds, rel=0.06, abs=0.001)
+    assert all(
+        float(n.replace(",", "")) < {"d": 1e6, "h": 24, "min": 60, "s": 60, "ms": 1000}[unit] for n, unit in parts
+    )
 
 
 def test_numbers_are_short_and_their_exact_values_are_kept():
@@ -142,7 +145,10 @@ def test_a_clock_without_an_origin_counts_days_and_an_unknown_zone_is_utc():
     assert not clock.is_calendar
     assert clock.moment(86400 + 3660.0) == "day 2, 01:01"
     odd = Clock(make_run(table(), origin_ms=0, timezone="Nowhere/At all"))
-    assert (odd.moment(60.0), odd.zone_words) == ("1 Jan 1970, 00:01", "UTC")
+    unnamed = Clock(make_run(table(), origin_ms=0, timezone=""))
+    assert [clock.moment(60.0) for clock in (odd, unnamed)] == ["1 Jan 1970, 00:01"] * 2
+    assert odd.zone_words == unnamed.zone_words == "UTC, as the trace names no known time zone"
+    assert odd.hour(3_723.0, seconds=True) == "01:02:03"
 
 
 # What a report says
@@ -281,6 +287,59 @@ def test_odd_runs_have_reports(tmp_path, name):
     assert not re.search(r"\b(nan|NaN|None|inf)\b", page.text.partition("Every metric")[0])
 
 
+def test_a_run_in_which_nothing_waits_says_so_in_words(tmp_path):
+    jobs = table().assign(start_s=lambda t: t["submit_s"])
+    page = read(write_report(write_run(tmp_path / "run", jobs, 2000)))
+    assert "and no job waited" in page.text
+    assert "No job of this run waited" in page.text
+    assert "nine of ten waited not at all" in page.text
+    assert "Jobs that waited longest" not in page.text  # no table of twenty zeros
+
+
+def test_a_run_in_which_all_is_turned_away_has_no_empty_charts(tmp_path):
+    jobs = table(8, start_s=np.nan, run_s=np.nan, state="REJECTED", user=list("abcdefgh"), account=list("aabbccdd"))
+    page = read(write_report(write_run(tmp_path / "run", jobs, 64, shares=dict.fromkeys("abcd", 0.25))))
+    assert list(page.charts) == ["load"]
+    assert re.search(r"none killed at their limit ?, 8 turned away", page.text)
+    assert "No measured job started." in page.text
+    assert "Who got what" not in page.text
+
+
+def test_shares_that_nobody_set_are_not_called_promises(tmp_path):
+    jobs = table(60, account=["a", "b", "c"] * 20)
+    policy = {"accounts": [{"Account": "a", "Fairshare": 1}]}
+    shares = dict.fromkeys("abc", 1 / 3)
+    told = {
+        name: read(write_report(write_run(tmp_path / name, jobs, 64, shares=shares, policy=policy)))
+        for name, policy in (("set", policy), ("unset", {"accounts": []}))
+    }
+    assert "The policy sets no shares" in told["unset"].text
+    assert "The policy sets no shares" not in told["set"].text
+    tiles = {name: [attrs for tag, attrs in page.tags if attrs.get("class") == "tile"] for name, page in told.items()}
+    assert len(tiles["set"]) == len(tiles["unset"]) + 1  # a share error of shares nobody set is no headline
+
+
+def test_steps_of_the_share_error_last_to_the_end_of_the_window(tmp_path):
+    jobs = table(60, account=["a", "b", "c"] * 20)
+    run = make_run(jobs, 64, shares={"a": 0.5, "b": 0.3, "c": 0.2})
+    chart = read(write_report(run, tmp_path / "r.html")).charts["errors"]
+    begin, end = run.window_s
+    assert (chart["t"][0], chart["t"][-1]) == (round(begin * 1000), round(end * 1000))
+    assert len(chart["t"]) == int(np.ceil((end - begin) / 86400)) + 1
+    assert chart["plain"][-1] == chart["plain"][-2]
+
+
+def test_users_that_waited_most_on_average(tmp_path):
+    jobs = table(40, user=["often"] * 20 + ["seldom"] * 5 + ["never"] * 15).sort_values("submit_s")
+    wait = jobs["user"].map({"often": 600.0, "seldom": 90_000.0, "never": 0.0})
+    text = read(write_report(write_run(tmp_path / "run", jobs.assign(start_s=jobs["submit_s"] + wait), 64))).text
+    table_of_users = text.partition("Users with the longest mean wait")[2].partition("Those with under 10 jobs")[0]
+    assert "often 10 min" in table_of_users
+    assert "seldom" not in table_of_users
+    assert "never" not in table_of_users
+    assert "5 of them are of user seldom" in text or "15 of them are of user often" in text
+
+
 # Stretches for the Gantt chart
 
 
@@ -315,6 +374,40 @@ def test_a_comparison_says_better_and_worse_in_words(tmp_path):
     assert re.search(r"Against quick, slow is clearly worse in mean wait", back)
     same = read(write_comparison(compare([runs[0], load_run(tmp_path / "slow")]), tmp_path / "c.html")).text
     assert "differs clearly" in same
+
+
+def test_pictures_of_differences_are_where_the_numbers_are(tmp_path):
+    slow = table(400)
+    quick = slow.assign(start_s=slow["submit_s"])
+    half = slow.assign(start_s=(slow["submit_s"] + slow["start_s"]) / 2)
+    runs = [
+        load_run(write_run(tmp_path / name, jobs, 64, policy_name=name))
+        for name, jobs in (("slow", slow), ("half", half), ("quick", quick))
+    ]
+    made = compare(runs)
+    found = re.findall(
+        r'<i style="left:([\d.-]+)%;width:([\d.]+)%"></i><b style="left:([\d.]+)%">',
+        write_comparison(made, tmp_path / "c.html").read_text(),
+    )
+    kinds = len(made.pairs[0].differences)
+    half_wait, quick_wait = made.pairs[0].differences[0], made.pairs[1].differences[0]
+    widest = max(abs(v) for item in (half_wait, quick_wait) for v in (item.low, item.high))
+    for item, (left, width, mark) in ((half_wait, found[0]), (quick_wait, found[kinds])):
+        ends = [50 + 48 * value / widest for value in (item.low, item.high, item.difference)]
+        assert [float(left), float(left) + float(width), float(mark)] == pytest.approx(ends, abs=0.02)
+    assert all(0 <= float(left) <= float(mark) <= float(left) + float(width) <= 100 for left, width, mark in found)
+
+
+def test_jobs_that_started_in_neither_run_are_not_missed(tmp_path):
+    jobs = table(40)
+    jobs.loc[jobs.index[:5], ["start_s", "run_s"]] = np.nan  # such as those cancelled before their start
+    other = jobs.copy()
+    other.loc[other.index[5:8], ["start_s", "run_s"]] = np.nan
+    runs = [
+        load_run(write_run(tmp_path / name, each, 64, policy_name=name))
+        for name, each in (("a", jobs), ("same", jobs), ("fewer", other))
+    ]
+    assert [pair.jobs_left_out for pair in compare(runs).pairs] == [0, 3]
 
 
 def test_a_comparison_marks_conventions_that_differ(tmp_path):
@@ -367,6 +460,28 @@ def test_the_command_writes_where_it_says(tmp_path):
     out = tmp_path / "else.html"
     assert CliRunner().invoke(report, [str(folder), "--out", str(out)]).exit_code == 0
     assert out.read_bytes() == (folder / "report.html").read_bytes()
+
+
+def test_the_command_shows_the_stretch_that_was_asked_for(tmp_path):
+    jobs = pd.DataFrame({"submit_s": np.arange(240) * 3600.0, "start_s": np.arange(240) * 3600.0, "run_s": 1800.0})
+    dated = write_run(tmp_path / "dated", jobs, 4, origin_ms=1_078_605_840_000, timezone="US/Pacific")  # 6 Mar, 12:44
+    words = ["--from", "2004-03-08T12:44", "--to", "2004-03-08T17:44"]
+    assert CliRunner().invoke(report, [str(dated), *words]).exit_code == 0
+    chosen = "Chosen: as asked for. {}, 5 jobs."  # the hourly jobs 48 to 52
+    assert chosen.format("8 Mar 2004, 12:44 to 8 Mar 2004, 17:44") in read(dated / "report.html").text
+    plain = write_run(tmp_path / "plain", jobs, 4)
+    assert CliRunner().invoke(report, [str(plain), "--from", "2-00:00:00", "--to", "2-05:00:00"]).exit_code == 0
+    assert chosen.format("day 3, 00:00 to day 3, 05:00") in read(plain / "report.html").text
+    for wrong, said in (
+        (["--from", "2004-03-08", "--to", "2004-03-09"], "no dates"),
+        (["--from", "1-0"], "go together"),
+        (["--from", "soon", "--to", "1-0"], "neither a date"),
+        (["--from", "2-0", "--to", "1-0"], "no time of this run"),
+        (["--from", "900-0", "--to", "901-0"], "no time of this run"),
+    ):
+        done = CliRunner().invoke(report, [str(plain), *wrong])
+        assert done.exit_code == 2
+        assert said in " ".join(done.output.replace("│", "").split())
 
 
 def test_the_command_refuses_what_is_no_run(tmp_path):

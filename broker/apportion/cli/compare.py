@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+    from rich.console import Console
     from rich.table import Table
 
-    from apportion.metrics.compare import Comparison, Difference, Pair
+    from apportion.metrics.compare import Comparison, Pair
 
 SHOWN_GROUPS = 5
-WIDE = 120  # columns of a terminal that has room for meanings
 
 
 @click.command(short_help="Set runs side by side, with confidence intervals.")
@@ -101,86 +102,84 @@ def _write(comparison: Comparison, out: Path) -> None:
 def _print(comparison: Comparison, out: Path | None) -> None:
     from rich.console import Console
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=140)
-    for pair in comparison.pairs:
-        console.print(_metrics(comparison, pair, meanings=console.width >= WIDE))
-        for by, table in pair.groups.items():
-            if len(table) > 1:
-                console.print(_groups(by, table))
-    for note in comparison.notes:
-        console.print(f"Note: {note}", style="yellow", highlight=False)
-    if out is not None:
-        console.print(f"Written: {out / 'report.html'}", highlight=False)
-
-
-def _metrics(comparison: Comparison, pair: Pair, *, meanings: bool) -> Table:
-    from rich.table import Table
-
-    from apportion.metrics.glossary import GLOSSARY
+    from apportion.metrics.report.compare_page import in_words
 
     base = comparison.labels[comparison.baseline]
-    how = "paired" if comparison.paired else "unpaired"
-    table = Table(title=f"{pair.run} against {base}: {pair.jobs:,} jobs, {how}", title_justify="left")
-    table.add_column("metric")
-    for name in (base, pair.run, "difference", f"{comparison.bootstrap.confidence:.0%} interval"):
-        table.add_column(name, justify="right")
-    if meanings:
-        table.add_column("meaning", overflow="fold")
-    for item in pair.differences:
-        colour = ("green" if item.better else "red") if item.clear else "dim"
-        table.add_row(
-            item.key + (f" [{item.unit}]".replace("[", r"\[") if item.unit else ""),
-            _number(item.baseline),
-            _number(item.value),
-            f"[{colour}]{_relative(item)}{'*' if item.clear else ' '}[/]",
-            f"{_signed(item.low)} .. {_signed(item.high)}",
-            *([GLOSSARY[item.key].text] if meanings else []),
-        )
-    return table
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, width=140)
+    for pair in comparison.pairs:
+        console.print(in_words(pair, base), style="bold")
+        console.print(_numbers(comparison, pair))
+        for by, table in pair.groups.items():
+            if len(table) > 1:
+                _print_groups(console, by, table)
+    how = comparison.bootstrap
+    console.print(
+        f"Ranges: {how.confidence:.0%} confidence, {how.replicates:,} draws of blocks of {how.block_days:g} d; "
+        "* marks those that leave out 0.",
+        style="dim",
+    )
+    for note in comparison.notes:
+        console.print(f"Note: {note}.", style="yellow")
+    if out is not None:
+        console.print(f"Written: {out / 'report.html'}")
 
 
-def _groups(by: str, changes: Any) -> Table:
+def _numbers(comparison: Comparison, pair: Pair) -> Table:
+    """Compare the numbers of one pair, a row each."""
     from rich.table import Table
+    from rich.text import Text
 
-    half = SHOWN_GROUPS
-    shown = (
-        changes if len(changes) <= 2 * half else changes.iloc[[*range(half), *range(len(changes) - half, len(changes))]]
-    )
-    left_out = len(changes) - len(shown)
-    title = f"Who waits longer (above) and shorter (below), by {by}" + (
-        f"; {left_out} between are left out" if left_out else ""
-    )
-    table = Table(title=title, title_justify="left")
-    table.add_column(by)
-    for name in ("jobs", "core-h", "mean wait before [s]", "after [s]", "difference [s]", "interval"):
-        table.add_column(name.replace("[", r"\["), justify="right")
-    for row in shown.itertuples(index=False):
-        colour = "dim" if not row.clear else ("red" if row.difference_s > 0 else "green")
+    from apportion.metrics.report.compare_page import difference
+
+    base = comparison.labels[comparison.baseline]
+    how = "each compared with itself" if comparison.paired else "unpaired"
+    table = Table(title=f"{pair.run} against {base}: {pair.jobs:,} jobs, {how}", title_justify="left", box=None)
+    table.add_column("")
+    for name in (base, pair.run, "difference", f"{comparison.bootstrap.confidence:.0%} range"):
+        table.add_column(Text(name), justify="right")
+    table.add_column("")
+    for item in pair.differences:
+        row = difference(item)
+        style = ("green" if item.better else "red") if item.clear else "dim"
+        change = row["difference"].text + (f" ({row['relative']})" if row["relative"] else "")
         table.add_row(
-            str(row.group) or "(unknown)",
-            f"{row.jobs:,}",
-            f"{row.core_h:,.0f}",
-            _number(row.baseline_wait_s),
-            _number(row.wait_s),
-            f"[{colour}]{_signed(row.difference_s)}{'*' if row.clear else ' '}[/]",
-            f"{_signed(row.low_s)} .. {_signed(row.high_s)}",
+            Text(row["name"]),
+            row["baseline"].text,
+            row["value"].text,
+            Text(change + ("*" if item.clear else " "), style=style),
+            f"{row['low'].text} to {row['high'].text}",
+            Text(row["verdict"], style=style),
         )
     return table
 
 
-def _number(value: float) -> str:
-    if value != value:  # noqa: PLR0124  (NaN)
-        return "-"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+def _print_groups(console: Console, by: str, changes: DataFrame) -> None:
+    """Print who gains and who loses most, those whose waits changed only."""
+    from rich.table import Table
+    from rich.text import Text
 
+    from apportion.metrics.report.compare_page import groups
 
-def _signed(value: float) -> str:
-    text = _number(value)
-    return text if text.startswith("-") else f"+{text}"
-
-
-def _relative(item: Difference) -> str:
-    change = f" ({item.difference / item.baseline:+.1%})" if item.baseline else ""
-    return _signed(item.difference) + change
+    shown = groups(by, changes, SHOWN_GROUPS)
+    console.print(shown["words"])
+    for side, words, style in (("winners", "wait less", "green"), ("losers", "wait more", "red")):
+        if not shown[side]:
+            continue
+        table = Table(title=f"{by}s that {words}", title_justify="left", box=None)
+        table.add_column(by)
+        for name in ("jobs", "mean wait", "", "difference", "range", "in all"):
+            table.add_column(name, justify="right")
+        for row in shown[side]:
+            clear = row["is_clear"]
+            table.add_row(
+                Text(row["name"]),
+                row["jobs"].text,
+                row["before"].text,
+                f"→ {row['after'].text}",
+                Text(row["difference"].text + ("*" if clear else " "), style=style if clear else "dim"),
+                row["interval"],
+                row["total"].text,
+            )
+        console.print(table)

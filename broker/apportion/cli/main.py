@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
 from typing import Any
@@ -25,6 +26,10 @@ COMMANDS = {
 }
 
 
+INTERRUPTED = 128 + signal.SIGINT  # as shells count
+TERMINATED = 128 + signal.SIGTERM
+
+
 class LazyGroup(click.Group):
     """A group that knows its subcommands' names and short helps, and imports one when it is called."""
 
@@ -39,6 +44,15 @@ class LazyGroup(click.Group):
         module, attribute = COMMANDS[cmd_name][0].split(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a subcommand; one that is interrupted says so in one line, after it has cleaned up behind itself."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            over = "\r" if sys.stderr.isatty() else ""  # over the terminal's own ^C
+            click.echo(f"{over}apportion: interrupted; nothing half-written is left", err=True)
+            ctx.exit(INTERRUPTED)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -76,12 +90,15 @@ def cli() -> None:
     `apportion COMMAND --help` has examples of each.
 
     \b
-    Exit codes: 0 done, 1 failed, 2 usage, 3 a check found problems, 4 center unreachable, 5 parity broken.
+    Exit codes: 0 done, 1 failed, 2 usage, 3 a check found problems, 4 center unreachable, 5 parity broken,
+    130 interrupted, 143 terminated.
     """
 
 
 def main(args: list[str] | None = None) -> Any:
     """Run the command line; a user's mistake becomes one line on stderr, never a traceback."""
+    if args is None:  # a command of its own: let it clean up as after an interrupt
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         return cli.main(args=args, prog_name="apportion", standalone_mode=True)
     except UserError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from apportion.cli.options import SLURM_TIME, print_json, split_list
+from apportion.cli.startup import hasten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,6 +122,7 @@ def replay(
     if not traces and not demo:
         raise click.UsageError("name a trace, or give --demo; `apportion traces list` shows the public ones")
     say = _say(quiet=as_json)
+    hasten()
     from apportion.sim.conventions import Conventions
 
     conventions = Conventions(size, limit, over_limit, cancelled, warm_up / 1000.0, cool_down / 1000.0)
@@ -235,10 +237,16 @@ class _progress:  # noqa: N801  (used as a function)
         if self._quiet:
             return None
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
         self._bar = Progress(
-            TextColumn("replay"), BarColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True
+            TextColumn("replay"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=Console(stderr=True),
+            transient=True,
         )
         self._task = self._bar.add_task("replay", total=1.0)
         self._bar.start()

@@ -71,7 +71,7 @@ class Pair:
     jobs : int
         Jobs compared: measured and started in both (paired), else those of this run.
     jobs_left_out : int
-        Measured jobs of either run that could not be paired, such as ones that started in one run only.
+        Measured jobs that started in one of the runs only.
     differences : list of Difference
     groups : dict of str to DataFrame
         For "account" and "user": who gained and who lost (`winners.changes`); empty when unpaired.
@@ -194,7 +194,9 @@ def _notes(base: Run, pairs: list[Pair], how: Bootstrap) -> list[str]:
         notes.append(f"intervals rest on {n} block{'s' * (n > 1)} of {how.block_days:g} d only, and are too narrow")
     for pair in pairs:
         if pair.jobs_left_out:
-            notes.append(f"{pair.run}: {pair.jobs_left_out} measured jobs did not start in both runs and are left out")
+            notes.append(
+                f"{pair.run}: {pair.jobs_left_out:,} measured jobs started in one of the runs only and are left out"
+            )
     return notes
 
 

@@ -40,7 +40,7 @@ def pair_jobs(base: Run, other: Run, block_days: float) -> tuple[Paired, int]:
     Returns
     -------
     Paired, int
-        The pairs, and how many measured jobs (of the run that has more) are left out of them.
+        The pairs, and how many measured jobs that started (in the run that has more) are left out of them.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def pair_jobs(base: Run, other: Run, block_days: float) -> tuple[Paired, int]:
     if not mine.size:
         raise RunError(f"shares no started job with {base.folder}", "compare runs of the same jobs", path=other.folder)
     edges = block_edges(base.window_s, block_days)
-    left_out = max(int(run.is_measured.sum()) for run in (base, other)) - len(mine)
+    left_out = max(int((run.is_measured & run.started).sum()) for run in (base, other)) - len(mine)
     return Paired(base, other, mine, theirs, block_of(base.submit_s[mine], edges), edges), left_out
 
 

@@ -152,7 +152,7 @@ def share_over_time(run: Run, by: str = "account", bins: int = 200, top: int = 1
 
 
 def longest_waits(run: Run, n: int = 20) -> pd.DataFrame:
-    """Return the measured jobs that waited longest, those still waiting included, longest first.
+    """Return the measured jobs that waited longest, those still waiting included, longest first; none that did not wait.
 
     Returns
     -------
@@ -161,7 +161,7 @@ def longest_waits(run: Run, n: int = 20) -> pd.DataFrame:
         started), ``run_s``, ``limit_s``, ``state`` and, where the run has it, ``reasons``.
     """
     wait = waits_so_far(run)
-    rows = np.flatnonzero(run.is_measured & ~np.isnan(wait))
+    rows = np.flatnonzero(run.is_measured & (wait > 0))
     rows = rows[np.argsort(-wait[rows], kind="stable")[:n]]
     names = ["job_id", "user", "account", "qos", "procs", "submit_s", "wait_s", "run_s", "limit_s", "state", "reasons"]
     table = run.jobs.iloc[rows][[name for name in names if name in run.jobs.columns]].copy()

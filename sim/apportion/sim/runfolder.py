@@ -351,7 +351,8 @@ def write_run(
             workload, schedule, policy, conventions, cleaning, table, command=command, seed=seed, timings_s=timings
         )
         _write_json(partial / "manifest.json", facts)
-        metrics = compute(load_run(partial))
+        run = load_run(partial)
+        metrics = compute(run)
         _write_json(partial / "metrics.json", metrics)
         timings["metrics"] = round(time.perf_counter() - begin, 4)
         begin = time.perf_counter()
@@ -359,8 +360,8 @@ def write_run(
             from apportion.metrics.report import write_report
 
             say("report")
-            _write_json(partial / "manifest.json", facts | {"timings_s": timings})
-            write_report(partial)
+            run.manifest["timings_s"] = timings
+            write_report(run, metrics=metrics)
         timings["report"] = round(time.perf_counter() - begin, 4)
         _write_json(partial / "manifest.json", facts | {"timings_s": timings})
         commit(partial, out)

@@ -26,6 +26,7 @@ def write_report(
     path: str | os.PathLike[str] | None = None,
     *,
     metrics: dict[str, Any] | None = None,
+    asked: tuple[float, float] | None = None,
 ) -> Path:
     """Write the report of a run.
 
@@ -37,6 +38,8 @@ def write_report(
         Where to write; ``report.html`` in the run folder by default.
     metrics : dict, optional
         What `compute.compute` gave; ``metrics.json`` of the folder by default, worked out anew where there is none.
+    asked : (float, float), optional
+        A stretch of time to show in the Gantt chart, s from the trace's origin.
 
     Returns
     -------
@@ -52,7 +55,7 @@ def write_report(
 
     loaded = run if isinstance(run, Run) else load_run(run)
     target = loaded.folder / "report.html" if path is None else Path(path)
-    return _write(target, "run.html.j2", page(loaded, metrics or _metrics(loaded)))
+    return _write(target, "run.html.j2", page(loaded, metrics or _metrics(loaded), asked))
 
 
 def write_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> Path:

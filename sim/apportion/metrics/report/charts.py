@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Floats = NDArray[float64]
 
 BINS: Final = 1500
+OVERLAY_BINS: Final = 240  # few enough for lines that cross each other to be told apart
 SHARE_BINS: Final = 200
 TOP_SHARES: Final = 6
 HISTOGRAM_FLOOR_S: Final = 10**-0.5  # waits of under a second are drawn below one
@@ -91,20 +92,23 @@ def error_chart(run: Run, by: str, clock: Clock) -> dict[str, Any] | None:
     begin, end = run.window_s
     if end <= begin:
         return None
-    pieces = int(min(max(1, np.ceil((end - begin) / DAY_S)), 400))
+    pieces = int(min(np.ceil((end - begin) / DAY_S), 400))
+    if pieces < 2:
+        return None  # nothing that the table does not say
     edges = np.linspace(begin, end, pieces + 1)
     shares = Shares(run, by, edges)
-    if shares.target is None:
+    if shares.target is None or not shares.used.any():
         return None
     used = shares.used.sum(axis=0) > 0
     received, entitled = shares.received(), shares.entitled()
     owed = used & (entitled.sum(axis=0) > 0)
     plain = np.abs(shares.target[:, None] - received).sum(axis=0) / 2
     aware = np.abs(entitled - received).sum(axis=0) / 2
-    return {
-        **time_axis(clock, edges[:-1]),
-        "plain": column(100 * np.where(used, plain, np.nan)),
-        "among_demand": column(100 * np.where(owed, aware, np.nan)),
+    plain, aware = np.where(used, plain, np.nan), np.where(owed, aware, np.nan)
+    return {  # a step lasts until the next point, so the last one stands at the end as well
+        **time_axis(clock, edges),
+        "plain": column(100 * np.append(plain, plain[-1])),
+        "among_demand": column(100 * np.append(aware, aware[-1])),
         "piece_s": float(edges[1] - edges[0]),
     }
 
@@ -113,7 +117,7 @@ def overlay_chart(runs: list[Run], labels: list[str], clock: Clock) -> dict[str,
     """Utilization and queue of several runs, each over its own measure window, in percent of capacity and in jobs."""
     lines = []
     for run, label in zip(runs, labels, strict=True):
-        table = timeline(run, BINS // 2)
+        table = timeline(run, OVERLAY_BINS)
         room = table["capacity_procs"].to_numpy()
         part = np.divide(100 * table["used_procs"].to_numpy(), room, out=np.full(len(table), np.nan), where=room > 0)
         lines.append(

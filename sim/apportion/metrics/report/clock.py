@@ -34,7 +34,8 @@ class Clock:
         name = str(run.manifest.get("timezone") or "")
         self.zone, known = _zone(name)
         self.is_calendar = self.origin_ms is not None
-        self.zone_words = (name if known else "UTC") if self.is_calendar else "days from the start of the trace"
+        zone = name if known and name else "UTC, as the trace names no known time zone"
+        self.zone_words = zone if self.is_calendar else "from the start of the trace, which has no dates"
 
     def wall(self, t_s: float) -> datetime:
         """Wall-clock time of a moment; only where `is_calendar`."""
@@ -55,9 +56,16 @@ class Clock:
             return f"{self.date(t_s)}, {int(t_s % DAY_S // 3600):02}:{int(t_s % 3600 // 60):02}"
         return f"{self.date(t_s)}, {self.wall(t_s):%H:%M}"
 
-    def hour(self, t_s: float) -> str:
-        """Minute of the day, as "06:30"."""
-        return self.moment(t_s).rpartition(", ")[2]
+    def instant(self, wall: datetime) -> float:
+        """Seconds from the origin of a time on the wall clock; only where `is_calendar`."""
+        assert self.origin_ms is not None
+        return (wall if wall.tzinfo else wall.replace(tzinfo=self.zone)).timestamp() - self.origin_ms / 1000
+
+    def hour(self, t_s: float, *, seconds: bool = False) -> str:
+        """Minute of the day, as "06:30", or second, as "06:30:15"."""
+        minute = self.moment(t_s).rpartition(", ")[2]
+        second = self.wall(t_s).second if self.is_calendar else int(t_s % 60)
+        return f"{minute}:{second:02}" if seconds else minute
 
     def axis(self, t_s: NDArray[float64]) -> list[int]:
         """Milliseconds for a chart's axis that shows them as UTC: wall-clock time, or time from the origin."""

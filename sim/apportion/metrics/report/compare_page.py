@@ -10,7 +10,7 @@ import numpy as np
 from apportion.metrics.glossary import GLOSSARY, meaning
 from apportion.metrics.report import charts, provenance
 from apportion.metrics.report.clock import Clock
-from apportion.metrics.report.figures import Figure, count, decimal, duration, metric, percent, points, signed
+from apportion.metrics.report.figures import MINUS, Figure, count, decimal, duration, metric, percent, points, signed
 from apportion.metrics.report.run_page import look
 from apportion.metrics.report.tables import UNKNOWN, text
 
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from apportion.metrics.run import Run
 
 SHOWN_GROUPS: Final = 8
+REACH: Final = 48  # percent of a strip on either side of its middle
 NAMES: Final = {
     "service.wait_s.mean": "Mean wait",
-    "service.wait_s.area_weighted_mean": "Mean wait, weighted by area",
+    "service.wait_s.area_weighted_mean": "Mean wait weighted by area",
     "service.response_s.mean": "Mean response",
     "service.bounded_slowdown.mean": "Mean slowdown",
     "utilization.used_fraction": "Utilization",
@@ -72,22 +73,47 @@ def page(comparison: Comparison) -> dict[str, Any]:
 
 
 def _pair(pair: Pair, comparison: Comparison) -> dict[str, Any]:
-    rows = [_difference(item) for item in pair.differences]
-    clear = [row for row in rows if row["is_clear"]]
-    better = [_lower(row["name"]) for row in clear if row["better"]]
-    worse = [_lower(row["name"]) for row in clear if not row["better"]]
-    parts = [f"{words} in {_listed(names)}" for words, names in (("better", better), ("worse", worse)) if names]
-    base = comparison.labels[comparison.baseline]
-    words = f"Against {base}, {pair.run} is clearly {', and clearly '.join(parts)}." if parts else (
-        f"No number of {pair.run} differs clearly from {base}."
-    )  # fmt: skip
+    # A number has one scale in all tables of the page.
+    widest: dict[str, float] = {}
+    for item in (item for other in comparison.pairs for item in other.differences):
+        known = [abs(value) for value in (item.low, item.high, item.difference) if np.isfinite(value)]
+        widest[item.key] = max([widest.get(item.key, 0.0), *known])
+    rows = [difference(item) | _picture(item, widest[item.key]) for item in pair.differences]
     return {
         "run": pair.run,
         "jobs": count(pair.jobs),
         "rows": rows,
-        "words": words,
-        "groups": [_groups(by, table) for by, table in pair.groups.items() if len(table) > 1],
+        "words": in_words(pair, comparison.labels[comparison.baseline]),
+        "groups": [groups(by, table) for by, table in pair.groups.items() if len(table) > 1],
     }
+
+
+def in_words(pair: Pair, base: str) -> str:
+    """What a pair comes to: the change of the mean wait, and what is clearly better or worse."""
+    shown = [difference(item) for item in pair.differences]
+    better = [_lower(row["name"]) for row in shown if row["is_clear"] and row["better"]]
+    worse = [_lower(row["name"]) for row in shown if row["is_clear"] and not row["better"]]
+    parts = [f"{words} in {_listed(names)}" for words, names in (("better", better), ("worse", worse)) if names]
+    verdict = (
+        f"Against {base}, {pair.run} is clearly {', and clearly '.join(parts)}."
+        if parts
+        else f"No number of {pair.run} differs clearly from {base}."
+    )
+    wait = next(row for row in shown if row["key"] == "service.wait_s.mean")
+    if not wait["is_clear"]:
+        return verdict
+    length = wait["difference"].text.lstrip(f"+{MINUS}")
+    change = f"{wait['baseline'].text} → {wait['value'].text}" + (f", {wait['relative']}" if wait["relative"] else "")
+    return f"{verdict} Jobs wait {length} {'less' if wait['better'] else 'more'} on average ({change})."
+
+
+def _picture(item: Difference, widest: float) -> dict[str, Any]:
+    """Ends of the interval and the difference itself in percent of a strip with no difference in its middle."""
+    ends = [item.low, item.high, item.difference]
+    if widest <= 0 or not all(np.isfinite(value) for value in ends):
+        return {"picture": None}
+    low, high, at = (50 + REACH * value / widest for value in ends)
+    return {"picture": {"low": low, "width": high - low, "at": at}}
 
 
 def _lower(name: str) -> str:
@@ -98,7 +124,9 @@ def _listed(names: list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def _difference(item: Difference) -> dict[str, Any]:
+def difference(item: Difference) -> dict[str, Any]:
+    """One compared number as figures and words."""
+
     def shown(value: float, *, change: bool = False) -> Figure:
         figure = metric(item.key, item.unit, value)
         if not change:
@@ -123,8 +151,8 @@ def _difference(item: Difference) -> dict[str, Any]:
     }
 
 
-def _groups(by: str, table: pd.DataFrame) -> dict[str, Any]:
-    half = SHOWN_GROUPS
+def groups(by: str, table: pd.DataFrame, half: int = SHOWN_GROUPS) -> dict[str, Any]:
+    """Those who gain and those who lose most waiting time, at most ``half`` of each."""
     losers = table[table["total_difference_h"] > 0].head(half)
     winners = table[table["total_difference_h"] < 0].iloc[::-1].head(half)
     scale = max(float(np.abs(shown["total_difference_h"]).max()) if len(shown) else 0.0 for shown in (losers, winners))
@@ -133,8 +161,12 @@ def _groups(by: str, table: pd.DataFrame) -> dict[str, Any]:
         "by": by,
         "winners": [_group(row, scale) for row in winners.to_dict("records")],
         "losers": [_group(row, scale) for row in losers.to_dict("records")],
-        "words": f"Of {len(table):,} {by}s {n_better:,} wait less and {n_worse:,} wait more.",
+        "words": f"Of {len(table):,} {by}s {_number(n_better)} wait less and {_number(n_worse)} wait more.",
     }
+
+
+def _number(n: int) -> str:
+    return f"{n:,}" if n else "none"
 
 
 def _group(row: dict[Any, Any], scale: float) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class Figure(NamedTuple):
 
 
 def duration(value: float | None) -> Figure:
-    """Seconds in at most two units, as "3 d 4 h", "12 min 30 s" or "2.5 s"."""
+    """Seconds in at most two units, as "3 d 4 h", "12 min 30 s", "2.5 s" or "80 ms"."""
     if not _known(value):
         return Figure(NONE)
     assert value is not None
@@ -30,6 +30,8 @@ def duration(value: float | None) -> Figure:
 def _duration(seconds: float) -> str:
     if seconds < 0:
         return MINUS + _duration(-seconds)
+    if 0 < seconds < 0.9995:
+        return f"{1000 * seconds:.3g} ms" if seconds >= 0.001 else "under 1 ms"
     if seconds < 10:
         return f"{seconds:.1f}".removesuffix(".0") + " s"
     for (unit, name), (smaller, smaller_name) in pairwise(UNITS_S):
@@ -66,6 +68,12 @@ def decimal(value: float | None, unit: str = "") -> Figure:
         text = f"{value:.1e}"
     tail = f" {unit}" if unit else ""
     return Figure(text.replace("-", MINUS) + tail, f"{float(value)!r}{tail}", value)
+
+
+def jobs(value: float) -> str:
+    """Number of jobs in words: "no jobs", "1 job", "12 jobs"."""
+    shown = count(value).text
+    return "no jobs" if shown == "0" else f"{shown} job{'' if shown == '1' else 's'}"
 
 
 def percent(value: float | None) -> Figure:

@@ -47,7 +47,7 @@ def thanks(runs: list[Run]) -> list[str]:
 
 
 def machine_words(run: Run) -> str:
-    """Processors, and pools where there are several."""
+    """Processors, where their number is from, and pools where there are several."""
     most = float(run.capacity.value.max()) if run.capacity.value.size else 0.0
     pools = [pool for pool in run.manifest.get("pools") or [] if isinstance(pool, dict)]
     if not most:
@@ -56,7 +56,14 @@ def machine_words(run: Run) -> str:
         parts = ", ".join(f"{pool.get('name')} {count(pool.get('procs')).text}" for pool in pools[:6])
         more = f" and {len(pools) - 6} more" if len(pools) > 6 else ""
         return f"{most:,.0f} processors in {len(pools)} pools ({parts}{more})"
-    return f"{most:,.0f} processors"
+    source = run.manifest.get("capacity_from")
+    return f"{most:,.0f} processors" + (f" ({source})" if source else "")
+
+
+def shares_are_set(run: Run) -> bool:
+    """Whether the policy gives shares to anyone; without, everybody counts as promised the same."""
+    policy = run.manifest.get("policy")
+    return not isinstance(policy, dict) or bool(policy.get("accounts") or policy.get("users"))
 
 
 def conventions(run: Run) -> list[dict[str, Any]]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from apportion.metrics.glossary import meaning
+import numpy as np
+
+from apportion.metrics.glossary import NOTATION, meaning
 from apportion.metrics.report import charts, provenance, stretches, tables
 from apportion.metrics.report.clock import Clock
-from apportion.metrics.report.figures import count, decimal, duration, metric, percent
-from apportion.metrics.series import timeline
+from apportion.metrics.report.figures import count, decimal, duration, jobs, metric, percent
+from apportion.metrics.series import longest_waits, timeline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 # Headline: key of metrics.json, short name, keys told beneath it with their words.
 HEADLINE: Final = (
+    ("jobs.started", "Jobs that ran", (("jobs.timed_out", "killed at their limit"), ("jobs.rejected", "turned away"))),
     ("service.wait_s.mean", "Mean wait", (("service.wait_s.p50", "median"), ("service.wait_s.p95", "95th percentile"))),
     (
         "service.bounded_slowdown.mean",
@@ -29,7 +32,10 @@ HEADLINE: Final = (
     (
         "starvation.longest_wait_s",
         "Longest wait",
-        (("starvation.over_1_day_jobs", "waited over a day"), ("starvation.still_waiting_jobs", "still waiting")),
+        (
+            ("starvation.over_1_day_jobs", "waited over a day"),
+            ("starvation.still_waiting_jobs", "still waiting at the end"),
+        ),
     ),
     (
         "fairness.account.share_error_mean",
@@ -55,7 +61,7 @@ FAIRNESS: Final = (
 FAIR_GROUPS: Final = (("user", "Users"), ("account", "Accounts"), ("qos", "QOS"), ("size_class", "Sizes"))
 
 
-def page(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
+def page(run: Run, metrics: dict[str, Any], asked: tuple[float, float] | None = None) -> dict[str, Any]:
     """Context of ``run.html.j2``.
 
     Parameters
@@ -63,22 +69,25 @@ def page(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
     run : Run
     metrics : dict
         As in ``metrics.json``.
+    asked : (float, float), optional
+        A stretch of time to show in the Gantt chart, s from the trace's origin.
     """
     clock = Clock(run)
     load = timeline(run, charts.BINS)
     groups = tables.group_tables(run)
     by = next((name for name in ("account", "user") if name in groups and len(groups[name]) > 1), None)
+    has_work = bool(look(metrics, "utilization.used_core_h"))
     drawn: dict[str, Any] = {}
     if not load.empty:
         drawn["load"] = charts.load_chart(load, clock)
     if (run.is_measured & run.started).any():
         drawn["waits"] = charts.wait_chart(run)
-    errors = None
-    if by is not None and not load.empty:
+    if by is not None and not load.empty and has_work:
         drawn["shares"] = charts.share_chart(run, by, clock)
         errors = charts.error_chart(run, by, clock)
         if errors is not None:
             drawn["errors"] = errors
+    promised = provenance.shares_are_set(run)
     trace = provenance.trace_of(run)
     name = str(trace.get("name") or run.name)
     return {
@@ -86,35 +95,38 @@ def page(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
         "thanks": provenance.thanks([run]),
         "summary": _summary(run, clock, metrics),
         "clock": clock,
-        "headline": headline(metrics),
+        "headline": headline(metrics, with_shares=promised),
         "ends": tables.ends(metrics),
         "load_words": _load_words(load, clock),
         "periods": tables.period_table(load, clock) if not load.empty else None,
         "wait_words": _wait_words(metrics),
-        "wait_table": _wait_table(metrics),
+        "wait_table": _wait_table(metrics) if "waits" in drawn else None,
         "heat": tables.heat_map(run),
-        "shares": tables.share_bars(groups[by], by) if by else None,
+        "shares": tables.share_bars(groups[by], by, are_set=promised) if by and has_work else None,
         "fairness": _fairness(metrics),
         "longest": tables.longest_table(run, clock),
+        "longest_words": _longest_words(run),
+        "patient": tables.patient_table(groups),
         "groups": {group: tables.group_table(table, group) for group, table in groups.items()},
-        "gantt": _gantt(run, clock, by),
+        "gantt": _gantt(run, clock, by, asked),
         "cleaning": provenance.cleaning(run),
         "conventions": provenance.conventions(run),
         "facts": provenance.facts(run),
         "remarks": provenance.remarks(run),
         "timings": provenance.timings(run),
         "policy": provenance.policy_text(run),
+        "notation": NOTATION,
         "metric_groups": tables.metric_rows(metrics),
         "charts": drawn,
     }
 
 
-def headline(metrics: dict[str, Any]) -> list[dict[str, Any]]:
-    """Tiles of the numbers that matter most; one that is not known in this run is left out."""
+def headline(metrics: dict[str, Any], *, with_shares: bool = True) -> list[dict[str, Any]]:
+    """Tiles of the numbers that matter most; one that is not known in this run, or of shares nobody set, is left out."""
     tiles = []
     for key, name, notes in HEADLINE:
         value = look(metrics, key)
-        if value is None:
+        if value is None or ("share_error" in key and not with_shares):
             continue
         said = meaning(key)
         beneath = []
@@ -126,7 +138,7 @@ def headline(metrics: dict[str, Any]) -> list[dict[str, Any]]:
                     {
                         "text": f"{words} {shown.text}"
                         if words in {"median", "95th percentile", "among those with work", "used"}
-                        else f"{shown.text} {words}",
+                        else f"{shown.text if part else 'no' if words.startswith('jobs') else 'none'} {words}",
                         "exact": shown.exact,
                     }
                 )
@@ -146,7 +158,6 @@ def look(metrics: dict[str, Any], key: str) -> Any:
 
 def _summary(run: Run, clock: Clock, metrics: dict[str, Any]) -> list[dict[str, str]]:
     begin, end = run.window_s
-    jobs = metrics.get("jobs") or {}
     trace = provenance.trace_of(run)
     in_trace, replayed = trace.get("jobs"), int(trace.get("replayed") or len(run.jobs))
     size = f"{count(in_trace or replayed).text} jobs"
@@ -161,7 +172,7 @@ def _summary(run: Run, clock: Clock, metrics: dict[str, Any]) -> list[dict[str, 
         ("Engine", str(run.manifest.get("engine") or "unknown")),
         ("Measured", f"{clock.date(begin)} to {clock.date(end)} ({duration(end - begin).text}), {which}"),
     ]
-    rejected = jobs.get("rejected")
+    rejected = look(metrics, "jobs.rejected")
     if rejected:
         rows.append(("Turned away", f"{count(rejected).text} of these jobs, such as ones wider than the machine"))
     return [{"name": name, "text": words} for name, words in rows]
@@ -170,13 +181,31 @@ def _summary(run: Run, clock: Clock, metrics: dict[str, Any]) -> list[dict[str, 
 def _load_words(load: pd.DataFrame, clock: Clock) -> str:
     if load.empty:
         return "There is no measured time in this run."
-    peak = load.iloc[int(load["queued_jobs"].argmax())]
     room = float(load["capacity_procs"].sum())
     used = percent(float(load["used_procs"].sum()) / room if room > 0 else None).text
     queue = decimal(load["queued_jobs"].mean()).text
+    if not load["queued_jobs"].any():
+        return f"On average {used} of the processors were in use, and no job waited."
+    peak = load.iloc[int(load["queued_jobs"].argmax())]
     return (
         f"On average {used} of the processors were in use and {queue} jobs waited; the queue was longest "
-        f"around {clock.moment(float(peak['t_s']))}, with {count(peak['queued_jobs']).text} jobs."
+        f"around {clock.moment(float(peak['t_s']))}, with {jobs(np.ceil(peak['queued_jobs']))}."
+    )
+
+
+def _longest_words(run: Run) -> str:
+    table = longest_waits(run, tables.TOP)
+    if table.empty:
+        return "No job of this run waited: each that ran started when it was submitted."
+    most = table["user"].astype(str).value_counts()
+    whose = ""
+    if len(most) > 1 and len(table) > 2 and most.iloc[0] > 1 and most.index[0]:
+        whose = f" They are of {len(most)} users; {most.iloc[0]} of them are of user {most.index[0]}."
+    elif len(most) == 1 and len(table) > 1 and most.index[0]:
+        whose = f" All are of user {most.index[0]}."
+    return (
+        "The measured jobs with the longest waits; those that were still waiting count with what they had waited."
+        + whose
     )
 
 
@@ -195,7 +224,7 @@ def _wait_table(metrics: dict[str, Any]) -> dict[str, Any]:
         "wait_s": "Wait",
         "response_s": "Response",
         "bounded_slowdown": "Slowdown",
-        "per_processor_bounded_slowdown": "per processor",
+        "per_processor_bounded_slowdown": "Slowdown per processor",
     }
     known = {key: words for key, words in families.items() if service.get(key)}
     names = {
@@ -222,21 +251,22 @@ def _wait_table(metrics: dict[str, Any]) -> dict[str, Any]:
 
 def _fairness(metrics: dict[str, Any]) -> dict[str, Any]:
     fair = metrics.get("fairness") or {}
+    compared = [(by, words) for by, words in FAIR_GROUPS if ((fair.get(by) or {}).get("groups") or 0) > 1]
     rows = []
     for leaf, words in FAIRNESS:
-        values = [(fair.get(by) or {}).get(leaf) for by, _ in FAIR_GROUPS]
+        values = [(fair.get(by) or {}).get(leaf) for by, _ in compared]
         if any(value is not None for value in values):
             said = meaning(f"fairness.{'account' if 'share' in leaf else 'user'}.{leaf}")
             cells = [
                 metric(f"fairness.{by}.{leaf}", said.unit, value)
-                for (by, _), value in zip(FAIR_GROUPS, values, strict=True)
+                for (by, _), value in zip(compared, values, strict=True)
             ]
             rows.append([tables.text(words)._replace(exact=said.text), *cells])
-    return {"head": ["", *(words for _, words in FAIR_GROUPS)], "left": 1, "rows": rows, "note": ""}
+    return {"head": ["", *(words for _, words in compared)], "left": 1, "rows": rows, "note": ""}
 
 
-def _gantt(run: Run, clock: Clock, by: str | None) -> dict[str, Any] | None:
-    found = stretches.choose(run)
+def _gantt(run: Run, clock: Clock, by: str | None, asked: tuple[float, float] | None) -> dict[str, Any] | None:
+    found = stretches.choose(run, asked)
     if not found:
         return None
     by = by or "account"

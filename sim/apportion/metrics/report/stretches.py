@@ -29,11 +29,15 @@ MOST_JOBS: Final = 900
 BINS: Final = 6000
 HUES: Final = 8  # groups with a colour of their own
 WIDTH: Final = 2000  # of the drawing, which is stretched to its place
+HEIGHT_PX: Final = 400  # of its place (report.css)
+OUTLINED_PX: Final = 3  # height from which a bar has an outline
 WAITS: Final = ((60, "under 1 min"), (600, "1 to 10 min"), (3600, "10 min to 1 h"), (21600, "1 to 6 h"),
                 (86400, "6 h to 1 d"), (np.inf, "over 1 d"))  # fmt: skip
-TICKS_S: Final = tuple(
-    60 * m for m in (5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 5760, 10080, 20160, 40320)
-)  # minutes
+TICKS_S: Final = (
+    *(1, 2, 5, 10, 15, 30),
+    *(60 * minutes for minutes in (1, 2, 5, 10, 15, 30)),
+    *(HOUR_S * hours for hours in (1, 2, 3, 6, 12, 24, 48, 96, 168, 336, 672)),
+)
 
 
 class Stretch(NamedTuple):
@@ -45,11 +49,12 @@ class Stretch(NamedTuple):
     to_s: float
 
 
-def choose(run: Run) -> list[Stretch]:
+def choose(run: Run, asked: tuple[float, float] | None = None) -> list[Stretch]:
     """Pick the busiest stretch, the deepest queue, the most capacity lost and the end of the longest wait.
 
     All are of one length, at most a quarter of the measure window and the longest in which the busiest holds few enough
-    jobs for bars that can be told apart; one that mostly lies within an earlier one is left out.
+    jobs for bars that can be told apart; one that mostly lies within an earlier one is left out. A stretch that was asked
+    for, as seconds from the origin, comes before them.
     """
     table = timeline(run, BINS)
     if table.empty or not run.started.any():
@@ -78,12 +83,13 @@ def choose(run: Run) -> list[Stretch]:
         *([_at("Most capacity lost", "most processors idle while jobs waited for them", lost, bins, bin_s, begin, length)] * bool(lost.any())),
         *([Stretch("Longest wait", "around the start of the job that had waited longest", slowest, slowest + length)] * bool(wait.max() > 0)),
     ]  # fmt: skip
+    own = [Stretch("Chosen", "as asked for", *asked)] if asked else []
     kept: list[Stretch] = []
     for stretch in found:
         low = min(max(stretch.from_s, begin), max(begin, run.horizon_s - length))
         if all(abs(low - other.from_s) > 0.6 * length for other in kept):
             kept.append(stretch._replace(from_s=low, to_s=low + length))
-    return kept
+    return own + kept
 
 
 def _at(name: str, why: str, level: Floats, bins: int, bin_s: float, begin: float, length: float) -> Stretch:
@@ -148,7 +154,8 @@ def _ticks(stretch: Stretch, clock: Clock) -> list[tuple[float, str]]:
     t = first + step * np.ceil((stretch.from_s - first) / step)
     while t <= stretch.to_s - length * 0.02:
         is_day = step >= 86400 or abs(t - clock.midnight(t + 1)) < 1
-        ticks.append((float(t), clock.date(t).rpartition(" 2")[0] or clock.date(t) if is_day else clock.hour(t)))
+        day = clock.date(t).rpartition(" 2")[0] or clock.date(t)
+        ticks.append((float(t), day if is_day else clock.hour(t, seconds=step < 60)))
         t += step
     return ticks
 
@@ -167,17 +174,17 @@ def _svg(bars: pd.DataFrame, stretch: Stretch, top: int, by: str, hues: dict[str
         bars["job_id"], bars["user"], bars["account"], bars["procs"], bars["start_s"], bars["end_s"],
         bars["lane"], bars["lanes"], x0, wide, wait, shade, bars[by], strict=True,
     )  # fmt: skip
+    tall = top * OUTLINED_PX / HEIGHT_PX
     for job, user, account, procs, start, end, lane, lanes, x, w, waited, tone, group in rows:
         key = (job, start)
         if key not in head:
             who = ", ".join(str(part) for part in (user, account) if part)
             words = f"job {job}{f' of {who}' if who else ''}: {procs:,} processors, waited {duration(waited).text}, ran {duration(end - start).text}"
-            head[key] = f'class="g{hues.get(str(group), HUES)} w{tone}"><title>{escape(words)}</title>'
+            outline = " o" if procs >= tall else ""
+            head[key] = f'class="g{hues.get(str(group), HUES)} w{tone}{outline}"><title>{escape(words)}</title>'
             paths[key] = []
         paths[key].append(f"M{x:.1f} {top - lane - lanes}h{w:.1f}v{lanes}h-{w:.1f}z")
     drawn = "".join(f'<path d="{"".join(paths[key])}" {head[key]}</path>' for key in head)
-    outline = " outlined" if head and top <= 256 else ""
     return Markup(  # noqa: S704  (every name in it is escaped above)
-        f'<svg class="bars{outline}" viewBox="0 0 {WIDTH} {top}" preserveAspectRatio="none" aria-hidden="true">'
-        f"{drawn}</svg>"
+        f'<svg class="bars" viewBox="0 0 {WIDTH} {top}" preserveAspectRatio="none" aria-hidden="true">{drawn}</svg>'
     )

@@ -30,6 +30,7 @@ Row = list[Figure]
 Table = dict[str, Any]
 
 TOP: Final = 20
+HALF: Final = 10
 TOP_SHARES: Final = 12
 UNKNOWN: Final = "(unknown)"
 HEAT_EDGES: Final = (1.5, 3, 10, 30, 100, 300)  # slowdowns at which the colour changes
@@ -72,13 +73,13 @@ def longest_table(run: Run, clock: Clock) -> Table:
     """The jobs that waited longest."""
     table = longest_waits(run, TOP)
     with_reasons = "reasons" in table.columns and bool((table["reasons"].astype(str) != "").any())
-    head = ["Job", "User", "Account", "QOS", "Submitted", "Waited", "Ran", "Limit", "Processors", "State"]
+    head = ["Job", "User", "Account", "QOS", "Waited", "Submitted", "Processors", "Ran", "Limit", "State"]
     rows: list[Row] = []
     for row in table.to_dict("records"):
         cells = [text(row["job_id"]), text(row["user"]), text(row["account"]), text(row["qos"])]
         submit = float(row["submit_s"])
-        cells.append(Figure(clock.moment(submit), f"{submit:,.10g} s from the origin", submit))
-        cells += [duration(row["wait_s"]), duration(row["run_s"]), duration(row["limit_s"]), count(row["procs"])]
+        cells += [duration(row["wait_s"]), Figure(clock.moment(submit), f"{submit:,.10g} s from the origin", submit)]
+        cells += [count(row["procs"]), duration(row["run_s"]), duration(row["limit_s"])]
         cells.append(text(row["state"]))
         if with_reasons:
             cells.append(text(str(row["reasons"]).replace(",", ", ") or "–"))
@@ -91,10 +92,28 @@ def longest_table(run: Run, clock: Clock) -> Table:
     ]
     return {
         "head": [head[i] for i in told],
-        "left": len([i for i in told if i < 5]),
+        "left": len([i for i in told if i < 4]),
         "rows": [[row[i] for i in told] for row in rows],
         "note": "",
     }
+
+
+def patient_table(groups: dict[str, pd.DataFrame]) -> Table | None:
+    """Users (else accounts) by the mean wait of their jobs; those with few jobs are left out, as theirs may be chance."""
+    by = next((name for name in ("user", "account") if name in groups and len(groups[name]) > 1), None)
+    if by is None:
+        return None
+    table = groups[by]
+    many = table[(table["jobs"] >= FEW) & (table["mean_wait_s"] > 0)]
+    shown = many.sort_values("mean_wait_s", ascending=False, kind="stable").head(HALF)
+    each: Any = shown.itertuples(index=False)  # pandas does not type the fields of its rows
+    rows = [
+        [text(row.group), duration(row.mean_wait_s), duration(row.p95_wait_s), decimal(row.mean_bounded_slowdown),
+         count(row.jobs), decimal(row.core_h)]
+        for row in each
+    ]  # fmt: skip
+    head = [by.capitalize(), "Mean wait", "95 % waited under", "Mean slowdown", "Jobs", "Core-hours"]
+    return {"head": head, "left": 1, "rows": rows, "note": "", "by": by, "few": FEW} if rows else None
 
 
 def heat_map(run: Run) -> dict[str, Any] | None:
@@ -143,8 +162,11 @@ def _length(name: str) -> str:
     return name.replace(" - ", "|").replace(" ", "\N{NO-BREAK SPACE}").replace("|", " to ").replace(">=", "≥")
 
 
-def share_bars(table: pd.DataFrame, by: str) -> dict[str, Any]:
-    """Share received by each group beside its target, as bars on one scale."""
+def share_bars(table: pd.DataFrame, by: str, *, are_set: bool = True) -> dict[str, Any]:
+    """Share received by each group beside its target, as bars on one scale.
+
+    ``are_set``: whether the policy sets the shares; if not, all are promised the same.
+    """
     promised = bool(table["target_share"].notna().any())
     size = table["received_share"].fillna(0.0) + table["target_share"].fillna(0.0)
     shown = table.loc[size.sort_values(ascending=False, kind="stable").index[:TOP_SHARES]]
@@ -159,7 +181,7 @@ def share_bars(table: pd.DataFrame, by: str) -> dict[str, Any]:
     for row in rows:
         row["width"] = 100 * row["received"] / scale
         row["mark"] = None if row["target"] is None else 100 * row["target"] / scale
-    return {"rows": rows, "promised": promised, "by": by, "note": note}
+    return {"rows": rows, "promised": promised, "are_set": are_set, "by": by, "note": note}
 
 
 def _bar(name: str, received: float, target: float) -> dict[str, Any]:
@@ -168,9 +190,9 @@ def _bar(name: str, received: float, target: float) -> dict[str, Any]:
     if not known:
         words = ""
     elif abs(off) < 0.0005:
-        words = "as promised"
+        words = "as promised:"
     else:
-        words = f"{points(abs(off)).text.lstrip('+')} {'over' if off > 0 else 'under'}"
+        words = f"{points(abs(off)).text.lstrip('+')} {'over' if off > 0 else 'under'} its"
     return {
         "name": name,
         "received": float(received),
@@ -195,7 +217,7 @@ def metric_rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:
             continue
         shown = metric(key, said.unit, value)
         groups[-1]["rows"].append(
-            {"key": key, "shown": shown, "text": said.text, "source": said.source},
+            {"key": key, "shown": shown, "text": said.text, "formula": said.formula, "source": said.source},
         )
     return groups
 

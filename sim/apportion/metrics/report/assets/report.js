@@ -50,19 +50,23 @@
     type: "value", name, nameLocation: "end", nameGap: 10, nameTextStyle: { color: colour("soft"), align: "left", fontSize: 12 },
     axisLabel: { color: colour("soft"), formatter: format, hideOverlap: true }, axisLine: { show: false }, axisTick: { show: false }, splitLine: { lineStyle: { color: colour("line") } }, splitNumber: 4, ...extra,
   });
-  const narrow = (el) => el.clientWidth < 520;
+  // Time counted from the start of a trace that has no dates: days, and the hours between them.
+  const since = (ms) => { const rest = ms % 864e5, s = Math.round(rest % 6e4 / 1e3); return rest < 500 ? `day ${Math.floor(ms / 864e5) + 1}` : `${two(Math.floor(rest / 36e5))}:${two(Math.floor(rest % 36e5 / 6e4))}${s ? `:${two(s)}` : ""}`; };
+  let onPaper = false;
+  const PAPER = 670;  // px of a printed page
+  const widthOf = (el) => onPaper ? PAPER : el.clientWidth;
+  const narrow = (el) => widthOf(el) < 520;
   const timeAxis = (calendar, el, extra) => ({
-    type: calendar ? "time" : "value", min: "dataMin", max: "dataMax", splitNumber: narrow(el) ? 3 : 8, splitLine: { show: false },
+    type: "time", min: "dataMin", max: "dataMax", splitNumber: Math.max(3, Math.round(widthOf(el) / 140)), splitLine: { show: false },
     axisLine: { onZero: false, lineStyle: { color: colour("line") } }, axisTick: { lineStyle: { color: colour("line") } },
-    ...(calendar ? {} : { minInterval: 36e5 }),
     axisLabel: {
       color: colour("soft"), hideOverlap: true, alignMaxLabel: "right",
-      formatter: calendar ? { year: "{MMM} {yyyy}", month: "{MMM} {yyyy}", day: "{d} {MMM}", hour: "{HH}:{mm}", minute: "{HH}:{mm}" } : (ms) => `day ${number(ms / 864e5)}`,
+      formatter: calendar ? { year: "{MMM} {yyyy}", month: "{MMM} {yyyy}", day: "{d} {MMM}", hour: "{HH}:{mm}", minute: "{HH}:{mm}", second: "{HH}:{mm}:{ss}", millisecond: "{HH}:{mm}:{ss}" } : since,
     }, ...extra,
   });
   const zoom = (axes) => [
     { type: "inside", xAxisIndex: axes, zoomOnMouseWheel: "ctrl", moveOnMouseMove: false, filterMode: "none" },
-    { type: "slider", xAxisIndex: axes, height: 22, bottom: 6, borderColor: colour("line"), fillerColor: colour("even-bg"), backgroundColor: "transparent", showDetail: false, brushSelect: false, filterMode: "none",
+    { type: "slider", show: !onPaper, xAxisIndex: axes, height: 22, bottom: 6, borderColor: colour("line"), fillerColor: colour("even-bg"), backgroundColor: "transparent", showDetail: false, brushSelect: false, filterMode: "none",
       dataBackground: { lineStyle: { color: colour("soft"), opacity: .5 }, areaStyle: { color: colour("soft"), opacity: .15 } },
       selectedDataBackground: { lineStyle: { color: colour("c0") }, areaStyle: { color: colour("c0"), opacity: .2 } },
       handleStyle: { color: colour("card"), borderColor: colour("soft") }, moveHandleStyle: { color: colour("line") }, emphasis: { handleStyle: { borderColor: colour("ink") }, moveHandleStyle: { color: colour("soft") } } },
@@ -171,8 +175,8 @@
   let width = innerWidth, waiting = 0;
   const resize = () => { drawn.forEach(({ chart }) => chart.resize()); paint(); };
   addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; clearTimeout(waiting); waiting = setTimeout(resize, 120); } });
-  addEventListener("beforeprint", () => { drawn.forEach(({ chart, el }) => chart.resize({ width: Math.min(el.clientWidth, 690) })); paint(); });
-  addEventListener("afterprint", resize);
+  addEventListener("beforeprint", () => { onPaper = true; drawn.forEach(({ chart }) => chart.resize({ width: PAPER })); paint(); });
+  addEventListener("afterprint", () => { onPaper = false; resize(); });
 
   // Light and dark.
   const button = document.getElementById("theme"), system = matchMedia("(prefers-color-scheme: dark)");
