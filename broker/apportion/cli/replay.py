@@ -25,7 +25,6 @@ DEMO_SEED = 1
 @click.argument("traces", nargs=-1, metavar="TRACE...")
 @click.option(
     "--policy",
-    "-P",
     "policy_name",
     default="easy",
     show_default=True,
@@ -113,7 +112,7 @@ def replay(
       apportion replay log.swf.gz --policy my-policy.toml --procs 512
       apportion replay dump.sacct --policy multifactor --warm-up 7-0 --json
     """
-    if not traces and not demo:
+    if bool(traces) == demo:
         raise click.UsageError("name a trace, or give --demo; `apportion traces list` shows the public ones")
     say = _say(quiet=as_json)
     from apportion.sim.conventions import Conventions
@@ -267,7 +266,7 @@ def _print_summary(
     click.echo(f"{len(workload):,} jobs on {workload.jobs.capacity['cpu']:,} processors ({workload.capacity_from})")
     click.echo(f"mean wait            {show('service.wait_s.mean', ' s')}")
     click.echo(f"bounded slowdown     {show('service.bounded_slowdown.mean', '', 1, 2)}")
-    click.echo(f"utilization          {show('utilization.utilization', ' %', 100, 2)}")
+    click.echo(f"utilization          {show('utilization.used_fraction', ' %', 100, 2)}")
     click.echo(f"decisions            {schedule.decision_hash} ({schedule.engine}, {rate:,.0f} jobs/s)")
     chosen = f"size {conventions.size}, limit {conventions.limit}, over limit {conventions.over_limit}, cancelled {conventions.cancelled}"
     click.echo(f"conventions          {chosen}")
