@@ -53,6 +53,7 @@ def entry(monkeypatch):
         ("ALCF-Theta", "ALCF-Theta-2023"),
         ("ALCF-ThetaG", "ALCF-ThetaGPU-2023"),
         ("GWA-T-1", "GWA-T-1"),
+        ("pozidriv", "xdmod-pozidriv-2016"),
     ],
 )
 def test_names_and_their_beginnings(name, meant):

@@ -38,6 +38,18 @@ def test_a_job_without_submit_time_is_dropped_and_said():
     assert cleaned.jobs["job_id"].tolist() == [1]
     assert outcome.jobs == 2
     assert outcome.examples[0].before == {"submit_ms": -1}
+    century_ms = 100 * 365 * 86_400_000
+    cleaned, _ = found(make_trace({**ONE, "submit_ms": [0, century_ms, 3 * century_ms]}), "no-submit")
+    assert cleaned.jobs["job_id"].tolist() == [1, 2]
+
+
+def test_lengths_of_centuries_become_unknown():
+    long_ms = 300 * 365 * 86_400_000
+    trace = make_trace({"run_ms": [1000, long_ms], "limit_ms": [long_ms, 9000], "procs_used": [1, 1]})
+    cleaned, outcome = found(trace, "endless-time")
+    assert outcome.jobs == 2
+    assert cleaned.jobs["run_ms"].tolist() == [1000, -1]
+    assert cleaned.jobs["limit_ms"].tolist() == [-1, 9000]
 
 
 def test_a_rule_that_is_off_counts_but_does_not_act():

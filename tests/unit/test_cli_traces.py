@@ -146,7 +146,7 @@ def test_synth_is_the_same_for_the_same_seed(run, tmp_path):
         (("info", "nowhere/x.swf"), 1, "nowhere/x.swf: there is no such file"),
         (("convert", "made.swf", "-o", "made.txt"), 1, "made.txt: has no format that can be written"),
         (("convert", "made.swf", "-o", "nowhere/x.swf"), 1, "nowhere: there is no such folder"),
-        (("slice", "made.swf", "--from", "noon", "-o", "x.swf"), 1, "'noon' is not a time"),
+        (("slice", "made.swf", "--from", "noon", "-o", "x.swf"), 1, "'noon' is neither a date nor a time"),
         (("slice", "made.swf", "--from", "2020-01-01", "-o", "x.swf"), 1, "no job of made is left"),
         (("scale", "made.swf", "-o", "x.swf"), 2, "Give either --load or --interarrival"),
         (("merge", "made.swf", "made.swf", "-o", "x.swf"), 1, "the centers need a name each"),

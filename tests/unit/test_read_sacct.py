@@ -290,3 +290,39 @@ def test_bad_json_is_one_clear_line(tmp_path, text, words):
         read(path)
     assert words in str(caught.value)
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2024-03-01T10:00:00",
+        "2024-03-01 10:00:00",
+        "2024-03-01 10:00",
+        "Fri Mar 01 10:00:00 2024",
+        "1709287200",
+        "2024-03-01T11:00:00+0100",
+        "2024-03-01T10:00:00Z",
+    ],
+)
+def test_times_in_the_forms_that_slurm_time_format_may_ask_for(tmp_path, written):
+    path = tmp_path / "jobs.txt"
+    path.write_text(f"JobID|Submit|Elapsed|NCPUS\n1|{written}|00:10:00|4\n")
+    trace = read(path)
+    assert trace.jobs["submit_ms"].tolist() == [epoch_ms("2024-03-01T10:00:00")]
+    says_local = any("local" in note for note in trace.meta.notes)
+    assert says_local == (written not in {"1709287200", "2024-03-01T11:00:00+0100", "2024-03-01T10:00:00Z"})
+
+
+@pytest.mark.parametrize("written", ["03/01/24 10:00:00", "1 Mar 10:00", "Ystday 12:22", "10:00:00"])
+def test_times_that_could_be_another_day_are_not_guessed_at(tmp_path, written):
+    path = tmp_path / "jobs.txt"
+    path.write_text(f"JobID|Submit|Elapsed|NCPUS\n1|{written}|00:10:00|4\n")
+    with pytest.raises(TraceError, match=r"jobs\.txt:2: .*not a time .*SLURM_TIME_FORMAT"):
+        read(path)
+
+
+def test_columns_of_fixed_width_get_the_right_command(tmp_path):
+    path = tmp_path / "jobs.txt"
+    path.write_text("JobID        User   State      Submit\n------- ------ ---------- -----\n1 ann COMPLETED 2024-03\n")
+    with pytest.raises(TraceError, match=r"fixed width.*-P"):
+        read(path)

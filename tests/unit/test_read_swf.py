@@ -7,6 +7,7 @@ import dataclasses
 import gzip
 import hashlib
 import lzma
+import os
 from itertools import islice
 
 import numpy as np
@@ -238,8 +239,9 @@ def test_damaged_empty_missing_and_other_files_are_one_clear_line(tmp_path):
     assert "no such file" in str(error_of(tmp_path / "missing"))
     assert "folder" in str(error_of(tmp_path))
     (tmp_path / "junk").write_bytes(bytes(range(256)) * 9)
-    error = error_of(tmp_path / "junk")
-    assert "sacct-json" in error.remedy
+    assert "not text" in str(error_of(tmp_path / "junk"))
+    (tmp_path / "prose").write_text("Once upon a time\n")
+    assert "sacct-json" in error_of(tmp_path / "prose").remedy
     assert "no known format" in str(error_of(tmp_path / "junk", format="word"))
     assert error_of(tmp_path / "junk", format="swf").line == 2  # the first has blanks only
 
@@ -351,3 +353,38 @@ def test_oddities_that_the_readme_counts(tmp_path):
     wagap = read(find("wagap-2013.swf.gz"))
     assert int((wagap.column("run_ms") < -1).sum()) == 2
     assert int((wagap.column("limit_ms") == 0).sum()) == 2
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path):
+    mark = b"\xef\xbb\xbf"
+    for name, text in (("with-header", f"; UnixStartTime: 5\n{LINE}\n"), ("without", f"{LINE}\n")):
+        (tmp_path / "plain.swf").write_text(text)
+        (tmp_path / name).write_bytes(mark + text.encode())
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(mark + text.encode()))
+        wanted = read(tmp_path / "plain.swf")
+        for path in (tmp_path / name, tmp_path / f"{name}.gz"):
+            assert_same_jobs(read(path).jobs, wanted.jobs)
+            assert read(path).meta.header == wanted.meta.header
+
+
+def test_header_keys_need_no_blank_behind_the_colon_and_addresses_are_no_keys():
+    said = swf_header.parse([";UnixStartTime:1000000000", "; MaxProcs:8", ";MaxNodes:2 (dual)", "; see http://x.org/"])
+    assert (said.unix_start_ms, said.max_procs, said.max_nodes) == (10**12, 8, 2)
+    assert swf_header.keys(["; http://x.org/"]) == {}
+
+
+@pytest.mark.parametrize("start", ["253402300700", "9999999999999", "-62135596800"])
+def test_a_start_that_is_no_date_of_a_machine_makes_times_relative(tmp_path, start):
+    trace = read(write(tmp_path / "t.swf", f"; UnixStartTime: {start}", LINE))
+    assert trace.meta.origin_ms is None
+
+
+@pytest.mark.parametrize("text", [b"PK\x03\x04\x14\0\0\0", LINE.encode("utf-16"), bytes(4000)])
+def test_archives_and_other_binary_files_are_told_as_such(tmp_path, text):
+    (tmp_path / "t.swf").write_bytes(text)
+    assert "not text" in str(error_of(tmp_path / "t.swf"))
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert "pipe" in str(error_of(tmp_path / "pipe"))

@@ -84,7 +84,7 @@ def test_resource_words_of_pbs():
         ("01/26/2016 00:06:43;E", "13/26/2016 00:06:43;E", 7),
         ("end=1453766803", "end=soon", 7),
         ("Resource_List.mem=4gb", "Resource_List.mem=lots", 8),
-        ("Resource_List.walltime=100", "Resource_List.walltime=1:2:3:4", 8),
+        ("Resource_List.walltime=100", "Resource_List.walltime=1:2:3:4:5", 8),
         ("01/26/2016 00:08:00;S;4.srv", "01/26/2016 00:08:00 S 4.srv", 9),
     ],
 )
@@ -236,3 +236,17 @@ def test_importing_the_package_is_light():
     assert (
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip() == "[]"
     )
+
+
+def test_a_walltime_of_days_in_torques_way(tmp_path):
+    path = tmp_path / "20160126"
+    path.write_text(PBS.replace("Resource_List.walltime=00:10:00", "Resource_List.walltime=1:02:03:04"))
+    jobs = read(path).jobs.set_index("job_id")
+    assert jobs.loc["1.srv", "limit_ms"] == (((1 * 24 + 2) * 60 + 3) * 60 + 4) * 1000
+
+
+def test_an_archive_gwf_line_that_is_short_is_told_as_gwf(tmp_path):
+    path = tmp_path / "t.gwf"
+    path.write_text("# a comment\n" + " ".join(["1"] * 28) + "\n")
+    with pytest.raises(TraceError, match=r"t\.gwf:2: .*28 fields instead of 29"):
+        read(path)

@@ -194,3 +194,9 @@ def test_the_highest_bar_fits_and_heights_are_in_proportion():
 )
 def test_short_numbers(value, text):
     assert short(value) == text
+
+
+def test_a_submit_time_of_another_age_costs_neither_time_nor_memory():
+    trace = make_trace({"submit_ms": [0, 3600_000, 3 * 10**18], "procs_used": [1, 1, 1]}, origin_ms=0)
+    figures = stats.describe(trace)
+    assert figures["period"]["days"] == round(1 / 24, 3)

@@ -227,3 +227,18 @@ def test_a_secret_must_be_one():
         anonymize(five(), b"abc")
     with pytest.raises(TraceError, match="no column of names"):
         anonymize(five(), SECRET, ["run_ms"])
+
+
+def test_scaling_beyond_the_calendar_is_refused():
+    with pytest.raises(TraceError, match="centuries"):
+        transform.scale(five(), 1e300)
+
+
+def test_a_moment_that_is_neither_date_nor_time():
+    with pytest.raises(TraceError, match="neither a date nor a time"):
+        transform.instant_ms(five(), "yesterday")
+
+
+def test_an_extra_column_to_keep_must_be_there():
+    with pytest.raises(TraceError, match="no extra column 'x_nope'"):
+        anonymize(five(), b"12345678", keep_extra=("x_nope",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,14 +90,19 @@ def _baseline(runs: tuple[Path, ...], name: str | None) -> int:
 def _write(comparison: Comparison, out: Path) -> None:
     from apportion.metrics.report import write_comparison
 
+    new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     aside = out / ".comparison.json.part"
     try:
         aside.write_text(json.dumps(comparison.to_json(), indent=2) + "\n", encoding="utf-8")
+        write_comparison(comparison, out / "report.html")
         aside.replace(out / "comparison.json")
+    except BaseException:
+        if new:
+            shutil.rmtree(out, ignore_errors=True)
+        raise
     finally:
         aside.unlink(missing_ok=True)
-    write_comparison(comparison, out / "report.html")
 
 
 def _print(comparison: Comparison, out: Path | None) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from apportion.cli.options import print_json, print_table
+from apportion.core.errors import UserError
 
 
 @click.command(short_help="Check the schedules against ones known to be right.")
@@ -42,7 +43,10 @@ def conformance(oracles: Path | None, engine: str, as_json: bool) -> None:
     known = list(built_in())
     folder = oracles or _beside_traces()
     if folder is not None:
-        known += in_folder(folder)
+        found = list(in_folder(folder))
+        if oracles is not None and not found:
+            raise UserError("there are no known schedules here", "NAME.swf beside NAME.POLICY.csv", path=folder)
+        known += found
     engines = ("compiled", "simpy") if engine == "both" else (engine,)
     verdicts = [check(one, driver) for one in known for driver in engines]
     if as_json:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import signal
 import sys
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from apportion.cli.version import __version__
 from apportion.core.errors import UserError
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 COMMANDS = {
     "replay": ("apportion.cli.replay:replay", "Replay a job trace under a policy; leave a run folder with a report."),
@@ -27,7 +30,6 @@ COMMANDS = {
 
 
 INTERRUPTED = 128 + signal.SIGINT  # as shells count
-TERMINATED = 128 + signal.SIGTERM
 
 
 class LazyGroup(click.Group):
@@ -91,23 +93,46 @@ def cli() -> None:
 
     \b
     Exit codes: 0 done, 1 failed, 2 usage, 3 a check found problems, 4 center unreachable, 5 parity broken,
-    130 interrupted, 143 terminated.
+    130 interrupted, 143 terminated (129 by a hang-up).
     """
 
 
-def main(args: list[str] | None = None) -> Any:
+def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line; a user's mistake becomes one line on stderr, never a traceback."""
     if args is None:  # a command of its own: let it clean up as after an interrupt
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _stop)
     try:
-        return cli.main(args=args, prog_name="apportion", standalone_mode=True)
-    except UserError as error:
-        click.echo(f"apportion: {error}", err=True)
+        sys.exit(cli.main(args=args, prog_name="apportion", standalone_mode=False) or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
         sys.exit(error.exit_code)
+    except click.ClickException as error:
+        _say_and_exit(_in_one_line(error), error.exit_code)
+    except UserError as error:
+        _say_and_exit(str(error), error.exit_code)
+    except MemoryError:
+        _say_and_exit("there is not enough memory for this (take a part of the trace, or a larger machine)", 1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"apportion: {where}{(error.strerror or str(error)).lower()}", err=True)
-        sys.exit(1)
+        _say_and_exit(f"{where}{(error.strerror or str(error)).lower()}", 1)
+
+
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    """End by an exception, so that what is half-written is removed on the way out."""
+    sys.exit(128 + number)
+
+
+def _say_and_exit(line: str, code: int) -> NoReturn:
+    click.echo(f"apportion: {line}", err=True)
+    sys.exit(code)
+
+
+def _in_one_line(error: click.ClickException) -> str:
+    """Say a usage error in one line, with the command whose help explains it."""
+    said = " ".join(error.format_message().split())
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f"{said} (see '{context.command_path} --help')" if context is not None else said
 
 
 if __name__ == "__main__":

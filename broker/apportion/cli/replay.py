@@ -26,7 +26,6 @@ DEMO_SEED = 1
 @click.argument("traces", nargs=-1, metavar="TRACE...")
 @click.option(
     "--policy",
-    "-P",
     "policy_name",
     default="easy",
     show_default=True,
@@ -119,7 +118,7 @@ def replay(
       apportion replay log.swf.gz --policy my-policy.toml --procs 512
       apportion replay dump.sacct --policy multifactor --warm-up 7-0 --json
     """
-    if not traces and not demo:
+    if bool(traces) == demo:
         raise click.UsageError("name a trace, or give --demo; `apportion traces list` shows the public ones")
     say = _say(quiet=as_json)
     hasten()

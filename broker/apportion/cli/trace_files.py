@@ -81,7 +81,10 @@ def _write_gzipped(trace: Trace, output: str) -> None:
     plain = target.with_name(f".{target.name}.{os.getpid()}.swf")
     aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        write_swf(trace, plain)
+        try:
+            write_swf(trace, plain)
+        except TraceError as error:
+            raise TraceError(error.problem, error.remedy, path=target) from None
         with (
             plain.open("rb") as text,
             aside.open("wb") as raw,

@@ -55,7 +55,10 @@ def info(trace: str, *, format_: str | None, tz: str | None, as_json: bool) -> N
         "sha256": meta.sha256,
         "jobs": len(read),
         "period": figures["period"],
-        "machine": figures["machine"],
+        "machine": {
+            what: size or (getattr(entry, what) if entry and getattr(entry, what) > 0 else None)
+            for what, size in figures["machine"].items()
+        },
         "offered_load": figures["load"]["offered_load"],
         **{name: figures[name] for name in ("users", "groups", "accounts", "queues", "partitions")},
         "columns": list(read.jobs.columns),
@@ -71,7 +74,7 @@ def info(trace: str, *, format_: str | None, tz: str | None, as_json: bool) -> N
     about["period"] = (
         f"{period['first_submit']} to {period['last_submit']} ({period['days']} days, {period['timezone']})"
     )
-    about["machine"] = ", ".join(f"{n:,} {what}" for what, n in figures["machine"].items() if n)
+    about["machine"] = ", ".join(f"{n:,} {what}" for what, n in about["machine"].items() if n)
     for name in ("columns", "notes"):
         about[name] = "\n".join(about[name]) if name == "notes" else ", ".join(about[name])
     print_table(("", ""), [(key, value) for key, value in about.items() if value not in (None, "", 0)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import platform
@@ -301,13 +303,21 @@ def prepare(out: Path) -> Path:
 def commit(partial: Path, out: Path) -> None:
     """Let a filled folder take its place; an older run of that name goes only then."""
     partial.chmod(0o755)
-    if out.exists():
+    placed = False
+    while not placed:  # another replay may put its run here between the two renames
         old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
-        out.rename(old / "run")
-        partial.rename(out)
-        shutil.rmtree(old)
-    else:
-        partial.rename(out)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                out.rename(old / "run")
+            partial.rename(out)
+            placed = True
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        finally:
+            if not placed and not out.exists() and (old / "run").exists():
+                (old / "run").rename(out)
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def write_run(

@@ -68,6 +68,10 @@ def anonymize(
                 f"'{name}' is no column of names", f"take from {', '.join((*PERSONAL, *_NAMES_OF, 'qos'))}"
             )
     jobs = trace.jobs
+    for name in keep_extra:
+        if name not in jobs.columns:
+            extra = ", ".join(str(c) for c in jobs.columns if str(c).startswith("x_")) or "none"
+            raise TraceError(f"the trace has no extra column '{name}'", f"it has {extra}")
     dropped = [c for c in jobs.columns if (str(c).startswith("x_") and c not in keep_extra) or c in _FREE_TEXT]
     jobs = jobs.drop(columns=dropped)
     present = [name for name in columns if name in jobs]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 VARIABLE: Final = "APPORTION_TRACES"
 _TIMEOUT_S: Final = (5, 60)  # to connect, and between two pieces
+_SHORTEST_PART: Final = 3
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def find(name: str) -> Entry:
     """Find the entry that a name means.
 
     A name is, in any case of letters, an entry's name, the name of its file, or a beginning of either that fits one
-    entry only; one that ends where a word ends (``ALCF-Theta``) goes before one that does not (``ALCF-ThetaGPU-2023``).
+    entry only; a beginning that ends where a word ends (``ALCF-Theta``) goes before one that does not
+    (``ALCF-ThetaGPU-2023``). Failing these, it is a part of one entry's name (``pozidriv``).
 
     Raises
     ------
@@ -89,11 +91,12 @@ def find(name: str) -> Entry:
     exact = [e for e in entries() if wanted in (e.name.lower(), e.file.lower())]
     starts = [e for e in entries() if e.name.lower().startswith(wanted) or e.file.lower().startswith(wanted)]
     words = [e for e in starts if e.name.lower().startswith(wanted + "-") or e.file.lower().startswith(wanted + ".")]
-    for candidates in (exact, words, starts):
+    parts = [e for e in entries() if len(wanted) >= _SHORTEST_PART and wanted in e.name.lower()]
+    for candidates in (exact, words, starts or parts):
         if len(candidates) == 1:
             return candidates[0]
-    if starts:
-        names = ", ".join(e.name for e in starts)
+    if starts or parts:
+        names = ", ".join(e.name for e in starts or parts)
         raise TraceError(f"'{name}' fits several traces: {names}", "write more of the name")
     whole = {e.name.lower(): e.name for e in entries()}
     first_word = {e.name.lower().split("-")[0]: e.name for e in entries()}

@@ -10,7 +10,9 @@ import io
 import lzma
 import os
 import re
+import stat
 import zlib
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, cast
 
@@ -87,7 +89,7 @@ class _Zstd(io.RawIOBase):
 
 
 class TraceFile:
-    """A trace file opened for one reading from the front, decompressed by its magic bytes.
+    """A trace file opened for one reading from the front, decompressed by its magic bytes; a byte-order mark is skipped.
 
     Use as a context manager; every failure to read becomes a `TraceError`.
 
@@ -103,6 +105,9 @@ class TraceFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
         with reading(self.path):
+            mode = Path(self.path).stat().st_mode
+            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                raise TraceError("is a pipe or a device", "save it to a file: a trace is read twice", path=self.path)
             self._file = _Hashed(io.FileIO(self.path))
             buffered = io.BufferedReader(self._file, _PIECE)
             magic = buffered.peek(6)[:6]
@@ -115,6 +120,8 @@ class TraceFile:
                 self._plain = cast("BinaryIO", lzma.LZMAFile(buffered))  # noqa: SIM115 - closed with the file below it
             elif magic.startswith(b"\x28\xb5\x2f\xfd"):
                 self._plain = cast("BinaryIO", io.BufferedReader(_Zstd(buffered), _PIECE))
+            if self._plain.peek(len(BOM_UTF8))[: len(BOM_UTF8)] == BOM_UTF8:  # type: ignore[attr-defined]
+                self._plain.read(len(BOM_UTF8))
 
     def __enter__(self) -> Self:
         return self

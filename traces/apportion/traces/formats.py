@@ -106,6 +106,8 @@ def detect(path: str | os.PathLike[str]) -> str:
     text = head(path)
     if text.startswith(b"PAR1"):
         return "parquet"
+    if b"\0" in text:
+        raise TraceError("is not text in UTF-8", "unpack an archive (tar, zip) or recode the file", path=path)
     found = _of_text(text.decode("utf-8", "replace"))
     if found is None:
         raise TraceError("has no known format", f"known are {', '.join(READERS)}; force one if it is", path=path)
@@ -113,7 +115,7 @@ def detect(path: str | os.PathLike[str]) -> str:
 
 
 def _of_text(text: str) -> str | None:
-    text = text.lstrip("\ufeff \t\r\n")
+    text = text.lstrip()
     if (text[:1] == "{" and '"jobs"' in text) or (text[:1] == "[" and '"job_id"' in text):
         return "sacct-json"
     lines = [line for line in text.splitlines() if line.strip()]
@@ -141,9 +143,13 @@ def _of_line(first: str, marks: set[str]) -> str | None:
     words = first.split()
     if words[0].lower() == "jobid" and len(words) > 20:
         return "gwf"
-    if _SACCT_HEADER.search(first) or {"jobid", "submit", "state"} <= names:
+    if (
+        _SACCT_HEADER.search(first)
+        or {"jobid", "submit", "state"} <= names
+        or words[0].lower() in ("jobid", "jobidraw")
+    ):
         return "sacct"
-    if ";" not in marks and len(words) == 29:
+    if ";" not in marks and (len(words) == 29 or ("#" in marks and _NUMBERS.match(first))):
         return "gwf"
     if _NUMBERS.match(first) or ";" in marks:
         return "swf"

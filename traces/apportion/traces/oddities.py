@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from apportion.traces.schema import UNKNOWN, Status
+from apportion.traces.schema import HORIZON_MS, UNKNOWN, Status
 from apportion.traces.sheet import Ints, Mask, Sheet, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 SECOND_MS: Final = 1000
+LENGTHS: Final = ("wait_ms", "run_ms", "limit_ms")
 SWF_STATUS: Final = frozenset(range(-1, 6))
 
 
@@ -27,6 +28,21 @@ def none(sheet: Sheet) -> Mask:
 def set_column(column: str, value: int) -> Callable[[Sheet, Mask], None]:
     """Make a mender that writes one value into a column."""
     return lambda sheet, rows: sheet.put(column, rows, value)
+
+
+def endless(sheet: Sheet) -> Mask:
+    """Find jobs of which some length is beyond every calendar."""
+    found = none(sheet)
+    for name in LENGTHS:
+        found |= sheet.ints(name) > HORIZON_MS
+    return found
+
+
+def forget_endless(sheet: Sheet, rows: Mask) -> None:
+    """Make those lengths unknown."""
+    for name in LENGTHS:
+        if sheet.has(name):
+            sheet.put(name, rows & (sheet.ints(name) > HORIZON_MS), UNKNOWN)
 
 
 def repeated(sheet: Sheet, columns: list[str], key: Ints) -> Mask:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from apportion.traces import oddities as odd
-from apportion.traces.schema import UNKNOWN, Status
+from apportion.traces.schema import HORIZON_MS, UNKNOWN, Status
 from apportion.traces.sheet import Mask, Sheet, unknown
 
 if TYPE_CHECKING:
@@ -66,11 +66,20 @@ class Rule:
 RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "no-submit",
-        "submit time unknown or before the trace's origin",
+        "submit time unknown, before the trace's origin or centuries after it",
         "drop",
         "without a submit time a job has no place in the queue, and inventing one would change its neighbours' waits",
-        lambda s: s.ints("submit_ms") < 0,
+        lambda s: (s.ints("submit_ms") < 0) | (s.ints("submit_ms") > HORIZON_MS),
         ("submit_ms",),
+    ),
+    Rule(
+        "endless-time",
+        "a wait, run or requested time of centuries",
+        "mend",
+        "a number that stands for 'without end' or is damaged; it becomes unknown",
+        odd.endless,
+        odd.LENGTHS,
+        mend=odd.forget_endless,
     ),
     Rule(
         "repeated-row",

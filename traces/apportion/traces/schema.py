@@ -97,6 +97,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
 )
 
 BY_NAME: Final = {column.name: column for column in COLUMNS}
+HORIZON_MS: Final = 200 * 365 * 86_400_000  # no date of a job is further from a trace's origin, 1970 at the earliest
 REQUIRED: Final = ("job_id", "submit_ms", "run_ms")
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from apportion.traces.schema import UNKNOWN, Status, Trace
+from apportion.traces.schema import HORIZON_MS, UNKNOWN, Status, Trace
 from apportion.traces.transform import zone_of
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def describe(trace: Trace) -> dict[str, Any]:
         (autocorrelation of arrivals and of work); ``status`` (counts).
     """
     submit = trace.column("submit_ms")
-    known = submit >= 0
+    known = _dated(submit)
     times = local_times(trace)
     return {
         "name": trace.meta.name,
@@ -86,8 +86,13 @@ def local_times(trace: Trace) -> pd.DatetimeIndex | None:
     if trace.meta.origin_ms is None:
         return None
     submit = trace.column("submit_ms")
-    times = pd.to_datetime(submit[submit >= 0] + trace.meta.origin_ms, unit="ms", utc=True)
+    times = pd.to_datetime(submit[_dated(submit)] + trace.meta.origin_ms, unit="ms", utc=True)
     return times.tz_convert(zone_of(trace))
+
+
+def _dated(submit: Ints) -> NDArray[np.bool_]:
+    """Where a submit time is known and can be."""
+    return (submit >= 0) & (submit <= HORIZON_MS)
 
 
 def gini(values: Floats) -> float | None:
@@ -121,7 +126,7 @@ def autocorrelation(series: Floats, lags: int) -> Floats:
 def per_bin(trace: Trace, bin_ms: int) -> tuple[Ints, Floats]:
     """Jobs and processor-seconds submitted in each bin, from the bin of the first submit to that of the last."""
     submit = trace.column("submit_ms")
-    known = submit >= 0
+    known = _dated(submit)
     if not known.any():
         return np.zeros(0, dtype=np.int64), np.zeros(0)
     place = (submit[known] - submit[known].min()) // bin_ms
@@ -239,7 +244,7 @@ def _concentration(trace: Trace) -> dict[str, Any] | None:
 
 def _load(trace: Trace) -> dict[str, Any]:
     submit = trace.column("submit_ms")
-    submit = submit[submit >= 0]
+    submit = submit[_dated(submit)]
     hours = float(submit.max() - submit.min()) / HOUR_MS if len(submit) else 0.0
     work_h = float(work_s(trace).sum()) / 3600
     procs = trace.meta.max_procs

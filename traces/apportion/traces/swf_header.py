@@ -3,10 +3,10 @@
 The archive's headers come in many dialects: ``; Key: value``, ``;Key: value``, keys aligned to the right, text before
 the first key, keys given twice, remarks behind a value, lines that go on with the value above. Rules here:
 
-- A line is ``Key: value`` if it begins with one word followed by a colon and a blank or the line's end. Others are
-  text.
+- A line is ``Key: value`` if it begins with one word followed by a colon, with or without a blank behind it; the
+  beginning of an address (``http://``) is none. Others are text.
 - Keys that list something (``Note``, ``Queue``, ``Partition``, ...) may repeat. Of any other key given twice with
-  different values **the last counts**, since later conversions add their lines below older ones, and `repeated` names
+  different values **the last counts**, since later conversions add their lines below older ones, and a remark names
   it.
 - A number is the first one of its value, so ``70  (dual)`` is 70.
 
@@ -23,12 +23,12 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING, Final
 
-from apportion.traces.schema import UNKNOWN
+from apportion.traces.schema import HORIZON_MS, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_KEY: Final = re.compile(r"^\s*;\s*([A-Za-z][A-Za-z0-9_]*)\s*:(?:\s+(.*?))?\s*$")
+_KEY: Final = re.compile(r"^\s*;\s*([A-Za-z][A-Za-z0-9_]*)\s*:(?!//)\s*(.*?)\s*$")
 _NUMBER: Final = re.compile(r"\s*(-?\d{1,15}(?:\.\d{1,9})?)(?![\w.])")
 _ENTRY: Final = re.compile(r"(-?\d{1,18})(?:\s+(.*))?$")
 _MEMORY: Final = re.compile(r"'mem_(used|req)'.*quantity=per_(\w+)")
@@ -66,8 +66,8 @@ class SwfHeader:
         Names by id, blanks collapsed; ids without a name are left out.
     mem_basis : str
         ``job`` where a note says that memory is counted per job, else ``processor``, the format's rule.
-    repeated : tuple of str
-        One remark for each key given twice with different values.
+    remarks : tuple of str
+        One for each key given twice with different values, and one for a start time that cannot be.
     """
 
     max_procs: int = UNKNOWN
@@ -78,7 +78,7 @@ class SwfHeader:
     partitions: dict[str, str] = field(default_factory=dict)
     queues: dict[str, str] = field(default_factory=dict)
     mem_basis: str = "processor"
-    repeated: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def keys(header: Iterable[str]) -> dict[str, list[str]]:
@@ -103,12 +103,15 @@ def parse(header: Iterable[str]) -> SwfHeader:
     lines = list(header)
     values = keys(lines)
     spelling = {match[1].lower(): match[1] for line in lines if (match := _KEY.match(line))}
-    repeated = tuple(
+    remarks = [
         f"header gives {spelling[key]} as {', then '.join(given)}; the last counts"
         for key, given in values.items()
         if key not in _LISTS and len(set(given)) > 1
-    )
+    ]
     start = _number(values, "unixstarttime")
+    if start is not None and start * 1000 > HORIZON_MS:
+        remarks.append("UnixStartTime is centuries from now: times are taken as relative")
+        start = None
     zone = values.get("timezonestring", [""])[-1].split("#")[0].split()
     memory = [_MEMORY.search(note) for note in values.get("note", [])]
     per = {match[1]: match[2] for match in memory if match}
@@ -121,7 +124,7 @@ def parse(header: Iterable[str]) -> SwfHeader:
         partitions=_entries(values.get("partition", [])),
         queues=_entries(values.get("queue", [])),
         mem_basis="job" if per.get("req", per.get("used")) == "job" else "processor",
-        repeated=repeated,
+        remarks=tuple(remarks),
     )
 
 

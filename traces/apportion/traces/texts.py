@@ -326,5 +326,5 @@ def first_line(path: str, comment: str = "") -> str:
     """First line of a file that is neither empty nor a comment; empty if the file's head has none."""
     for line in head(path).decode("utf-8", "backslashreplace").splitlines():
         if line.strip() and not (comment and line.lstrip().startswith(comment)):
-            return line.strip().removeprefix("\ufeff")
+            return line.strip()
     return ""

@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from apportion.core.errors import TraceError
+from apportion.core.errors import TraceError, UserError
 from apportion.core.units import parse_duration_ms
-from apportion.traces.schema import UNKNOWN, Trace, TraceMeta
+from apportion.traces.schema import HORIZON_MS, UNKNOWN, Trace, TraceMeta
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -55,7 +55,12 @@ def instant_ms(trace: Trace, text: str) -> int:
     if not _DATE.match(text):
         submit = trace.column("submit_ms")
         known = submit[submit >= 0]
-        return (int(known.min()) if len(known) else 0) + parse_duration_ms(text)
+        try:
+            return (int(known.min()) if len(known) else 0) + parse_duration_ms(text)
+        except UserError:
+            raise TraceError(
+                f"'{text}' is neither a date nor a time", "write 2004-09-15, or 30-00 for 30 days"
+            ) from None
     if trace.meta.origin_ms is None:
         raise TraceError(f"{trace.meta.name} has only relative times, no dates", "give a time after its start: 30-00")
     try:
@@ -132,6 +137,10 @@ def scale(trace: Trace, interarrival: float) -> Trace:
         return trace
     first_ms = submit[known].min()
     grain = SECOND_MS if (submit[known] % SECOND_MS == 0).all() else 1
+    if (int(submit.max()) - int(first_ms)) * interarrival > HORIZON_MS:
+        raise TraceError(
+            f"an inter-arrival factor of {interarrival:g} makes the trace last centuries", "give a smaller one"
+        )
     moved = first_ms + np.floor((submit - first_ms) / grain * interarrival).astype(np.int64) * grain
     jobs = trace.jobs.assign(submit_ms=np.where(known, moved, submit))
     if "wait_ms" in jobs:

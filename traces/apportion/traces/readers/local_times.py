@@ -14,13 +14,13 @@ from apportion.core.errors import TraceError
 from apportion.traces.schema import UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from apportion.traces.texts import TextTable
 
 Ints = NDArray[np.int64]
 
-ISO: Final = "%Y-%m-%dT%H:%M:%S"
+FORMS: Final = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%a %b %d %H:%M:%S %Y")
 _WITH_OFFSET: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)")
 _SECONDS: Final = re.compile(r"\d{1,12}")
 
@@ -39,6 +39,8 @@ class Clock:
     ----------
     repeated : int
         Times read so far that fall into the hour which the clocks show twice in autumn; the first of the two is taken.
+    local : int
+        Times read so far that were local.
 
     Raises
     ------
@@ -49,14 +51,17 @@ class Clock:
     def __init__(self, path: str, tz: str | None) -> None:
         self.tz = tz
         self.repeated = 0
+        self.local = 0
         try:
             self.zone = ZoneInfo(tz or "UTC")
         except (KeyError, ValueError, OSError):
             raise TraceError(f"'{tz}' is no time zone", "give an IANA name such as Europe/Paris", path=path) from None
 
-    def read(self, table: TextTable, name: str, form: str = ISO, missing: Collection[str] = ()) -> Ints:
+    def read(self, table: TextTable, name: str, forms: Sequence[str] = FORMS, missing: Collection[str] = ()) -> Ints:
         """One column as ms since the epoch; -1 where it is empty or one of ``missing``.
 
+        The first of ``forms`` that fits the column's first time is the column's. They are the unambiguous ones, since a
+        site may set SLURM_TIME_FORMAT; one that puts days before months, or leaves out the year, is not guessed at.
         Plain numbers are taken as seconds since the epoch, and times with an offset (``Z``, ``+0100``) at their word.
 
         Raises
@@ -84,10 +89,11 @@ class Clock:
             stamps = pd.to_datetime([labels[k] for k in offset], format="ISO8601", utc=True, errors="coerce")
             values[offset] = self._ms(table, name, pd.DatetimeIndex(stamps), [labels[k] for k in offset])
         if local:
-            plain = pd.DatetimeIndex(pd.to_datetime([labels[k] for k in local], format=form, errors="coerce"))
+            plain = _parsed([labels[k] for k in local], forms)
             first = plain.tz_localize(self.zone, ambiguous=np.ones(len(plain), bool), nonexistent="shift_forward")
             second = plain.tz_localize(self.zone, ambiguous=np.zeros(len(plain), bool), nonexistent="shift_forward")
             values[local] = self._ms(table, name, first, [labels[k] for k in local])
+            self.local += int(shown[local].sum())
             self.repeated += int(shown[local][np.asarray(first != second)].sum())
         return values[codes]
 
@@ -97,15 +103,25 @@ class Clock:
         if bad.size:
             codes, all_labels = table[name].coded
             row = int(np.flatnonzero(codes == all_labels.index(labels[int(bad[0])]))[0])
-            raise table.error(name, row, "is not a time")
+            raise table.error(
+                name, row, "is not a time", "write 2004-09-15T08:30:00; for sacct, unset SLURM_TIME_FORMAT"
+            )
         utc = stamps.tz_convert("UTC").tz_localize(None)
         return np.asarray(utc.to_numpy().astype("datetime64[ms]").astype(np.int64))
 
     def notes(self) -> list[str]:
         """Remarks for the `TraceMeta`."""
         notes = []
-        if self.tz is None:
+        if self.tz is None and self.local:
             notes.append("times are local without a zone and were taken as UTC; give the zone if you know it")
         if self.repeated:
             notes.append(f"{self.repeated} times fall into the hour that clocks show twice; the first was taken")
         return notes
+
+
+def _parsed(labels: list[str], forms: Sequence[str]) -> pd.DatetimeIndex:
+    """Times without a zone in the first form that fits the first of them; NaT where one does not fit it."""
+    for form in forms:
+        if not pd.isna(pd.to_datetime(labels[0], format=form, errors="coerce")):
+            break
+    return pd.DatetimeIndex(pd.to_datetime(labels, format=form, errors="coerce"))

@@ -71,7 +71,7 @@ def read(path: str, *, tz: str | None = None) -> Trace:
     table = read_table(path, ["when", "type", "id", "text"], separator=";", rest=True, remedy=remedy)
     kinds = table["type"].coded
     ids = table["id"].coded[0]
-    when = clock.read(table, "when", "%m/%d/%Y %H:%M:%S")
+    when = clock.read(table, "when", ("%m/%d/%Y %H:%M:%S",))
 
     def last(*letters: str) -> Ints:
         """Row of the last record of these kinds, for each id; -1 without one."""
@@ -336,11 +336,13 @@ def _slots(text: str) -> int:
 
 
 def _span(text: str) -> int:
-    """``HH:MM:SS`` or seconds in ms; -1 for no text."""
+    """``HH:MM:SS``, Torque's ``D:HH:MM:SS`` or seconds, in ms; -1 for no text."""
     if not text:
         return UNKNOWN
     if text.isdecimal() and len(text) < 16:
         return int(text) * 1000
+    if text.count(":") == 3:
+        text = text.replace(":", "-", 1)
     return parse_duration_ms(text)
 
 

@@ -48,7 +48,7 @@ def read(path: str, *, tz: str | None = None) -> Trace:
     gpus = table.numbers("num_gpus")
     jobs: dict[str, Any] = {
         "job_id": np.arange(1, len(table) + 1, dtype=np.int64),
-        "submit_ms": clock.read(table, "timestamp", "%Y-%m-%d %H:%M:%S"),
+        "submit_ms": clock.read(table, "timestamp"),
         "run_ms": table.times("duration"),
         "procs_used": gpus,
         "procs_req": gpus,

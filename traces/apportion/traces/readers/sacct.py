@@ -135,6 +135,8 @@ def read(path: str, *, tz: str | None = None) -> Trace:
 def _table(path: str) -> tuple[TextTable, list[str]]:
     """Columns of the jobs, steps left out."""
     first = first_line(path)
+    if len(first.split()) > 1 and re.fullmatch(r"[\w% ]+", first):
+        raise TraceError("is laid out in columns of fixed width, which cuts values off", DUMP, path=path, line=1)
     match = _DELIMITER.match(first)
     separator = (match[1] or match[2] or "|") if match else "|"
     if match and separator.isascii():

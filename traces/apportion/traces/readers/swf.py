@@ -188,7 +188,7 @@ def _error(block: NDArray[np.uint8], code: int, at: int, pos: int, width: int, p
 
 def _trace(collected: _Collected, path: str, sha256: str) -> Trace:
     header = swf_header.parse(collected.comments)
-    notes = list(header.repeated)
+    notes = list(header.remarks)
     if collected.late_comments:
         notes.append(f"{collected.late_comments} comment lines stand between jobs; they are kept with the header")
 
