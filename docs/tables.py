@@ -107,14 +107,7 @@ def _default(value: Any) -> str:
 
 def not_simulated() -> str:
     """Keys that Slurm knows and nothing acts on yet."""
-    rows = []
-    for section in dict.fromkeys((*keys.UNACTED, *keys.NOT_SIMULATED)):
-        words = [
-            f"{key} {word}".strip()
-            for key, flags in keys.UNACTED.get(section, {}).items()
-            for word in sorted(flags or {""})
-        ]
-        rows.append((section.__name__, ", ".join(map(code, (*words, *keys.NOT_SIMULATED.get(section, {}))))))
+    rows = [(section.__name__, ", ".join(map(code, words))) for section, words in keys.NOT_SIMULATED.items()]
     return table(("section", "keys and flags that change nothing"), rows)
 
 

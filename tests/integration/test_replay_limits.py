@@ -90,7 +90,7 @@ def replayed(files, backfill, engine, *more):
     trace, policy, out = files
     policy.write_text(POLICY.format(backfill=backfill))
     with pytest.raises(SystemExit) as stopped:
-        main(["replay", str(trace), "-P", str(policy), "-o", str(out), "--engine", engine, "--no-report", *more])
+        main(["replay", str(trace), "--policy", str(policy), "-o", str(out), "--engine", engine, "--no-report", *more])
     assert stopped.value.code == 0
     return pd.read_parquet(out / "jobs.parquet").set_index("job_id"), json.loads((out / "manifest.json").read_text())
 

@@ -99,9 +99,8 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line; a user's mistake becomes one line on stderr, never a traceback."""
-    if args is None:  # a command of its own: let it clean up as after an interrupt
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _stop)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
     try:
         sys.exit(cli.main(args=args, prog_name="apportion", standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--to", "until", metavar="TIME", help="... to here.")
 @click.option("--open", "show", is_flag=True, help="Show it in the browser.")
 def report(run: Path, *, out: Path | None, since: str | None, until: str | None, show: bool) -> None:
-    r"""Write the report of a run folder anew, as one HTML file that reads offline.
+    """Write the report of a run folder anew, as one HTML file that reads offline.
 
     RUN is a folder that `apportion replay --out` wrote; its metrics are worked out where it has none. A TIME is a date on
     the trace's own clock (2005-03-22, 2005-03-22T14:30) or counted from the trace's start (D-HH:MM:SS).
