@@ -16,18 +16,25 @@ import math
 from typing import TYPE_CHECKING
 
 from apportion.core.decay import SMALLEST
-from apportion.core.jit import kernel
+from apportion.core.jit import kernel, unsigned
 
 if TYPE_CHECKING:
     from apportion.core.share import ShareState
     from apportion.core.tables import Accounts, Floats, Ints
+
+# What is remembered of the last evaluation.
+REMEMBERS_NOTHING = 0
+RANKED = 1
+MERGED_BY_VALUE = 2  # lists were merged whose members compare by usage
 
 
 @kernel
 def fair_tree(accounts: Accounts, usage: Floats, state: ShareState, merge_ties: bool) -> None:
     """Rank all users; see `apportion.core.share.fairshare_factors`.
 
-    Cost: one pass over the associations, and one comparison for each while their order stays as it was.
+    Cost: one pass over the associations, and one comparison for each while their order stays as it was. Ranks rest on the order of each list
+    and on its ties alone, so they are given out anew only when one of these has changed; save where accounts that have been used
+    tie, as then users of several lists are compared.
 
     Parameters
     ----------
@@ -35,24 +42,44 @@ def fair_tree(accounts: Accounts, usage: Floats, state: ShareState, merge_ties: 
         Merge accounts with equal level fairshare, or visit them in the order of their indices.
     """
     _level_fs(usage, state.ratio, state.compared_in, state.effective_usage, state.level_fs)
-    lists, start, pool, level_fs, spare = state.lists, state.start, state.pool, state.level_fs, state.spare
+    lists, start, memory = state.lists, state.start, state.memory
+    changed = memory[0] == REMEMBERS_NOTHING or memory[0] == MERGED_BY_VALUE
     for k in range(lists.shape[0]):
         account = lists[k]
-        sort_down(pool, start[account], start[account + 1], level_fs, spare)
-    _rank(accounts.is_user, state, merge_ties)
+        if _sort_list(state.pool, start[account], start[account + 1], state.level_fs, state.tied, state.spare):
+            changed = True
+    if changed:
+        memory[0] = _rank(accounts.is_user, state, merge_ties)
 
 
 @kernel
 def _level_fs(usage: Floats, ratio: Floats, compared_in: Ints, effective_usage: Floats, level_fs: Floats) -> None:
-    for i in range(ratio.shape[0]):
-        effective = usage[i] / max(usage[compared_in[i]], SMALLEST)
-        effective_usage[i] = effective
-        if ratio[i] == 0.0:
-            level_fs[i] = 0.0
-        elif effective == 0.0:
-            level_fs[i] = math.inf
-        else:
-            level_fs[i] = ratio[i] / effective
+    for i in range(ratio.shape[0]):  # without a branch, so that several are divided at once
+        k = unsigned(i)
+        effective = usage[k] / max(usage[unsigned(compared_in[k])], SMALLEST)
+        effective_usage[k] = effective
+        level = ratio[k] / effective  # infinite where nothing was used, as both quotients are never below 0
+        level_fs[k] = level if ratio[k] > 0.0 else 0.0
+
+
+@kernel
+def _sort_list(rows: Ints, begin: int, end: int, key: Floats, tied: Ints, spare: Ints) -> bool:
+    """Sort ``rows[begin:end]`` by falling ``key``; False if both the order and who ties with whom stayed as they were."""
+    changed = False
+    before = key[rows[begin]]
+    for k in range(begin + 1, end):
+        value = key[rows[k]]
+        if value > before:
+            sort_down(rows, begin, end, key, spare)
+            for j in range(begin + 1, end):
+                tied[j] = 1 if key[rows[j]] == key[rows[j - 1]] else 0
+            return True
+        tie = 1 if value == before else 0
+        if tie != tied[k]:
+            tied[k] = tie
+            changed = True
+        before = value
+    return changed
 
 
 @kernel
@@ -103,8 +130,8 @@ def _merge_sort(rows: Ints, begin: int, end: int, key: Floats, spare: Ints) -> N
 
 
 @kernel
-def _rank(is_user: Ints, state: ShareState, merge_ties: bool) -> None:
-    """Walk the sorted lists depth first and give out ranks, from the number of users downwards.
+def _rank(is_user: Ints, state: ShareState, merge_ties: bool) -> int:
+    """Walk the sorted lists depth first and give out ranks, from the number of users downwards; return what to remember.
 
     ``ties`` says of a list that its first user ties with the one visited before.
     """
@@ -116,6 +143,7 @@ def _rank(is_user: Ints, state: ShareState, merge_ties: bool) -> None:
     rank = counter
     free = n  # behind the lists of the accounts
     depth = 0
+    memory = RANKED
     position[0], stop[0], ties[0] = start[0], start[1], 0
     while depth >= 0:
         k = position[depth]
@@ -166,6 +194,8 @@ def _rank(is_user: Ints, state: ShareState, merge_ties: bool) -> None:
             for j in range(first, k):
                 row = pool[j]
                 if is_user[row] == 0:
+                    if state.effective_usage[row] > 0.0:
+                        memory = MERGED_BY_VALUE
                     for child in range(start[row], start[row + 1]):
                         pool[free] = pool[child]
                         free += 1
@@ -187,3 +217,4 @@ def _rank(is_user: Ints, state: ShareState, merge_ties: bool) -> None:
                     depth += 1
                     position[depth], stop[depth] = start[row], start[row + 1]
                     ties[depth] = tied or n_accounts > 0
+    return memory

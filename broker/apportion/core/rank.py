@@ -78,9 +78,17 @@ def moving_score(s: State, now: int, job: int) -> float:
 
 
 @kernel
+def is_alone(s: State) -> bool:
+    """Whether one job waits and nothing asks for its score."""
+    return s.clock.pending[0] == 1 and s.rules.limited == 0 and s.rules.incr_only == 0
+
+
+@kernel
 def refresh(s: State, now: int) -> bool:
     """Bring the order of the queue up to date; True if it has changed."""
     order = s.rules.order
+    if is_alone(s):
+        return False  # its score is worked out when another joins
     if s.rules.charged == 1 and s.clock.tick[0] != s.usage.clock[LAST_TICK]:
         share.fairshare_factors(s.accounts, s.usage.value[0], s.share)
         if s.rules.limited == 1:

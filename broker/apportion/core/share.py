@@ -52,7 +52,8 @@ class ShareState(NamedTuple):
     Scratch:
     ``pool`` (2 n) : the lists of those compared with each other, kept in order from one evaluation to the next, then
     merged lists.
-    ``spare`` (n) : for merging. ``stack`` (3, n + 1) : of the walk down the tree.
+    ``spare`` (n) : for merging. ``stack`` (3, n + 1) : of the walk down the tree. ``tied`` (2 n) : 1 where the member of a list
+    equals the one before; ``memory`` (1) : what is known of the last evaluation (Fair Tree).
     """
 
     fairshare: Floats
@@ -70,6 +71,8 @@ class ShareState(NamedTuple):
     pool: Ints
     spare: Ints
     stack: Ints
+    tied: Ints
+    memory: Ints
 
 
 def share_state(engine: int, accounts: Accounts, dampening: float = 1.0) -> ShareState:
@@ -154,6 +157,8 @@ def share_state(engine: int, accounts: Accounts, dampening: float = 1.0) -> Shar
         pool=pool,
         spare=np.zeros(n, np.int64),
         stack=np.zeros((3, n + 1), np.int64),
+        tied=np.zeros(2 * n, np.int64),
+        memory=np.zeros(1, np.int64),
     )
 
 

@@ -227,7 +227,8 @@ def _wake(s: State, now: int) -> int:
         time = NEVER
     if s.rules.guarded == 1:
         time = min(time, s.clock.next_plan[0])
-    if s.rules.calc_period > 0 and (s.rules.metered == 1 or s.counters.accrue_since.size > 0 or not _hopeless(s)):
+    by_time = s.rules.metered == 1 or s.counters.accrue_since.size > 0
+    if s.rules.calc_period > 0 and (by_time or not (rank.is_alone(s) or _hopeless(s))):
         time = min(time, rank.next_tick(s, now))
     return time
 
