@@ -144,7 +144,7 @@ def replay(
     if procs is not None and "cpu" in policy.TRES:
         policy = policy.model_copy(update={"TRES": {k: v for k, v in policy.TRES.items() if k != "cpu"}})
     workload = from_trace(trace, conventions, procs)
-    target = out or Path("runs") / f"{trace.meta.name}-{policy.Name or Path(policy_name).stem}"
+    target = out or Path("runs") / f"{_short_name(trace)}-{policy.Name or Path(policy_name).stem}"
     runfolder.prepare(target).rmdir()  # a folder that cannot be written is better known now than after the replay
     say("replay")
     begin = time.perf_counter()
@@ -194,6 +194,14 @@ def _read(names: tuple[str, ...], trace_format: str | None, tz: str | None) -> T
     from apportion.traces.merge import merge
 
     return merge(found)
+
+
+def _short_name(trace: Trace) -> str:
+    """Name of a public trace in the catalog, else the trace's own."""
+    from apportion.traces.catalog import by_sha256
+
+    entry = by_sha256(trace.meta.sha256) if trace.meta.sha256 else None
+    return entry.name if entry else trace.meta.name
 
 
 def _demo_trace() -> tuple[Trace, int | None]:
