@@ -191,3 +191,27 @@ def test_a_comparison_on_a_full_disk_leaves_nothing_half_written(trace, tmp_path
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "compared").exists()
+
+
+def test_the_first_run_says_why_it_takes_a_while(trace, tmp_path, capsys, monkeypatch):
+    from apportion.core import jit
+
+    words = ("replay", trace, "--out", tmp_path / "run", "--no-report")
+    monkeypatch.setattr(jit, "JIT_DISABLED", False)
+    monkeypatch.setattr(jit, "CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "cache" / "traces_0").mkdir(parents=True)  # a trace was read before, but nothing replayed
+    apportion(*words)
+    assert "first run: compiling" in capsys.readouterr().err
+    (tmp_path / "cache" / "sim_0").mkdir()
+    apportion(*words)
+    assert "first run" not in capsys.readouterr().err
+
+
+def test_the_demo_without_its_trace_says_so_in_one_line_and_replays_another(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("APPORTION_TRACES", str(tmp_path))
+    (tmp_path / "KTH-SP2-1996-2.1-cln.swf.gz").write_bytes(b"not the published file")
+    apportion("replay", "--demo", "--out", tmp_path / "run")
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(f"apportion: {tmp_path}/KTH-SP2-1996-2.1-cln.swf.gz: is not the published")
+    assert "synthetic workload" in line
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["trace"]["jobs"] == 10_000

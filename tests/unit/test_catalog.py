@@ -8,6 +8,7 @@ import pytest
 
 from apportion.core.errors import TraceError
 from apportion.traces import catalog
+from trace_cases import make_trace
 
 
 @pytest.fixture
@@ -159,3 +160,13 @@ def test_a_download_is_checked_and_one_without_a_known_sha256_is_told(no_net, en
 def test_no_such_path_is_not_taken_for_a_name():
     with pytest.raises(TraceError, match="there is no such file"):
         catalog.locate("nowhere/KTH")
+
+
+def test_the_size_of_a_machine_that_its_trace_does_not_tell():
+    wagap = catalog.find("wagap")
+    silent = make_trace({"procs_used": [1]}, sha256=wagap.sha256)
+    told = catalog.with_machine(silent)
+    assert told.meta.max_procs == wagap.procs > 0
+    assert "catalog" in told.meta.notes[-1]
+    for trace in (make_trace({"procs_used": [1]}), make_trace({"procs_used": [1]}, sha256=wagap.sha256, max_procs=7)):
+        assert catalog.with_machine(trace).meta == trace.meta

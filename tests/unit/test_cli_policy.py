@@ -28,6 +28,9 @@ def test_list_names_every_preset(run):
     code, out, _ = run("list")
     assert code == 0
     assert all(any(line.split() and line.split()[0] == name for line in out.splitlines()) for name in preset_names())
+    lines = run("list", "-P")[1].splitlines()
+    assert lines[0] == "NAME|ORDER|BACKFILL|DESCRIPTION"
+    assert {line.split("|")[0] for line in lines[1:]} == set(preset_names())
     rows = json.loads(run("list", "--json")[1])
     assert {row["name"] for row in rows} == set(preset_names())
 

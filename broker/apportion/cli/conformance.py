@@ -27,7 +27,8 @@ from apportion.core.errors import UserError
     help="Drivers to check.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
-def conformance(oracles: Path | None, engine: str, as_json: bool) -> None:
+@click.option("-P", "--parsable", is_flag=True, help="Put | between the fields.")
+def conformance(oracles: Path | None, engine: str, as_json: bool, parsable: bool) -> None:
     """Replay workloads whose schedules are known to be right and print how many starts are equal.
 
     Small schedules worked out by hand are always checked. A folder of others holds workloads NAME.swf[.gz] and for each
@@ -57,7 +58,10 @@ def conformance(oracles: Path | None, engine: str, as_json: bool) -> None:
             for v in verdicts
         ]
         print_table(
-            ("schedule", "policy", "engine", "jobs", "equal", "first difference"), rows, right=("jobs", "equal")
+            ("schedule", "policy", "engine", "jobs", "equal", "first difference"),
+            rows,
+            right=("jobs", "equal"),
+            parsable=parsable,
         )
     if not all(verdict.holds for verdict in verdicts):
         sys.exit(3)

@@ -12,7 +12,7 @@ from apportion.core.errors import UserError
 from apportion.core.units import parse_duration_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 
 class SlurmTime(click.ParamType[int]):
@@ -41,6 +41,26 @@ def split_list(_ctx: click.Context, _param: click.Parameter, values: tuple[str, 
 def print_json(data: Any) -> None:
     """Print plain data as JSON."""
     click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def print_plain(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: Collection[str] = (),
+    parsable: bool = False,
+    header: bool = True,
+) -> None:
+    """Print many rows in columns of the width they need, as Slurm's listings do."""
+    lines = list(rows)
+    if parsable:
+        click.echo("\n".join("|".join(row) for row in ([columns, *lines] if header else lines)))
+        return
+    widths = [max(map(len, cells)) for cells in zip(*([columns, *lines] if header else lines), strict=True)]
+    shown = [columns, ["-" * width for width in widths], *lines] if header else lines
+    places = [f"{{:{'>' if name in right else '<'}{width}}}" for name, width in zip(columns, widths, strict=True)]
+    line = " ".join(places).format
+    click.echo("\n".join(line(*row).rstrip() for row in shown))
 
 
 def print_table(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from apportion.cli.options import print_plain
+
 if TYPE_CHECKING:
     from apportion.policy.model import Policy
 
@@ -32,7 +34,8 @@ def policy() -> None:
 
 @policy.command("list", short_help="List the policies that come along.")
 @_as_json
-def list_presets(as_json: bool) -> None:
+@click.option("-P", "--parsable", is_flag=True, help="Put | between the fields.")
+def list_presets(as_json: bool, parsable: bool) -> None:
     """List the policies that come with apportion.
 
     \b
@@ -48,6 +51,10 @@ def list_presets(as_json: bool) -> None:
             for preset in presets
         ]
         click.echo(json.dumps(rows, indent=2))
+        return
+    if parsable:
+        rows_of_text = [(preset.Name, preset.Order, preset.Backfill, preset.Description) for preset in presets]
+        print_plain(("NAME", "ORDER", "BACKFILL", "DESCRIPTION"), rows_of_text, parsable=True)
         return
     width = max(len(preset.Name) for preset in presets)
     for preset in presets:

@@ -133,6 +133,7 @@ def replay(
     for warning in policy.warnings:
         click.echo(f"apportion: warning: {warning}", err=True)
     seed = None
+    _announce_compilation()
     if demo:
         trace, seed = _demo_trace()
     else:
@@ -152,7 +153,7 @@ def replay(
     workload = from_trace(trace, conventions, procs, policy)
     target = out or Path("runs") / f"{trace.meta.name}-{policy.Name or Path(policy_name).stem}"
     runfolder.prepare(target).rmdir()  # a folder that cannot be written is better known now than after the replay
-    _announce_compilation(say)
+    say("replay")
     begin = time.perf_counter()
     compiled = compile_policy(policy, workload.jobs)
     timings["compile"] = round(time.perf_counter() - begin, 4)
@@ -209,19 +210,19 @@ def _demo_trace() -> tuple[Trace, int | None]:
     try:
         return _read((DEMO_TRACE,), None, None), None
     except TraceError as error:
-        click.echo(f"apportion: {error.problem}; replaying the built-in synthetic workload instead", err=True)
+        where = f"{error.path}: " if error.path else ""
+        click.echo(f"apportion: {where}{error.problem}; replaying the built-in synthetic workload instead", err=True)
     from apportion.traces.synth import lublin
 
     return lublin(DEMO_JOBS, DEMO_SEED, procs=128, load=0.8), DEMO_SEED
 
 
-def _announce_compilation(say: Callable[[str], None]) -> None:
-    """Say why the very first run takes a while."""
+def _announce_compilation() -> None:
+    """Say why the very first run takes a while: no kernel of the simulator has been compiled yet."""
     from apportion.core.jit import CACHE_DIR, JIT_DISABLED
 
-    if not JIT_DISABLED and not Path(CACHE_DIR).exists():
+    if not JIT_DISABLED and not any(Path(CACHE_DIR).glob("sim_*")):
         click.echo("apportion: first run: compiling the decision core (about a minute; kept for later runs)", err=True)
-    say("replay")
 
 
 class _progress:  # noqa: N801  (used as a function)

@@ -213,10 +213,11 @@ def synth(
         return
     if given:
         raise click.UsageError(f"--like takes {', '.join('--' + name for name in given)} from the trace; leave it out.")
+    from apportion.traces.catalog import with_machine
     from apportion.traces.clean import clean
     from apportion.traces.synth import like
 
-    source, _ = clean(load(model, format_, tz))
+    source, _ = clean(with_machine(load(model, format_, tz)))
     made, likeness = like(source, jobs, seed)
     save(made, output)
     if as_json:

@@ -42,10 +42,10 @@ def info(trace: str, *, format_: str | None, tz: str | None, as_json: bool) -> N
     Example:
       apportion traces info SDSC-DS
     """
-    from apportion.traces.catalog import by_sha256
+    from apportion.traces.catalog import by_sha256, with_machine
     from apportion.traces.stats import describe
 
-    read = load(trace, format_, tz)
+    read = with_machine(load(trace, format_, tz))
     figures, meta = describe(read), read.meta
     entry = by_sha256(meta.sha256)
     about = {
@@ -55,10 +55,7 @@ def info(trace: str, *, format_: str | None, tz: str | None, as_json: bool) -> N
         "sha256": meta.sha256,
         "jobs": len(read),
         "period": figures["period"],
-        "machine": {
-            what: size or (getattr(entry, what) if entry and getattr(entry, what) > 0 else None)
-            for what, size in figures["machine"].items()
-        },
+        "machine": figures["machine"],
         "offered_load": figures["load"]["offered_load"],
         **{name: figures[name] for name in ("users", "groups", "accounts", "queues", "partitions")},
         "columns": list(read.jobs.columns),
@@ -74,7 +71,7 @@ def info(trace: str, *, format_: str | None, tz: str | None, as_json: bool) -> N
     about["period"] = (
         f"{period['first_submit']} to {period['last_submit']} ({period['days']} days, {period['timezone']})"
     )
-    about["machine"] = ", ".join(f"{n:,} {what}" for what, n in about["machine"].items() if n)
+    about["machine"] = ", ".join(f"{n:,} {what}" for what, n in figures["machine"].items() if n)
     for name in ("columns", "notes"):
         about[name] = "\n".join(about[name]) if name == "notes" else ", ".join(about[name])
     print_table(("", ""), [(key, value) for key, value in about.items() if value not in (None, "", 0)])
@@ -250,11 +247,11 @@ def stats(trace: str, *, format_: str | None, tz: str | None, html: str | None, 
       apportion traces stats HPC2N --html hpc2n.html
       apportion traces stats jobs.parquet --json
     """
-    from apportion.traces.catalog import by_sha256
+    from apportion.traces.catalog import by_sha256, with_machine
     from apportion.traces.clean import clean as clean_trace
     from apportion.traces.stats import describe
 
-    read = load(trace, format_, tz)
+    read = with_machine(load(trace, format_, tz))
     entry = by_sha256(read.meta.sha256)
     if not raw:
         read, _ = clean_trace(read)

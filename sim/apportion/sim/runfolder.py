@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from apportion.policy.model import Policy
     from apportion.sim.conventions import Conventions
     from apportion.traces.clean import CleaningReport
+    from apportion.traces.schema import Trace
 
 LIBRARIES = ("numba", "numpy", "pandas", "pyarrow", "simpy")
 
@@ -66,7 +67,7 @@ def jobs_table(workload: Workload, schedule: Schedule) -> pd.DataFrame:
         "user": _all_labels(trace.labels("user")),
         "account": _spread_labels(compiled.account.codes, compiled.account.names, row, n),
         "qos": _spread_labels(compiled.qos.codes, compiled.qos.names, row, n),
-        "center": _dictionary(np.zeros(n, np.int8), [trace.meta.name]),
+        "center": _center(trace),
         "partition": _partition(workload, schedule, n),
         "procs": spread(workload.jobs.procs, 0, np.int64),
         "submit_s": trace.column("submit_ms") / 1000.0,
@@ -91,6 +92,15 @@ def _dictionary(codes: Any, names: Any) -> Any:
     """Text by code; the stubs of pandas know only some kinds of codes."""
     make: Any = pd.Categorical.from_codes
     return make(codes, categories=list(names))
+
+
+def _center(trace: Trace) -> Any:
+    """The center that each job was submitted to: of several merged traces each its own, else the trace itself."""
+    from apportion.traces.merge import CENTER
+
+    if CENTER in trace.jobs:
+        return trace.jobs[CENTER].astype("category").array
+    return _dictionary(np.zeros(len(trace), np.int8), [trace.meta.name])
 
 
 def _all_labels(labels: tuple[Ints, list[str]]) -> Any:

@@ -94,7 +94,11 @@ def from_trace(
         replayed &= ~never_ran | (wait >= 0)
     row = np.flatnonzero(replayed)
     if len(row) == 0:
-        raise TraceError("no job of the trace has both a size and a run time", path=trace.meta.path or None)
+        raise TraceError(
+            "no job of the trace has both a size and a run time",
+            "if all were cancelled, --cancelled replay takes them",
+            path=trace.meta.path or None,
+        )
     run = np.where(never_ran, 0, run)[row]
     asked_ms = trace.column("limit_ms")[row]
     if conventions.limit == "exact":

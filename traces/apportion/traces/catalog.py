@@ -10,12 +10,13 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from apportion.core.errors import TraceError
+from apportion.traces.schema import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,6 +159,16 @@ def locate(
 def by_sha256(sha256: str) -> Entry | None:
     """Find the entry whose published file this is."""
     return next((e for e in entries() if e.sha256 and e.sha256 == sha256), None)
+
+
+def with_machine(trace: Trace) -> Trace:
+    """Give a trace that does not say how large its machine is the size that the catalog knows, with a note."""
+    entry = by_sha256(trace.meta.sha256) if trace.meta.sha256 else None
+    if entry is None or trace.meta.max_procs > 0 or entry.procs <= 0:
+        return trace
+    note = f"the size of the machine, {entry.procs} processors, is the catalog's"
+    meta = replace(trace.meta, max_procs=entry.procs, notes=(*trace.meta.notes, note))
+    return Trace(trace.jobs, meta)
 
 
 def whereabouts(entry: Entry) -> str:
