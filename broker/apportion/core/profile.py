@@ -9,10 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apportion.core import running
-from apportion.core.jit import kernel
+from apportion.core.jit import kernel, unsigned
 
 if TYPE_CHECKING:
     from apportion.core.tables import State
+
+
+BLOCK = 32  # steps looked at together
 
 
 @kernel
@@ -154,6 +157,56 @@ def fits_from_now(s: State, job: int) -> bool:
 
 
 @kernel
+def _has_extra(s: State, k: int, job: int) -> bool:
+    """Whether step ``k`` has all that the job asks for beside processors."""
+    for e in range(s.profile.extra.shape[1]):
+        if s.profile.extra[k, e] < s.jobs.extra[job, e]:
+            return False
+    return True
+
+
+@kernel
+def _next_room(s: State, job: int, k: int, last: int, before: int) -> int:
+    """First step from ``k`` on that has room for the job; ``last`` if there is none that begins before ``before``."""
+    p = s.profile
+    need = s.jobs.procs[job]
+    while k < last:
+        while k + BLOCK <= last and p.time[k] < before:
+            found = False
+            for i in range(BLOCK):  # without a branch, so that several are compared at once
+                found |= p.free[unsigned(k + i)] >= need
+            if found:
+                break
+            k += BLOCK
+        while k < last and p.free[k] < need:
+            k += 1
+        if k == last or p.time[k] >= before:
+            return last
+        if _has_extra(s, k, job):
+            return k
+        k += 1
+    return last
+
+
+@kernel
+def _next_lack(s: State, job: int, k: int, last: int, until: int) -> int:
+    """First step from ``k`` on that lacks room for the job, or begins at ``until`` or later."""
+    p = s.profile
+    need = s.jobs.procs[job]
+    if p.extra.shape[1] == 0:
+        while k + BLOCK <= last and p.time[k] < until:
+            found = False
+            for i in range(BLOCK):
+                found |= p.free[unsigned(k + i)] < need
+            if found:
+                break
+            k += BLOCK
+    while k < last and p.time[k] < until and p.free[k] >= need and _has_extra(s, k, job):
+        k += 1
+    return k
+
+
+@kernel
 def earliest(s: State, job: int, before: int, own: int) -> int:
     """Earliest start of the job.
 
@@ -162,31 +215,22 @@ def earliest(s: State, job: int, before: int, own: int) -> int:
     before : int
         Only starts before this time (ms) are of interest; it is returned if there is none.
     own : int
-        The job's own plan in the profile (ms), which does not stand in its way; -1 if it has none.
+        The job's own plan in the profile (ms, not before ``before``), which does not stand in its way; -1 if it has none.
     """
     p = s.profile
     pool = s.jobs.pool[job]
-    need = s.jobs.procs[job]
     duration = length(s, job)
-    own_end = own + duration if own >= 0 else own
-    n_extra = p.extra.shape[1]
     k = p.first[pool]
     last = k + p.count[pool]
-    start = p.time[k]
-    while k < last:
-        time = p.time[k]
-        if time >= start + duration:
-            break
-        if time < own or time >= own_end:
-            fits = p.free[k] >= need
-            for e in range(n_extra):
-                if p.extra[k, e] < s.jobs.extra[job, e]:
-                    fits = False
-            if not fits:
-                if k + 1 == last:
-                    return before
-                start = p.time[k + 1]
-                if start >= before:
-                    return before
-        k += 1
-    return min(start, before)
+    while True:
+        k = _next_room(s, job, k, last, before)
+        if k == last:
+            return before
+        start = p.time[k]
+        end = start + duration
+        lack = _next_lack(s, job, k, last, end if own < 0 else min(end, own))
+        if own >= 0 and own < end and (lack == last or p.time[lack] >= own):
+            lack = _next_lack(s, job, _find(s, pool, own + duration), last, end)
+        if lack == last or p.time[lack] >= end:
+            return int(start)
+        k = lack + 1
