@@ -73,10 +73,13 @@ def trim(s: State, pool: int, now: int) -> None:
     while gone + 1 < n and p.time[first + gone + 1] <= now:
         gone += 1
     if gone > 0:
-        for k in range(first, first + n - gone):
-            p.time[k] = p.time[k + gone]
-            p.free[k] = p.free[k + gone]
-            for e in range(p.extra.shape[1]):
+        end = first + n - gone
+        for k in range(first, end):  # column by column, so that each becomes a block move
+            p.time[unsigned(k)] = p.time[unsigned(k + gone)]
+        for k in range(first, end):
+            p.free[unsigned(k)] = p.free[unsigned(k + gone)]
+        for e in range(p.extra.shape[1]):
+            for k in range(first, end):
                 p.extra[k, e] = p.extra[k + gone, e]
         p.count[pool] = n - gone
     p.time[first] = max(p.time[first], now)
@@ -104,10 +107,13 @@ def _cut(s: State, pool: int, time: int) -> int:
     k = _find(s, pool, time)
     if p.time[k] == time:
         return k
-    for i in range(p.first[pool] + p.count[pool], k + 1, -1):
-        p.time[i] = p.time[i - 1]
-        p.free[i] = p.free[i - 1]
-        for e in range(p.extra.shape[1]):
+    end = p.first[pool] + p.count[pool]
+    for i in range(end, k + 1, -1):
+        p.time[unsigned(i)] = p.time[unsigned(i - 1)]
+    for i in range(end, k + 1, -1):
+        p.free[unsigned(i)] = p.free[unsigned(i - 1)]
+    for e in range(p.extra.shape[1]):
+        for i in range(end, k + 1, -1):
             p.extra[i, e] = p.extra[i - 1, e]
     k += 1
     p.time[k] = time
@@ -130,7 +136,7 @@ def add(s: State, job: int, sign: int, begin: int, end: int) -> None:
     high = _cut(s, pool, end)
     procs = sign * s.jobs.procs[job]
     for k in range(low, high):
-        p.free[k] += procs
+        p.free[unsigned(k)] += procs
     for e in range(p.extra.shape[1]):
         amount = sign * s.jobs.extra[job, e]
         for k in range(low, high):
