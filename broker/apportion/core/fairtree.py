@@ -46,7 +46,7 @@ def fair_tree(accounts: Accounts, usage: Floats, state: ShareState, merge_ties: 
     changed = memory[0] == REMEMBERS_NOTHING or memory[0] == MERGED_BY_VALUE
     for k in range(lists.shape[0]):
         account = lists[k]
-        if _sort_list(state.pool, start[account], start[account + 1], state.level_fs, state.tied, state.spare):
+        if _sort_list(state, start[account], start[account + 1]):
             changed = True
     if changed:
         memory[0] = _rank(accounts.is_user, state, merge_ties)
@@ -54,32 +54,35 @@ def fair_tree(accounts: Accounts, usage: Floats, state: ShareState, merge_ties: 
 
 @kernel
 def _level_fs(usage: Floats, ratio: Floats, compared_in: Ints, effective_usage: Floats, level_fs: Floats) -> None:
-    for i in range(ratio.shape[0]):  # without a branch, so that several are divided at once
+    n = ratio.shape[0]
+    for i in range(n):
+        effective_usage[unsigned(i)] = max(usage[unsigned(compared_in[unsigned(i)])], SMALLEST)
+    for i in range(n):  # without a branch or a look-up, so that several are divided at once
         k = unsigned(i)
-        effective = usage[k] / max(usage[unsigned(compared_in[k])], SMALLEST)
+        effective = usage[k] / effective_usage[k]
         effective_usage[k] = effective
         level = ratio[k] / effective  # infinite where nothing was used, as both quotients are never below 0
         level_fs[k] = level if ratio[k] > 0.0 else 0.0
 
 
 @kernel
-def _sort_list(rows: Ints, begin: int, end: int, key: Floats, tied: Ints, spare: Ints) -> bool:
-    """Sort ``rows[begin:end]`` by falling ``key``; False if both the order and who ties with whom stayed as they were."""
+def _sort_list(state: ShareState, begin: int, end: int) -> bool:
+    """Sort ``pool[begin:end]`` by falling level fairshare; False if both the order and who ties with whom stayed as they were."""
+    rows, tied, level_fs, in_order = state.pool, state.tied, state.level_fs, state.in_order
+    for k in range(begin, end):
+        in_order[unsigned(k)] = level_fs[unsigned(rows[unsigned(k)])]
+    unsorted = False
     changed = False
-    before = key[rows[begin]]
-    for k in range(begin + 1, end):
-        value = key[rows[k]]
-        if value > before:
-            sort_down(rows, begin, end, key, spare)
-            for j in range(begin + 1, end):
-                tied[j] = 1 if key[rows[j]] == key[rows[j - 1]] else 0
-            return True
-        tie = 1 if value == before else 0
-        if tie != tied[k]:
-            tied[k] = tie
-            changed = True
-        before = value
-    return changed
+    for k in range(begin + 1, end):  # without a branch or a look-up, so that several are compared at once
+        at, before = unsigned(k), unsigned(k - 1)
+        unsorted |= in_order[at] > in_order[before]
+        changed |= (in_order[at] == in_order[before]) != (tied[at] != 0)
+    if unsorted:
+        sort_down(rows, begin, end, level_fs, state.spare)
+    if unsorted or changed:
+        for k in range(begin + 1, end):
+            tied[k] = 1 if level_fs[rows[k]] == level_fs[rows[k - 1]] else 0
+    return unsorted or changed
 
 
 @kernel

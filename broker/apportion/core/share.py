@@ -53,7 +53,7 @@ class ShareState(NamedTuple):
     ``pool`` (2 n) : the lists of those compared with each other, kept in order from one evaluation to the next, then
     merged lists.
     ``spare`` (n) : for merging. ``stack`` (3, n + 1) : of the walk down the tree. ``tied`` (2 n) : 1 where the member of a list
-    equals the one before; ``memory`` (1) : what is known of the last evaluation (Fair Tree).
+    equals the one before; ``in_order`` (2 n) : level fairshare of the members; ``memory`` (1) : what is known of the last evaluation (Fair Tree).
     """
 
     fairshare: Floats
@@ -72,6 +72,7 @@ class ShareState(NamedTuple):
     spare: Ints
     stack: Ints
     tied: Ints
+    in_order: Floats
     memory: Ints
 
 
@@ -158,6 +159,7 @@ def share_state(engine: int, accounts: Accounts, dampening: float = 1.0) -> Shar
         spare=np.zeros(n, np.int64),
         stack=np.zeros((3, n + 1), np.int64),
         tied=np.zeros(2 * n, np.int64),
+        in_order=np.zeros(2 * n),
         memory=np.zeros(1, np.int64),
     )
 
