@@ -110,8 +110,8 @@ class Pools(NamedTuple):
     ``procs``, ``free`` : processors there are, and not in use (negative after a loss of capacity); ``extra``, ``extra_free`` :
     (n_pools, n_extra) likewise. ``largest``, ``extra_largest`` : the most there will ever be. ``min_procs`` :
     no pending job of the pool asks for less (a lower bound).
-    ``head`` : first blocked job or a HEAD code; ``shadow``, ``spare`` : its reserved start in ms and the processors that it
-    leaves free then (EASY).
+    ``head`` : first blocked job or a HEAD code; ``shadow``, ``spare`` : its reserved start in ms (-1 until somebody needs it) and the
+    processors that it leaves free then (EASY).
     ``step_first`` (n_pools + 1), ``step_next``, ``step_time``, ``step_procs``, ``step_extra`` : capacity changes known in advance, by
     pool and time; rows before ``step_next`` have happened.
     """
