@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 SOURCE = Path(__file__).parent / "anchor" / "anchor.c"
-POLICIES = ("fcfs", "easy", "easy-inc")
+POLICIES = ("fcfs", "fcfs-bare", "easy", "easy-inc")
 
 
 class Measured(NamedTuple):

@@ -1,18 +1,28 @@
-"""Speed of the replay against targets, as a table: ours beside an equivalent C loop, median against median, in one run.
+"""Speed against its targets, as a table: medians of one run, ours beside an equivalent C loop where the target is a ratio.
 
-``make bench`` runs it. Rates depend on the machine; what is compared with a target is the ratio to the C loop where there is one.
+``make bench`` runs it all; ``bench_replay.py [--quick] [WORD...]`` only the rows whose names hold each word. What is a rate or a time
+depends on the machine; a ratio does not, since ours and C's take turns.
 """
 
 from __future__ import annotations
 
+import argparse
+import gzip
+import os
+import shutil
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
 
 from apportion.policy.compile import compile_policy
 from apportion.policy.load import load
@@ -21,75 +31,224 @@ from apportion.sim.replay import run
 from apportion.sim.workload import Workload, from_trace
 from apportion.traces import read
 from apportion.traces.clean import clean
-from apportion.traces.synth import burst, steady
+from apportion.traces.synth import burst
 from bench import anchor
+from bench.synthetic import many_running
 from real_traces import FOLDERS
 
-REPEAT = 5
 TRACES = ("KTH-SP2-1996-2.1-cln", "HPC2N-2002-2.2-cln", "SDSC-DS-2004-2.1-cln", "LCG-2005-1")
-RATES = {"multifactor": 300_000, "conservative": 50_000}  # jobs/s; conservative on KTH: 100,000
+DEEP = ("burst of 50,000", "5,000 running")
+RIVALS = {"fcfs": "fcfs-bare", "easy": "easy-inc"}  # what C can do beyond the loop that the target names
+CONSERVATIVE = {"KTH-SP2-1996-2.1-cln": 100_000, "HPC2N-2002-2.2-cln": 50_000}  # jobs/s
+WHOLE = "KTH-SP2-1996-2"
+APPORTION = f"{sys.prefix}/bin/apportion"
 
 
-def workloads() -> Iterator[tuple[str, Workload]]:
-    """The archive traces that are at hand, each as one pool, and two deep queues."""
-    for name in TRACES:
-        for folder in FOLDERS:
-            path = folder / f"{name}.swf.gz"
-            if path.is_file():
-                yield name.split("-2.")[0], from_trace(clean(read(path))[0], Conventions())
-    yield "burst of 50,000", from_trace(burst(50_000, procs=1000, seed=1), Conventions())
-    yield "steady, load 0.8", from_trace(steady(100_000, 1, 1024, 0.8), Conventions())
+class Row(NamedTuple):
+    """A figure beside its target; without a target nothing is met or missed."""
+
+    figure: str
+    target: str = ""
+    met: bool | None = None
 
 
-def rate(workload: Workload, policy: str, engine: str, repeat: int = REPEAT) -> float:
-    """Median jobs/s of the driver's loop alone, warm."""
-    rates = []
-    for _ in range(repeat + 1):
-        compiled = compile_policy(load(policy), workload.jobs)
-        begin = time.perf_counter()
-        run(workload, compiled, engine)
-        rates.append(len(workload) / (time.perf_counter() - begin))
-    return statistics.median(rates[1:])
+class UnmeasuredError(Exception):
+    """Why a row has no figure."""
 
 
-def row(name: str, what: str, ours: float, target: str, figure: str, met: bool) -> None:
-    """One line of the table."""
-    print(
-        f"{name:20} {what:24} {ours:12,.0f} jobs/s  {figure:>18}  target {target:16} {'met' if met else 'MISSED'}",
-        flush=True,
+Measure = Callable[[], Iterable[Row]]
+
+
+# What is replayed
+
+
+def path_of(name: str) -> Path:
+    """Where an archive trace lies."""
+    for folder in FOLDERS:
+        if (folder / f"{name}.swf.gz").is_file():
+            return folder / f"{name}.swf.gz"
+    raise UnmeasuredError(f"no {name}.swf.gz in APPORTION_TRACES")
+
+
+@cache
+def workload_of(name: str) -> Workload:
+    """An archive trace as one pool, or a deep queue."""
+    if name == DEEP[0]:
+        return from_trace(burst(50_000, procs=1000, seed=1), Conventions())
+    if name == DEEP[1]:
+        return many_running()
+    return from_trace(clean(read(path_of(name)))[0], Conventions())
+
+
+# Rows
+
+
+def replay_s(workload: Workload, policy: str, engine: str = "compiled") -> tuple[float, np.ndarray]:
+    """Seconds of one replay without reading and compiling the policy, and the starts."""
+    compiled = compile_policy(load(policy), workload.jobs)
+    begin = time.perf_counter()
+    schedule = run(workload, compiled, engine)
+    return time.perf_counter() - begin, schedule.start_ms
+
+
+def against_c(name: str, policy: str, rounds: int) -> Iterator[Row]:
+    """Compare with the C loops in turns; all must come to the same schedule."""
+    if not anchor.has_compiler():
+        raise UnmeasuredError("no C compiler (cc)")
+    workload = workload_of(name)
+    jobs, machine = workload.jobs, workload.jobs.capacity["cpu"]
+    fits = jobs.procs <= machine  # the others are rejected on arrival
+    columns = [column[fits] for column in (jobs.submit_ms, workload.run_ms, jobs.limit_ms, jobs.procs)]
+    replay_s(workload, policy)
+    ours, theirs = [], {kind: [] for kind in (policy, RIVALS[policy])}
+    for _ in range(rounds):
+        seconds, starts = replay_s(workload, policy)
+        ours.append(seconds)
+        for kind, of_kind in theirs.items():
+            measured = anchor.measure(kind, columns, machine, repeat=1 if seconds > 1 else 3)
+            of_kind.append(len(columns[0]) / measured.jobs_per_s)
+            if not np.array_equal(starts[fits], measured.starts):
+                raise UnmeasuredError(f"{kind} in C comes to another schedule")
+    own = statistics.median(ours)
+    for kind, of_kind in theirs.items():
+        c = statistics.median(of_kind)
+        row = f"{own / c:.2f}x C's `{kind}` ({len(fits) / own:,.0f} against {len(fits) / c:,.0f} jobs/s)"
+        yield Row(row, "<= 1.5x", own / c <= 1.5) if kind == policy else Row(row)
+
+
+def rate(name: str, policy: str, engine: str, target: int | None, rounds: int) -> Iterator[Row]:
+    """Jobs per second, warm."""
+    workload = workload_of(name)
+    seconds = [replay_s(workload, policy, engine)[0] for _ in range(rounds + 1)][1:]
+    ours = len(workload) / statistics.median(seconds)
+    figure = f"{ours:,.0f} jobs/s"
+    yield Row(figure) if target is None else Row(figure, f">= {target:,}", ours >= target)
+
+
+def scale(largest: int, rounds: int) -> Iterator[Row]:
+    """Cost and memory of a job as their number grows, each size in processes of its own that take turns."""
+    if not Path("/proc/self/status").exists():
+        raise UnmeasuredError("memory is read from /proc, which this system does not have")
+    sizes = [size for size in (100_000, 1_000_000, 10_000_000) if size <= largest]
+    script = Path(__file__).with_name("scale.py")
+    found: dict[int, list[tuple[float, float]]] = {size: [] for size in sizes}
+    for _ in range(rounds):
+        for size in sizes:
+            command = [sys.executable, str(script), str(size), str(max(1, 500_000 // size))]
+            words = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+            found[size].append((float(words[0]), float(words[1])))
+    rates = [statistics.median(jobs_per_s for jobs_per_s, _ in found[size]) for size in sizes]
+    spread = max(rates) / min(rates)
+    yield Row(
+        f"{spread:.2f}x from {sizes[0]:,} to {largest:,} jobs ({', '.join(f'{one:,.0f}' for one in rates)} jobs/s)",
+        "<= 1.5x",
+        spread <= 1.5,
     )
+    each = statistics.median(size for _, size in found[largest])
+    full = largest == 10_000_000
+    yield Row(f"{each:,.0f} bytes per job at {largest:,}", "<= 250" if full else "", each <= 250 if full else None)
+
+
+def reading(name: str, rounds: int) -> Iterator[Row]:
+    """Read an uncompressed SWF."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        plain = Path(folder) / f"{name}.swf"
+        with gzip.open(path_of(name)) as source, plain.open("wb") as sink:
+            shutil.copyfileobj(source, sink)
+        lines = plain.read_bytes().count(b"\n")
+        seconds = []
+        for _ in range(rounds + 1):
+            begin = time.perf_counter()
+            read(plain)
+            seconds.append(time.perf_counter() - begin)
+        ours = lines / statistics.median(seconds[1:])
+        yield Row(f"{ours:,.0f} lines/s of {lines:,}", ">= 1,000,000", ours >= 1_000_000)
+
+
+def process_s(*words: str, **variables: str) -> tuple[float, str]:
+    """Seconds of a whole process, and what it said."""
+    begin = time.perf_counter()
+    ended = subprocess.run(
+        [APPORTION, *words],
+        check=False,
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    seconds = time.perf_counter() - begin
+    if ended.returncode:
+        raise UnmeasuredError(f"apportion {' '.join(words)} failed: {ended.stdout.strip()}")
+    return seconds, ended.stdout
+
+
+def help_text(rounds: int) -> Iterator[Row]:
+    """Ask for help."""
+    ours = statistics.median([process_s("--help")[0] for _ in range(rounds + 1)][1:])
+    yield Row(f"{ours:.3f} s", "< 0.3 s", ours < 0.3)
+
+
+def whole(rounds: int) -> Iterator[Row]:
+    """Replay from start to report, the core compiled before."""
+    path_of(TRACES[0])
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        seconds = [process_s("replay", WHOLE, "--out", f"{folder}/{k}")[0] for k in range(rounds + 1)]
+        ours = statistics.median(seconds[1:])
+    yield Row(f"{ours:.2f} s", "< 3 s", ours < 3)
+
+
+def first_run() -> Iterator[Row]:
+    """Replay from start to report, nothing compiled; one run."""
+    path_of(TRACES[0])
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        ours, said = process_s("replay", WHOLE, "--out", f"{folder}/run", NUMBA_CACHE_DIR=f"{folder}/cache")
+    told = "compil" in said.lower().split("jobs on")[0]
+    yield Row(
+        f"{ours:.0f} s, {'which a line explains' if told else 'and no line explains it'}",
+        "< 60 s, a line says why",
+        ours < 60 and told,
+    )
+
+
+def cases(*, quick: bool) -> Iterator[tuple[str, Measure]]:
+    """Name and measurement of each row."""
+    few, some, many = (1, 2, 3) if quick else (3, 5, 9)
+    for policy in RIVALS:
+        for name in TRACES:
+            yield f"{policy} against C, {name}", partial(against_c, name, policy, many)
+        for name in DEEP:
+            yield f"{policy} against C, {name}", partial(against_c, name, policy, few)
+    for name in TRACES:
+        yield f"multifactor + Fair Tree + EASY, {name}", partial(rate, name, "multifactor", "compiled", 300_000, some)
+    for name in TRACES:
+        wanted = CONSERVATIVE.get(name)
+        yield f"conservative, {name}", partial(rate, name, "conservative", "compiled", wanted, some)
+    for name in TRACES:
+        yield f"EASY in SimPy, {name}", partial(rate, name, "easy", "simpy", 30_000, few)
+    yield "cost and memory of a job", partial(scale, 1_000_000 if quick else 10_000_000, few)
+    for name in TRACES:
+        yield f"reading SWF, {name}", partial(reading, name, some)
+    yield "apportion --help", partial(help_text, many)
+    yield f"apportion replay {WHOLE}, warm", partial(whole, some)
+    if not quick:
+        yield f"apportion replay {WHOLE}, first run", first_run
 
 
 def main() -> None:
     """Print the table."""
-    for name, workload in workloads():
-        slow = name.startswith("burst")
-        arrays = (workload.jobs.submit_ms, workload.run_ms, workload.jobs.limit_ms, workload.jobs.procs)
-        fits = workload.jobs.procs <= workload.jobs.capacity["cpu"]
-        for policy in ("fcfs", "easy"):
-            ours = rate(workload, policy, "compiled", 1 if slow else REPEAT)
-            if anchor.has_compiler():
-                columns: list[Any] = [column[fits] for column in arrays]
-                theirs = anchor.measure(policy, columns, workload.jobs.capacity["cpu"], repeat=1 if slow else REPEAT)
-                ratio = theirs.jobs_per_s / ours
-                row(name, f"{policy} against C", ours, "within 1.5x", f"{ratio:.2f}x C's time", ratio <= 1.5)
-        if slow:
+    parser = argparse.ArgumentParser(description="Measure speed against the targets.")
+    parser.add_argument("words", nargs="*", metavar="WORD", help="measure only rows whose names hold all of these")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, at most 10^6 jobs, no first run")
+    options = parser.parse_args()
+    for name, measure in cases(quick=options.quick):
+        if not all(word.lower() in name.lower() for word in options.words):
             continue
-        for policy, target in RATES.items():
-            wanted = 100_000 if (policy, name) == ("conservative", "KTH-SP2-1996") else target
-            ours = rate(workload, policy, "compiled", 2)
-            row(name, policy, ours, f">= {wanted:,}", "", ours >= wanted)
-        ours = rate(workload, "easy", "simpy", 1)
-        row(name, "easy, SimPy", ours, ">= 30,000", "", ours >= 30_000)
-    growth(rate)
-
-
-def growth(measure: Callable[..., float]) -> None:
-    """How the cost of a job grows from 10^5 to 10^6 jobs at equal load."""
-    small, large = (
-        measure(from_trace(steady(n, 1, 1024, 0.8), Conventions()), "easy", "compiled", 2) for n in (100_000, 1_000_000)
-    )
-    row("10^5 to 10^6 jobs", "cost per job, easy", large, "within 1.5x", f"{small / large:.2f}x", small / large <= 1.5)
+        try:
+            for figure, target, met in measure():
+                verdict = "" if met is None else "met" if met else "MISSED"
+                print(f"{name:52} {verdict:6}  {target:23}  {figure}", flush=True)
+        except UnmeasuredError as why:
+            print(f"{name:52} not measured: {why}", flush=True)
 
 
 if __name__ == "__main__":

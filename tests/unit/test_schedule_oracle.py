@@ -362,7 +362,9 @@ def anchored(policy, jobs, procs):
 def test_the_anchor_replays_as_the_oracle_does(policy, seed):
     procs = (3, 16)[seed % 2]
     jobs = random_jobs(seed, 250, procs)
-    assert anchored(policy, jobs, procs) == simulate(jobs, procs, backfill="none" if policy == "fcfs" else "easy")
+    assert anchored(policy, jobs, procs) == simulate(
+        jobs, procs, backfill="none" if policy.startswith("fcfs") else "easy"
+    )
 
 
 @pytest.mark.skipif(known_folder() is None, reason="no folder of known schedules beside APPORTION_TRACES")
@@ -372,5 +374,5 @@ def test_the_anchor_meets_whole_known_schedules(name):
     folder = known_folder()
     trace, _, backfill = SCHEDULES[name]
     jobs, expected = known_jobs(folder, trace), known_starts(folder, name)
-    for policy in ("fcfs",) if backfill == "none" else ("easy", "easy-inc"):
+    for policy in ("fcfs", "fcfs-bare") if backfill == "none" else ("easy", "easy-inc"):
         assert anchored(policy, jobs, PROCS) == expected

@@ -1,11 +1,13 @@
 /* How fast a careful C loop replays a trace: the bar that the benchmarks are measured against.
  *
- *   anchor fcfs|easy|easy-inc JOBS PROCS [REPEAT [STARTS]]
+ *   anchor fcfs|fcfs-bare|easy|easy-inc JOBS PROCS [REPEAT [STARTS]]
  *
  * JOBS holds rows of four native int64: submit, run, limit, procs, in order of submit; a job's number is its row.
  * The rule of an instant: all ends, then all submits, then one pass; a job of zero run time opens a further round.
  * Prints the median of REPEAT runs of the loop alone; with STARTS, writes the starts (int64) there.
  *
+ * fcfs      strict: nobody passes. Keeps the running jobs sorted by expected end, as `easy` does.
+ * fcfs-bare the same schedule without that list, which FCFS never reads.
  * easy      each pass looks at the whole queue, until no processor is free.
  * easy-inc  the same schedule; a pass of a round without ends looks at the newcomers only. Those seen before stay
  *           refused: since then free and extra only shrank, the shadow stayed, and now + limit grew.
@@ -81,14 +83,14 @@ static void end(int sorted) {
     }
 }
 
-static void fcfs(void) {
+static void fcfs(int sorted) {
     for (int64_t arrived = 0; arrived < n || running;) {
         int64_t now = running && (arrived == n || heap[0].time <= jobs[arrived].submit) ? heap[0].time
                                                                                         : jobs[arrived].submit;
-        while (running && heap[0].time == now) end(0);
+        while (running && heap[0].time == now) end(sorted);
         while (arrived < n && jobs[arrived].submit == now) arrived++;
         if (arrived - head > longest_queue) longest_queue = arrived - head;
-        while (head < arrived && jobs[head].procs <= free_procs) start((int32_t)head++, now, 0);
+        while (head < arrived && jobs[head].procs <= free_procs) start((int32_t)head++, now, sorted);
     }
 }
 
@@ -159,9 +161,11 @@ static void *allocate(size_t size) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 4) fail("usage: anchor fcfs|easy|easy-inc JOBS PROCS [REPEAT [STARTS]]");
-    int kind = !strcmp(argv[1], "fcfs") ? 0 : !strcmp(argv[1], "easy") ? 1 : !strcmp(argv[1], "easy-inc") ? 2 : -1;
-    if (kind < 0) fail("unknown policy");
+    if (argc < 4) fail("usage: anchor fcfs|fcfs-bare|easy|easy-inc JOBS PROCS [REPEAT [STARTS]]");
+    static const char *const kinds[] = {"fcfs", "fcfs-bare", "easy", "easy-inc"};
+    int kind = 0;
+    while (kind < 4 && strcmp(argv[1], kinds[kind])) kind++;
+    if (kind == 4) fail("unknown policy");
     FILE *in = fopen(argv[2], "rb");
     if (!in || fseek(in, 0, SEEK_END)) fail("cannot read JOBS");
     n = ftell(in) / (int64_t)sizeof(Job);
@@ -188,8 +192,8 @@ int main(int argc, char **argv) {
         running = head = tail = most_running = longest_queue = 0;
         free_procs = total;
         clock_gettime(CLOCK_MONOTONIC, &a);
-        if (kind == 0) fcfs();
-        else easy(kind == 2);
+        if (kind < 2) fcfs(kind == 0);
+        else easy(kind == 3);
         clock_gettime(CLOCK_MONOTONIC, &b);
         seconds[r] = (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec);
     }
