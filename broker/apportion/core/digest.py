@@ -19,12 +19,20 @@ LANE_1 = 1597334677
 
 
 @kernel
+def _fold(x: int) -> int:
+    """``x % PRIME`` for 0 <= x < 2^62, without a division."""
+    x = (x & PRIME) + (x >> 31)
+    x = (x & PRIME) + (x >> 31)
+    return x - PRIME if x >= PRIME else x
+
+
+@kernel
 def record(digest: Ints, now: int, job: int, what: int) -> None:
     """Add one decision. ``digest`` : int64[2]; ``now`` in ms; ``what`` a job state code."""
     first = ((now & PRIME) * 8 + what) % PRIME
     second = ((now >> 31) * 1000003 + job) % PRIME
-    digest[0] = ((digest[0] * LANE_0 + first) % PRIME * LANE_0 + second) % PRIME
-    digest[1] = ((digest[1] * LANE_1 + first) % PRIME * LANE_1 + second) % PRIME
+    digest[0] = _fold(_fold(digest[0] * LANE_0 + first) * LANE_0 + second)
+    digest[1] = _fold(_fold(digest[1] * LANE_1 + first) * LANE_1 + second)
 
 
 def text(digest: Ints) -> str:

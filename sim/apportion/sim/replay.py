@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,12 +41,15 @@ class Schedule:
         ``compiled`` or ``simpy``.
     instants : int
         Instants (rounds) at which the core was asked.
+    loop_s : float
+        Seconds that the driver's loop alone took.
     """
 
     compiled: Compiled
     end_ms: Ints
     engine: str
     instants: int
+    loop_s: float
 
     @property
     def start_ms(self) -> Ints:
@@ -111,26 +115,28 @@ def run(workload: Workload, compiled: Compiled, engine: str = "auto", progress: 
     """Drive a compiled policy through its workload; arguments as for `replay`. The state is used up."""
     world = world_of(workload, compiled)
     if engine == "simpy":
-        instants = _run_simpy(workload, compiled, world, progress)
+        instants, loop_s = _run_simpy(workload, compiled, world, progress)
     else:
         engine = "compiled"
-        instants = _run_compiled(workload, compiled, world, progress)
-    return Schedule(compiled, world.end, engine, instants)
+        instants, loop_s = _run_compiled(workload, compiled, world, progress)
+    return Schedule(compiled, world.end, engine, instants, loop_s)
 
 
-def _run_compiled(workload: Workload, compiled: Compiled, world: World, progress: Progress | None) -> int:
+def _run_compiled(workload: Workload, compiled: Compiled, world: World, progress: Progress | None) -> tuple[int, float]:
     from apportion.sim.compiled import replay as play
 
     core, happenings = handle(compiled.state), handle(world)
+    play(core, happenings, 0)  # plays nothing, but the very first call compiles
+    begin = time.perf_counter()
     while not play(core, happenings, CHUNK):
         if progress is not None:
             progress(int(world.at[0]) / max(len(workload), 1))
         if _is_over(workload, compiled, world, int(compiled.state.clock.now[0])):
             break
-    return int(world.at[4])
+    return int(world.at[4]), time.perf_counter() - begin
 
 
-def _run_simpy(workload: Workload, compiled: Compiled, world: World, progress: Progress | None) -> int:
+def _run_simpy(workload: Workload, compiled: Compiled, world: World, progress: Progress | None) -> tuple[int, float]:
     import simpy
 
     from apportion.sim.world import SimulatedCenter
@@ -141,6 +147,7 @@ def _run_simpy(workload: Workload, compiled: Compiled, world: World, progress: P
     env = simpy.Environment(initial_time=first)
     center = SimulatedCenter(env, compiled.state, world)
     submit = compiled.state.jobs.submit
+    begin = time.perf_counter()
     while env.peek() < NEVER:
         for _ in range(CHUNK):
             if env.peek() >= NEVER:
@@ -150,7 +157,7 @@ def _run_simpy(workload: Workload, compiled: Compiled, world: World, progress: P
             progress(float(np.searchsorted(submit, env.now)) / max(len(workload), 1))
         if _is_over(workload, compiled, world, int(env.now)):
             break
-    return center.instants
+    return center.instants, time.perf_counter() - begin
 
 
 def _is_over(workload: Workload, compiled: Compiled, world: World, now: int) -> bool:
