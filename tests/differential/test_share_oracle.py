@@ -47,6 +47,33 @@ def test_fair_tree_with_the_ties_of_slurm_26(root: Node):
     assert {node.name: got[node.name] for node in users(root)} == oracle.fair_tree(root, merge_ties=False)
 
 
+@pytest.mark.parametrize("engine", [FAIR_TREE, FAIR_TREE_SLURM_26])
+@pytest.mark.parametrize("seed", range(40))
+def test_what_was_seen_before_leaves_no_trace(engine: int, seed: int):
+    """Ranks are kept while no order and no tie has changed: usages that rise one by one, fall together and tie again."""
+    rng = random.Random(seed)
+    accounts, rows = table(random_tree(rng))
+    kept = share_state(engine, accounts)
+    usage = usage_of(rows)
+    leaves = [i for i in range(len(rows)) if accounts.is_user[i]]
+    for _ in range(60):
+        kind = rng.randrange(5)
+        if kind == 0:
+            usage *= 0.5
+        elif kind > 1:
+            leaf = rng.choice(leaves)
+            level = rng.choice([0.0, 1.0, 2.0, 3.0, 1e-320, usage[rng.choice(leaves)], 1e5 * rng.random()])
+            change, row = level - usage[leaf], leaf
+            while row >= 0:
+                usage[row] = max(usage[row] + change, 0.0)
+                row = accounts.parent[row]
+        fairshare_factors(handle(accounts), usage, handle(kept))
+        fresh = share_state(engine, accounts)
+        fairshare_factors(handle(accounts), usage, handle(fresh))
+        for column in ("fairshare", "level_fs", "effective_usage"):
+            assert getattr(kept, column).tolist() == getattr(fresh, column).tolist(), column
+
+
 @settings(deadline=None, max_examples=150)
 @given(root=trees(), dampening=st.sampled_from([1.0, 2.0, 10.0]))
 def test_classic(root: Node, dampening: float):
