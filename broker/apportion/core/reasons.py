@@ -238,13 +238,6 @@ def is_per_tres(family: int) -> bool:
     return family in _BY_CLASS
 
 
-def is_qos(family: int) -> bool:
-    """Whether limits of this family are set on a QOS (else on an association)."""
-    return family not in {ASSOC_GRP_SUBMIT, ASSOC_MAX_SUBMIT, ASSOC_GRP_ACCRUE, ASSOC_MAX_ACCRUE} and not (
-        ASSOC_GRP_JOBS <= family <= ASSOC_MAX_PN
-    )
-
-
 def is_minutes(family: int) -> bool:
     """Whether limits of this family are in TRES-minutes."""
     return family in _MINUTES
