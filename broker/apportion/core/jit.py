@@ -10,6 +10,7 @@ after an edit elsewhere. The cache therefore lives in a folder named for the con
 from __future__ import annotations
 
 import hashlib
+import operator
 import os
 from collections.abc import Callable
 from functools import partial
@@ -21,8 +22,16 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import config as numba_config
-from numba.core.typing.templates import AttributeTemplate
-from numba.extending import NativeValue, infer_getattr, lower_getattr_generic, models, register_model, unbox
+from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_global, signature
+from numba.extending import (
+    NativeValue,
+    infer_getattr,
+    lower_builtin,
+    lower_getattr_generic,
+    models,
+    register_model,
+    unbox,
+)
 from numba.np.arrayobj import populate_array
 
 from apportion.core.parts import PartCompiler
@@ -108,10 +117,10 @@ class Handle:
     it are plain memory. It keeps the arrays alive; they must not be replaced or resized.
     """
 
-    __slots__ = ("_numba_type_", "address", "block", "state")
+    __slots__ = ("_numba_type_", "address", "block", "kept")
 
-    def __init__(self, state: Any, kind: Any, block: Any) -> None:
-        self.state = state
+    def __init__(self, kept: Any, kind: Any, block: Any) -> None:
+        self.kept = kept
         self.block = block
         self.address = block.ctypes.data
         self._numba_type_ = kind
@@ -123,7 +132,8 @@ def handle(state: Any) -> Any:
     Parameters
     ----------
     state : NamedTuple
-        Fields are C-contiguous arrays of one or two dimensions, ints, floats, or tables again (see `table`).
+        Fields are C-contiguous arrays of one or two dimensions, ints, floats, tables again (see `table`), or lists of
+        tables of one kind, which kernels index.
 
     Returns
     -------
@@ -133,18 +143,30 @@ def handle(state: Any) -> Any:
     if JIT_DISABLED:
         return state
     words: list[int] = []
-    kind = _lay_out(state, words)
-    return Handle(state, kind, np.array(words, np.int64))
+    kept: list[Any] = []
+    kind = _lay_out(state, words, kept)
+    return Handle((state, kept), kind, np.array(words, np.int64))
 
 
-def _lay_out(state: Any, words: list[int]) -> Any:
-    """Append what `_load` reads, field by field, and describe it as a type; offsets count words from the table's own begin."""
+def _lay_out(state: Any, words: list[int], kept: list[Any]) -> Any:
+    """Append what `_load` reads, field by field, and describe it as a type; offsets count words from the table's own begin.
+
+    ``kept`` : takes what must live as long as the handle.
+    """
     begin = len(words)
     fields = []
     for name, value in zip(state._fields, state, strict=True):
         offset = len(words) - begin
         if type(value) in _TABLES:
-            kind = _lay_out(value, words)
+            kind = _lay_out(value, words, kept)
+        elif isinstance(value, list):
+            items = [handle(item) for item in value]
+            kind = _ListType(items[0]._numba_type_)
+            if any(item._numba_type_ is not kind.item for item in items):
+                raise ValueError(f"the tables of {name} are not of one kind")
+            addresses = np.array([item.address for item in items], np.int64)
+            kept += [addresses, *items]
+            words.append(addresses.ctypes.data)
         elif isinstance(value, np.ndarray):
             if not value.flags.c_contiguous:
                 raise ValueError(f"column {name} is not contiguous")
@@ -179,7 +201,34 @@ class _TableType(types.Type):
         return cls._known[key]
 
 
+class _ListType(types.Type):
+    """Numba's type of a list of tables: a pointer to the pointers of their blocks."""
+
+    def __init__(self, item: _TableType) -> None:
+        self.item = item
+        super().__init__(name=f"list.{item.name}")
+
+
 register_model(_TableType)(models.OpaqueModel)
+register_model(_ListType)(models.OpaqueModel)
+
+
+@infer_global(operator.getitem)
+class _ListItem(AbstractTemplate):
+    def generic(self, args: Any, kws: Any) -> Any:  # type: ignore[override]
+        """Type of ``tables[i]``."""
+        if not kws and isinstance(args[0], _ListType) and isinstance(args[1], types.Integer):
+            return signature(args[0].item, args[0], types.int64)
+        return None
+
+
+@lower_builtin(operator.getitem, _ListType, types.Integer)
+def _load_item(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+    """Read the pointer of one table of a list."""
+    pointers = builder.bitcast(args[0], args[0].type.as_pointer())
+    item = builder.load(builder.gep(pointers, [args[1]]))
+    item.set_metadata("invariant.load", builder.module.add_metadata([]))
+    return item
 
 
 @infer_getattr
@@ -203,6 +252,8 @@ def _load(context: Any, builder: Any, table_type: _TableType, pointer: Any, name
         value.set_metadata("invariant.load", builder.module.add_metadata([]))  # so that loops need not reload addresses
         return value
 
+    if isinstance(kind, _ListType):
+        return builder.inttoptr(read(0), pointer.type)
     if isinstance(kind, _TableType):
         return builder.bitcast(builder.gep(words, [ir.Constant(word, offset)]), pointer.type)
     if isinstance(kind, types.Array):

@@ -88,7 +88,6 @@ def apply(s: State, now: int, event: int, subject: int) -> None:
 def _submit(s: State, now: int, job: int) -> None:
     if s.live.state[job] != UNSEEN:  # cancelled at the very instant of its submission, or before
         return
-    pool = s.jobs.pool[job]
     if not lifecycle.fits_ever(s, job):
         s.live.reasons[job] |= PARTITION_NODE_LIMIT
         lifecycle.decide(s, now, job, REJECTED)
@@ -101,17 +100,48 @@ def _submit(s: State, now: int, job: int) -> None:
             return
         limit_usage.on_submit(s.limits, s.counters, s.jobs, job)
         s.live.reasons[job] |= limits.binding(s.limits, s.counters, s.jobs, job)  # no pass need come to it
+    _enter(s, job, 1)
+
+
+@kernel
+def _enter(s: State, job: int, in_turn: int) -> None:
+    """Put an accepted job into the queue; ``in_turn`` is 1 if it was submitted after all that wait."""
+    pool = s.jobs.pool[job]
     s.live.state[job] = PENDING
     s.clock.pending[0] += 1
     s.clock.arrived[0] += 1
     s.clock.last_arrived[0] = job
     s.pools.min_procs[pool] = min(s.pools.min_procs[pool], s.jobs.procs[job])
-    if s.rules.order == ORDER_ARRIVAL:
+    if s.rules.order != ORDER_ARRIVAL:
+        rank.enter(s, job)
+    elif in_turn == 1:
         queue.append(s.queue, s.jobs, s.live.state, job)
     else:
-        rank.enter(s, job)
+        queue.insert(s.queue, s.jobs, s.live.state, s.jobs.submit, job)
+        s.clock.stale[0] = 1
     if s.rules.backfill == BACKFILL_EASY_SJBF:
         queue.insert(s.short_queue, s.jobs, s.live.state, s.jobs.limit, job)
+
+
+@kernel
+def join(s: State, job: int) -> None:
+    """Let a job in that has been in the queue of a broker since it was submitted, and is counted against the limits already."""
+    _enter(s, job, 0)
+    s.clock.happened[0] = 1
+
+
+@kernel
+def withdraw(s: State, job: int) -> None:
+    """Take a pending job out of the queue as if it had never come; limits still count it."""
+    if s.rules.backfill == BACKFILL_CONSERVATIVE:
+        conservative.drop(s, job)
+    lifecycle.leave(s)
+    s.live.state[job] = UNSEEN
+    queue.sweep(s.queue, s.live.state)  # should it come back, it must not be found where it was
+    if s.rules.backfill == BACKFILL_EASY_SJBF:
+        queue.sweep(s.short_queue, s.live.state)
+    s.clock.stale[0] = 1
+    s.clock.happened[0] = 1
 
 
 @kernel

@@ -7,7 +7,7 @@ empty). Nothing of this happens again while jobs are scheduled.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,7 +62,7 @@ class Compiled:
 
     ``pool_capacity`` : processors at first. ``partition`` : index of each job's.
     ``capacity_steps`` : (time in ms, pool, change of processors) by time, for whoever plays the world.
-    ``partition_names`` : by index; one empty name when the policy has none. ``tres`` : names by number.
+    ``partition_names`` : by index; one empty name when the policy has none. ``pool_of_partition`` : likewise. ``tres`` : names by number.
     ``tree`` : None where no account matters.
     ``order`` : keeps the compiled score function alive.
     """
@@ -72,6 +72,7 @@ class Compiled:
     pool_capacity: tuple[int, ...]
     partition: Ints
     partition_names: tuple[str, ...]
+    pool_of_partition: tuple[int, ...]
     tres: tuple[str, ...]
     account: Labels
     qos: Labels
@@ -80,8 +81,17 @@ class Compiled:
     order: OrderFunction | None
 
 
-def compile_policy(policy: Policy, jobs: Submissions) -> Compiled:
+def compile_policy(
+    policy: Policy, jobs: Submissions, partition: Ints | None = None, *, open_pools: bool = False
+) -> Compiled:
     """Compile ``policy`` for ``jobs``.
+
+    Parameters
+    ----------
+    partition : int64[n], optional
+        Index of each job's partition, whatever the rules of the policy say.
+    open_pools : bool
+        Make room for any of the jobs to come to any pool, and let all running jobs be read.
 
     Raises
     ------
@@ -89,6 +99,8 @@ def compile_policy(policy: Policy, jobs: Submissions) -> Compiled:
         If the policy cannot be applied to these jobs: a partition without a capacity, an unknown name in a rule, ...
     """
     assigned = assign(policy, jobs)
+    if partition is not None:
+        assigned = replace(assigned, partition=partition)
     order = order_function(policy) if policy.Order not in ("fcfs", "multifactor") else None
     is_multifactor = policy.Order == "multifactor"
     reads_usage = order is not None and order.reads_fairshare
@@ -153,6 +165,9 @@ def compile_policy(policy: Policy, jobs: Submissions) -> Compiled:
         accounts = tree.accounts
     n_assoc = len(accounts.parent)
     start_ms = int(jobs.submit_ms[0]) if len(jobs) else 0
+    in_pool = np.bincount(plan.pool_of, minlength=len(plan.names)).astype(np.int64)
+    if open_pools:
+        in_pool[:] = len(jobs)
     span_days = (int(jobs.submit_ms[-1]) - start_ms) // DAY_MS + 400 if len(jobs) and charged else 0
     state = State(
         jobs=table,
@@ -160,8 +175,8 @@ def compile_policy(policy: Policy, jobs: Submissions) -> Compiled:
         queue=_queue(len(jobs)),
         short_queue=_queue(len(jobs) if rules.backfill == codes.BACKFILL_EASY_SJBF else 0),
         pools=_pools(plan),
-        running=_running(plan, len(jobs), is_read=not plain or metered or policy.Backfill != "none"),
-        profile=_profile(plan, len(jobs), rules),
+        running=_running(plan, in_pool, is_read=open_pools or not plain or metered or policy.Backfill != "none"),
+        profile=_profile(plan, in_pool, rules),
         clock=_clock(),
         rules=rules,
         accounts=accounts,
@@ -184,6 +199,7 @@ def compile_policy(policy: Policy, jobs: Submissions) -> Compiled:
         tuple(plan.capacity[:, 0].tolist()),
         assigned.partition,
         names,
+        plan.of_partition,
         ("cpu", *extra_names, "billing"),
         assigned.account,
         assigned.qos,
@@ -444,31 +460,29 @@ def _pools(plan: PoolPlan) -> Pools:
     )
 
 
-def _rooms(plan: PoolPlan, n_jobs: int) -> Ints:
-    """Most jobs that can run at a time in each pool: each has a processor at least."""
-    in_pool = np.bincount(plan.pool_of, minlength=len(plan.names)) if n_jobs else np.zeros(len(plan.names), np.int64)
+def _rooms(plan: PoolPlan, in_pool: Ints) -> Ints:
+    """Most jobs that can run at a time in each pool, of ``in_pool`` that may come: each has a processor at least."""
     largest = plan.capacity[:, 0] + sum((abs(s[2][0]) for s in plan.steps), 0)
     return np.minimum(in_pool, largest).astype(np.int64)
 
 
-def _running(plan: PoolPlan, n_jobs: int, *, is_read: bool) -> Running:
+def _running(plan: PoolPlan, in_pool: Ints, *, is_read: bool) -> Running:
     n = len(plan.names)
-    room = 2 * _rooms(plan, n_jobs) + 64  # what ended is forgotten when it takes up half of the room at the latest
+    room = 2 * _rooms(plan, in_pool) + 64  # what ended is forgotten when it takes up half of the room at the latest
     first = np.concatenate([[0], np.cumsum(room if is_read else 0 * room)]).astype(np.int64)
     total = int(first[-1])
     return Running(first, *(np.zeros(n, np.int64) for _ in range(4)), *(np.zeros(total, np.int64) for _ in range(3)))
 
 
-def _profile(plan: PoolPlan, n_jobs: int, rules: Rules) -> Profile:
+def _profile(plan: PoolPlan, in_pool: Ints, rules: Rules) -> Profile:
     """Room for the steps of a profile: two for each job that runs or is planned, twice over before it is built anew."""
     n = len(plan.names)
-    in_pool = np.bincount(plan.pool_of, minlength=n) if n_jobs else np.zeros(n, np.int64)
     planned = in_pool
     if rules.backfill == codes.BACKFILL_SLURM and rules.bf_max_job_test and not rules.guarded:
         planned = np.minimum(in_pool, rules.bf_max_job_test)
     elif rules.backfill != codes.BACKFILL_CONSERVATIVE and not rules.guarded:
         planned = np.minimum(in_pool, 1)
-    room = 4 * (_rooms(plan, n_jobs) + planned) + 2 * len(plan.steps) + 80
+    room = 4 * (_rooms(plan, in_pool) + planned) + 2 * len(plan.steps) + 80
     if rules.plain and rules.backfill not in (codes.BACKFILL_CONSERVATIVE, codes.BACKFILL_SLURM):
         room = np.zeros(n, np.int64)
     first = np.concatenate([[0], np.cumsum(room)]).astype(np.int64)

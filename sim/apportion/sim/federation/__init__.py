@@ -1,0 +1,1 @@
+"""Replay several centers on one calendar, with a broker between them."""

@@ -1,0 +1,333 @@
+"""From a scenario and its workload to the tables of `apportion.core.federation`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from apportion.core import federation_tables as tables
+from apportion.core.errors import UserError
+from apportion.core.tables import NEVER, Ints, State
+from apportion.policy.assign import assign
+from apportion.policy.compile import Compiled, compile_policy
+from apportion.policy.model import PartitionEntry
+from apportion.policy.pools import UNBOUNDED
+
+if TYPE_CHECKING:
+    from apportion.sim.scenario import CenterEntry, Scenario
+
+    from apportion.policy.model import Policy
+    from apportion.sim.federation.moves import Moves
+    from apportion.sim.federation.workload import FederationWorkload
+
+HOUR_S = 3600
+KEPT_CELLS = 20_000_000  # alternatives of all bindings that are still worth keeping
+PLACEMENTS = {
+    "home": tables.PLACE_HOME,
+    "random": tables.PLACE_RANDOM,
+    "round-robin": tables.PLACE_ROUND_ROBIN,
+    "least-loaded": tables.PLACE_LEAST_LOADED,
+    "redundant": tables.PLACE_REDUNDANT,
+}
+# What a unit of each term is worth in seconds of waiting, in the order of the terms: start, data, run, cost, energy, carbon, risk, away.
+WEIGHTS = {
+    "balanced": (1.0, 1.0, 1.0, 300.0, 0.0, 0.0, 600.0, 300.0),
+    "urgent": (1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 600.0, 0.0),
+    "economy": (0.1, 0.1, 0.1, 7200.0, 0.0, 0.0, 600.0, 60.0),
+    "green": (0.1, 0.1, 0.1, 0.0, 60.0, 3600.0, 600.0, 60.0),
+}
+TERMS = ("start", "data", "run", "cost", "energy", "carbon", "failure", "affinity")
+
+
+@dataclass(frozen=True)
+class CompiledFederation:
+    """Tables ready to run, and the names behind their indices.
+
+    ``broker``, ``centers`` : compiled policies. ``target_names`` : (center, partition) by target. ``capacity_steps`` : (ms, row of
+    `Seen`, change of processors) by time.
+    """
+
+    federation: tables.Federation
+    broker: Compiled
+    centers: tuple[Compiled, ...]
+    target_names: tuple[tuple[str, str], ...]
+    capacity_steps: tuple[tuple[int, int, int], ...]
+
+
+def compile_federation(scenario: Scenario, workload: FederationWorkload, moves: Moves) -> CompiledFederation:
+    """Compile the broker's policy and those of all centers for one workload.
+
+    Raises
+    ------
+    PolicyError
+        If a policy does not fit the workload.
+    UserError
+        If the broker's policy has limits on used minutes: they are not kept across centers.
+    """
+    own = [
+        _partitions(entry, scenario.policy_of(entry.Center), workload, k) for k, entry in enumerate(scenario.centers)
+    ]
+    managed = [k for k, entry in enumerate(scenario.centers) if entry.Mode == "managed"]
+    shared: list[PartitionEntry] = []
+    partition = np.zeros(len(workload), np.int64)
+    begins = {}
+    for k in managed:
+        begins[k] = len(shared)
+        partition[workload.home == k] = len(shared) + _local_partition(scenario, own[k], workload, k)
+        shared += [_renamed(entry, workload.centers[k]) for entry in own[k]]
+    base = scenario.broker_policy.model_copy(update={"partitions": tuple(shared)})
+    broker = compile_policy(base, workload.jobs, partition)
+    state = broker.state
+    if state.rules.metered:
+        raise UserError(
+            "the policy of the broker limits minutes (GrpTRESMins, GrpTRESRunMins or GrpWall), which is not kept across centers",
+            "give these limits to the policies of the centers",
+        )
+    state.pools.largest[:] = UNBOUNDED  # what is too large for one center may fit another
+    state.pools.extra_largest[:] = UNBOUNDED
+    compiled = []
+    for k, entry in enumerate(scenario.centers):
+        policy = scenario.policy_of(entry.Center)
+        if entry.Mode == "managed":
+            local = base.model_copy(
+                update={"Backfill": policy.Backfill, "SchedulerParameters": policy.SchedulerParameters}
+            )
+            compiled.append(_sharing(compile_policy(local, workload.jobs, partition, open_pools=True), state, entry))
+        else:
+            local = policy.model_copy(update={"partitions": own[k]}) if entry.partitions else policy
+            one = compile_policy(local, workload.seen_from(k), open_pools=True)
+            compiled.append(_with(one, digest=state.digest))
+    return _assemble(scenario, workload, moves, broker, tuple(compiled), own, begins)
+
+
+def _partitions(entry: CenterEntry, policy: Policy, workload: FederationWorkload, k: int) -> tuple[PartitionEntry, ...]:
+    """Partitions of a center: those of the scenario, else of its policy, else one that is the whole machine."""
+    found = tuple(entry.partitions) or policy.partitions
+    if found and all(partition.capacity or partition.Pool for partition in found):
+        return found
+    procs = entry.Procs or workload.parts[k].jobs.capacity["cpu"]
+    if found:
+        return tuple(p if p.capacity else p.model_copy(update={"Pool": "machine", "Procs": procs}) for p in found)
+    return (PartitionEntry(PartitionName=entry.Center, Procs=procs, Default=True),)
+
+
+def _local_partition(scenario: Scenario, own: tuple[PartitionEntry, ...], workload: FederationWorkload, k: int) -> Ints:
+    """Index among its own partitions of each job of a managed center."""
+    policy = scenario.policy_of(workload.centers[k]).model_copy(update={"partitions": own})
+    return assign(policy, workload.parts[k].jobs).partition
+
+
+def _renamed(entry: PartitionEntry, center: str) -> PartitionEntry:
+    """A partition under the name that it has in the federation."""
+    return entry.model_copy(
+        update={
+            "PartitionName": f"{center}/{entry.PartitionName}",
+            "Pool": f"{center}/{entry.pool or 'machine'}",
+            "Default": False,
+        }
+    )
+
+
+def _with(compiled: Compiled, **columns: object) -> Compiled:
+    return replace(compiled, state=compiled.state._replace(**columns))
+
+
+def _sharing(compiled: Compiled, broker: State, entry: CenterEntry) -> Compiled:
+    """A managed center: accounts, usage, shares and limits are the broker's own tables."""
+    state = compiled.state
+    jobs = state.jobs._replace(
+        **{
+            name: getattr(broker.jobs, name)
+            for name in state.jobs._fields
+            if name not in ("pool", "partition", "limit", "billing")
+        },
+        pool=state.jobs.pool.copy(),
+        partition=state.jobs.partition.copy(),
+        limit=state.jobs.limit.copy(),
+        billing=state.jobs.billing * round(entry.ExchangeRate * 1000) // 1000,
+    )
+    return _with(
+        compiled,
+        jobs=jobs,
+        accounts=broker.accounts,
+        usage_params=broker.usage_params,
+        usage=broker.usage,
+        share=broker.share,
+        limits=broker.limits,
+        counters=broker.counters,
+        digest=broker.digest,
+    )
+
+
+def _assemble(
+    scenario: Scenario,
+    workload: FederationWorkload,
+    moves: Moves,
+    broker: Compiled,
+    centers: tuple[Compiled, ...],
+    own: list[tuple[PartitionEntry, ...]],
+    begins: dict[int, int],
+) -> CompiledFederation:
+    n, n_centers = len(workload), len(centers)
+    first_seen = np.concatenate([[0], np.cumsum([len(c.pool_names) for c in centers])]).astype(np.int64)
+    rows: list[tuple[int, int, int, int, int]] = []
+    names: list[tuple[str, str]] = []
+    used: set[int] = set()
+    for k in range(n_centers):
+        pool_of = centers[k].pool_of_partition
+        for p, entry in enumerate(own[k]):
+            index = begins.get(k, 0) + p
+            pool = pool_of[index] if k in begins or centers[k].partition_names != ("",) else 0
+            if entry.State == "UP":
+                limit = NEVER if entry.MaxTime is None else entry.MaxTime * 1000
+                rows.append((k, pool, index, int(first_seen[k]) + pool, limit))
+                names.append((workload.centers[k], entry.PartitionName))
+            used.add(int(first_seen[k]) + pool)
+    center, pool, partition, seen, max_time = (np.array(column, np.int64) for column in zip(*rows, strict=True))
+    entries = [scenario.centers[k] for k in center.tolist()]
+    speed = _milli([entry.Speed for entry in scenario.centers])
+    targets = tables.Targets(
+        center=center,
+        pool=pool,
+        partition=partition,
+        seen=seen,
+        max_time=max_time,
+        speed=speed[center],
+        price=np.array([entry.Price / HOUR_S for entry in entries]),
+        watts=np.array([entry.PowerBusy for entry in entries], np.float64),
+        risk=np.array([entry.FailureRate / 86_400 for entry in entries], np.float64),
+        carbon=np.array([scenario.carbon_by_hour(entry.Center) for entry in entries], np.float64).reshape(-1, 24)
+        / 1000.0,
+    )
+    is_managed = np.array([entry.Mode == "managed" for entry in scenario.centers], np.int64)
+    b = scenario.broker
+    placement = PLACEMENTS.get(b.Placement, tables.PLACE_BY_SCORE)
+    where = np.full(n, tables.HOME, np.int8)
+    if placement != tables.PLACE_HOME:
+        where[moves.movable] = tables.QUEUED
+    rows_of_log = 2 * int(moves.movable.sum()) + 16 if placement != tables.PLACE_HOME else 0
+    n_targets = len(center)
+    keep = int(rows_of_log * n_targets * tables.N_TERMS <= KEPT_CELLS)
+    kept = rows_of_log * keep
+    fed = tables.Federation(
+        broker=broker.state,
+        cores=[c.state for c in centers],
+        centers=tables.Centers(
+            first_seen=first_seen[:-1].copy(),
+            managed=is_managed,
+            poll=np.array(
+                [0 if e.Mode == "managed" else max(round(e.PollInterval * 1000), 1) for e in scenario.centers], np.int64
+            ),
+            latency=np.array(
+                [0 if e.Mode == "managed" else round(e.Latency * 1000) for e in scenario.centers], np.int64
+            ),
+            exchange=_milli([entry.ExchangeRate for entry in scenario.centers]),
+            speed=speed,
+            reachable=np.ones(n_centers, np.int64),
+            wake=np.full(n_centers, NEVER, np.int64),
+            touched=np.zeros(n_centers, np.int64),
+            changed=np.ones(n_centers, np.int64),
+            next_look=np.full(n_centers, -NEVER, np.int64),
+            waiting=np.zeros(n_centers, np.int64),
+            accuracy=np.ones(n_centers),
+            habit=np.ones(n_centers),
+            waited=np.full((n_centers, tables.N_CLASSES), 600.0),
+            foreseen=np.full((n_centers, tables.N_CLASSES), 600.0),
+        ),
+        targets=targets,
+        seen=_seen(centers, first_seen, used),
+        places=tables.Places(
+            home=workload.home,
+            where=where,
+            center=np.full(n, -1, np.int64),
+            target=np.full(n, -1, np.int64),
+            group=moves.group,
+            dataset=moves.dataset,
+            dice=moves.dice,
+            predicted=np.full(n, -1, np.int64),
+            foreseen=np.zeros(n, np.int64),
+            patience=np.full(n, NEVER, np.int64),
+            bound=np.full(n, -1, np.int64),
+            row=np.full(n, -1, np.int64),
+            limit=workload.jobs.limit_ms.copy(),
+        ),
+        log=tables.Log(
+            *(np.zeros(rows_of_log, np.int64) for _ in range(4)),
+            terms=np.zeros((kept * n_targets, tables.N_TERMS)),
+            score=np.zeros((kept, n_targets)),
+            reason=np.zeros((kept, n_targets), np.int64),
+            rows=np.zeros(1, np.int64),
+        ),
+        rules=tables.BrokerRules(
+            placement=placement,
+            look_ahead=b.LookAhead,
+            depth=b.Depth,
+            replace_after=round(b.ReplaceAfter * 1000) if placement == tables.PLACE_BY_SCORE else 0,
+            replace_min=round(b.ReplaceMinWait * 1000),
+            hysteresis=float(b.Hysteresis),
+            keep=keep,
+            weights=weights(b.Placement, b.weights),
+        ),
+        clock=_clock(),
+        barred=moves.barred(scenario, names),
+        data_ms=moves.data_ms,
+        decided=np.zeros(4 * n + 16, np.int64),
+        what=np.zeros(4 * n + 16, np.int64),
+        watch=np.zeros(n + 1, np.int64),
+        score=np.zeros(n_targets),
+        reason=np.zeros(n_targets, np.int64),
+        terms=np.zeros((n_targets, tables.N_TERMS)),
+        expected=np.zeros(n_targets, np.int64),
+        foreseen=np.zeros(n_targets, np.int64),
+        digest=broker.state.digest,
+    )
+    steps = sorted(
+        (time, int(first_seen[k]) + pool, change)
+        for k, c in enumerate(centers)
+        for time, pool, change in c.capacity_steps
+    )
+    return CompiledFederation(fed, broker, centers, tuple(names), tuple(steps))
+
+
+def weights(placement: str, own: dict[str, float]) -> np.ndarray:
+    """Weights of the terms of a score: those of the preset unless the scenario gives its own."""
+    preset = dict(zip(TERMS, WEIGHTS.get(placement, WEIGHTS["balanced"]), strict=True))
+    return np.array([own.get(term, preset[term]) for term in TERMS], np.float64)
+
+
+def _milli(ratios: list[float]) -> Ints:
+    return np.array([max(round(ratio * 1000), 1) for ratio in ratios], np.int64)
+
+
+def _seen(centers: tuple[Compiled, ...], first_seen: Ints, used: set[int]) -> tables.Seen:
+    n = int(first_seen[-1])
+    room = np.zeros(n, np.int64)
+    for k, c in enumerate(centers):
+        room[first_seen[k] : first_seen[k + 1]] = np.diff(c.state.running.first)
+    room[[v for v in range(n) if v not in used]] = 0
+    first = np.concatenate([[0], np.cumsum(room)]).astype(np.int64)
+    of_center = np.repeat(np.arange(len(centers)), np.diff(first_seen))
+    return tables.Seen(
+        center=of_center,
+        pool=np.arange(n, dtype=np.int64) - first_seen[of_center],
+        procs=np.zeros(n, np.int64),
+        free=np.zeros(n, np.int64),
+        owed=np.zeros(n, np.int64),
+        backlog=np.zeros(n, np.int64),
+        sent=np.zeros(n, np.int64),
+        on_way=np.zeros(n, np.int64),
+        first=first,
+        count=np.zeros(n, np.int64),
+        end=np.zeros(int(first[-1]), np.int64),
+        width=np.zeros(int(first[-1]), np.int64),
+    )
+
+
+def _clock() -> tables.FederationClock:
+    clock = tables.FederationClock(*(np.zeros(1, np.int64) for _ in tables.FederationClock._fields))
+    clock.now[0] = -NEVER
+    clock.wake[0] = NEVER
+    clock.patience[0] = NEVER
+    return clock

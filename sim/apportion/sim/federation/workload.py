@@ -1,0 +1,159 @@
+"""From the traces of several centers to one workload on a common calendar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from apportion.core.errors import TraceError
+from apportion.policy.workload import Labels, Submissions
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from apportion.core.tables import Ints
+    from apportion.sim.workload import Workload
+
+LABELS = ("user", "account", "group", "qos", "queue", "partition")
+
+
+@dataclass(frozen=True)
+class FederationWorkload:
+    """Jobs of all centers by (submit, center, row).
+
+    Attributes
+    ----------
+    centers : tuple of str
+    parts : tuple of Workload
+        Each center's own jobs, within the window and shifted.
+    jobs : Submissions
+        All jobs; users, accounts, groups, queues and partitions are named ``CENTER/NAME``, since the same name at two centers is not the same.
+    home, row : int64[n]
+        Center of each job, and its index in that part.
+    run_ms, cancel_ms : int64[n]
+        As in `Workload`; the run time is that at home.
+    """
+
+    centers: tuple[str, ...]
+    parts: tuple[Workload, ...]
+    jobs: Submissions
+    home: Ints
+    row: Ints
+    run_ms: Ints
+    cancel_ms: Ints
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def seen_from(self, center: int) -> Submissions:
+        """All jobs as one center knows them: its own by their plain names, those of others by ``CENTER/NAME``."""
+        labels = {name: _plain(getattr(self.jobs, name), self.centers[center] + "/") for name in LABELS}
+        capacity = self.parts[center].jobs.capacity
+        return replace(self.jobs, submit_ms=self.jobs.submit_ms.copy(), capacity=capacity, **labels)
+
+
+def merge(centers: Sequence[str], parts: Sequence[Workload]) -> FederationWorkload:
+    """Put the workloads of several centers on one calendar.
+
+    Raises
+    ------
+    TraceError
+        If there is no job at all.
+    """
+    home = np.concatenate([np.full(len(part), k, np.int64) for k, part in enumerate(parts)])
+    row = np.concatenate([np.arange(len(part), dtype=np.int64) for part in parts])
+    if len(home) == 0:
+        raise TraceError("no center has a job in this window", "choose another Start and End, or shift the traces")
+    submit = np.concatenate([part.jobs.submit_ms for part in parts])
+    order = np.lexsort((row, home, submit))
+
+    def joined(get: Callable[[Workload], Ints]) -> Ints:
+        return np.ascontiguousarray(np.concatenate([get(part) for part in parts])[order])
+
+    known = sorted({name for part in parts for name in part.jobs.resources})
+    jobs = Submissions(
+        submit_ms=joined(lambda part: part.jobs.submit_ms),
+        limit_ms=joined(lambda part: part.jobs.limit_ms),
+        procs=joined(lambda part: part.jobs.procs),
+        **{
+            name: _join_labels(
+                [getattr(part.jobs, name) for part in parts], ["" if name == "qos" else f"{c}/" for c in centers], order
+            )
+            for name in LABELS
+        },
+        origin_ms=min(part.jobs.origin_ms for part in parts),
+        capacity={"cpu": sum(part.jobs.capacity["cpu"] for part in parts)},
+        resources={
+            name: joined(lambda part, name=name: part.jobs.resources.get(name, np.zeros(len(part), np.int64)))
+            for name in known
+        },
+    )
+    return FederationWorkload(
+        centers=tuple(centers),
+        parts=tuple(parts),
+        jobs=jobs,
+        home=np.ascontiguousarray(home[order]),
+        row=np.ascontiguousarray(row[order]),
+        run_ms=joined(lambda part: part.run_ms),
+        cancel_ms=joined(lambda part: part.cancel_ms),
+    )
+
+
+def window(part: Workload, begin_ms: int | None, end_ms: int | None, shift_ms: int = 0) -> Workload:
+    """Shift a workload in time and keep what is submitted from ``begin_ms`` (inclusive) to ``end_ms`` (exclusive)."""
+    submit = part.jobs.submit_ms + shift_ms
+    keep = np.ones(len(part), bool)
+    if begin_ms is not None:
+        keep &= submit >= begin_ms
+    if end_ms is not None:
+        keep &= submit < end_ms
+    cancel = np.where(part.cancel_ms < 2**61, part.cancel_ms + shift_ms, part.cancel_ms)
+    jobs = replace(
+        part.jobs,
+        submit_ms=np.ascontiguousarray(submit[keep]),
+        limit_ms=np.ascontiguousarray(part.jobs.limit_ms[keep]),
+        procs=np.ascontiguousarray(part.jobs.procs[keep]),
+        origin_ms=part.jobs.origin_ms + shift_ms,
+        resources={name: np.ascontiguousarray(column[keep]) for name, column in part.jobs.resources.items()},
+        **{name: _kept(getattr(part.jobs, name), keep) for name in LABELS},
+    )
+    return replace(
+        part,
+        jobs=jobs,
+        run_ms=np.ascontiguousarray(part.run_ms[keep]),
+        cancel_ms=np.ascontiguousarray(cancel[keep]),
+        killed=part.killed[keep],
+        status=part.status[keep],
+        row=part.row[keep],
+    )
+
+
+def _kept(labels: Labels, keep: NDArray[np.bool_]) -> Labels:
+    """Labels of some of the jobs, without the names that none of them has."""
+    codes = labels.codes[keep]
+    used = np.unique(codes[codes >= 0])
+    back = np.full(len(labels.names) + 1, -1, np.int64)
+    back[used] = np.arange(len(used))
+    return Labels(np.ascontiguousarray(back[codes]), tuple(labels.names[k] for k in used.tolist()))
+
+
+def _join_labels(parts: list[Labels], prefixes: list[str], order: Ints) -> Labels:
+    """Labels of all parts in one order; equal names are one."""
+    index: dict[str, int] = {}
+    columns = []
+    for labels, prefix in zip(parts, prefixes, strict=True):
+        lookup = [index.setdefault(prefix + name, len(index)) for name in labels.names]
+        columns.append(np.array([*lookup, -1], np.int64)[labels.codes])
+    return Labels(np.ascontiguousarray(np.concatenate(columns)[order]), tuple(index))
+
+
+def _plain(labels: Labels, prefix: str) -> Labels:
+    """Take the prefix off the names that have it."""
+    index: dict[str, int] = {}
+    plain = np.full(len(labels.names) + 1, -1, np.int64)
+    for code in np.unique(labels.codes[labels.codes >= 0]).tolist():
+        plain[code] = index.setdefault(labels.names[code].removeprefix(prefix), len(index))
+    return Labels(np.ascontiguousarray(plain[labels.codes]), tuple(index))
