@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 DEMO_TRACE = "KTH-SP2-1996-2.1-cln"
 DEMO_JOBS = 10_000
 DEMO_SEED = 1
+PLACEMENTS = (
+    "balanced",
+    "urgent",
+    "economy",
+    "green",
+    "home",
+    "random",
+    "round-robin",
+    "least-loaded",
+    "redundant",
+)
 
 
 @click.command()
@@ -86,6 +97,16 @@ DEMO_SEED = 1
     help="Cleaning rules to switch off, comma-separated (`apportion traces clean --rules` lists them).",
 )
 @click.option("--report/--no-report", default=True, help="Whether to write report.html.")
+@click.option(
+    "--scenario",
+    help="Replay a federation instead: a preset (`apportion scenario list`) or a TOML/YAML file.",
+)
+@click.option(
+    "--placement",
+    type=click.Choice(PLACEMENTS),
+    help="How the broker of a scenario chooses centers [default: what the scenario says].",
+)
+@click.option("--baseline/--no-baseline", default=True, help="Whether to replay a scenario with every job at home too.")
 @click.option("--demo", is_flag=True, help="Replay a public trace, or a synthetic workload when none can be had.")
 @click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON.")
 def replay(
@@ -104,27 +125,49 @@ def replay(
     cool_down: int,
     no_rule: tuple[str, ...],
     report: bool,
+    scenario: str | None,
+    placement: str | None,
+    baseline: bool,
     demo: bool,
     as_json: bool,
 ) -> None:
     """Replay job traces under a policy; leave a run folder with schedule, metrics and report.
 
     TRACE is a file (SWF, GWF, sacct, PBS, ALCF, Philly, Parquet; gz, bz2, xz, zst) or a name of the catalog. Several
-    traces are merged on one calendar.
+    traces are merged on one calendar. With --scenario, several centers are replayed with a broker between them, and
+    compared with the same jobs all at home.
 
     \b
     Examples:
       apportion replay KTH-SP2-1996 --policy easy
       apportion replay log.swf.gz --policy my-policy.toml --procs 512
       apportion replay dump.sacct --policy multifactor --warm-up 7-0 --json
+      apportion replay --scenario europe-us-2004 --placement urgent
     """
-    if bool(traces) == demo:
-        raise click.UsageError("name a trace, or give --demo; `apportion traces list` shows the public ones")
+    if bool(traces) + demo + (scenario is not None) != 1:
+        raise click.UsageError(
+            "name a trace, a --scenario, or give --demo; `apportion traces list` shows public traces"
+        )
     say = _say(quiet=as_json)
     hasten()
     from apportion.sim.conventions import Conventions
 
     conventions = Conventions(size, limit, over_limit, cancelled, warm_up / 1000.0, cool_down / 1000.0)
+    if scenario is not None:
+        from apportion.cli.federation import replay_scenario
+
+        _announce_compilation()
+        replay_scenario(
+            scenario,
+            conventions,
+            placement=placement,
+            engine=engine,
+            out=out,
+            baseline=baseline,
+            report=report,
+            as_json=as_json,
+        )
+        return
     timings: dict[str, float] = {}
     begin = time.perf_counter()
     from apportion.policy.load import load

@@ -3,6 +3,7 @@
 ``UserError``
   ├── ``TraceError``    a trace file cannot be read or makes no sense
   ├── ``PolicyError``   a policy cannot be loaded or compiled
+  ├── ``ScenarioError`` a federation cannot be loaded or makes no sense
   └── ``RunError``      a run folder cannot be written, read or compared
 
 The command line prints one as a single line on stderr and exits with ``exit_code``; none of them ever
@@ -58,6 +59,10 @@ class TraceError(UserError):
 
 class PolicyError(UserError):
     """A policy cannot be loaded or compiled."""
+
+
+class ScenarioError(UserError):
+    """A federation cannot be loaded or makes no sense."""
 
 
 class RunError(UserError):

@@ -140,6 +140,7 @@ def _arrive(f: Federation, now: int, job: int) -> None:
     core = f.cores[center]
     area = _area(f, center, job)
     f.places.where[job] = ARRIVED
+    f.places.travel[job] = now - f.places.bound[job]
     f.seen.on_way[_seen_of(f, center, job)] -= area
     dataset = f.places.dataset[job]
     if dataset >= 0:

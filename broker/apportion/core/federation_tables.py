@@ -143,8 +143,9 @@ class Places(NamedTuple):
 
     ``home`` : center it was submitted at. ``where`` : HOME, QUEUED, SENT, ARRIVED. ``center``, ``target`` : where it is bound or runs, -1
     none. ``group`` : row of ``Federation.barred``. ``dataset`` : -1 none. ``dice`` : a random number below 2^32, drawn in advance.
-    ``predicted`` : start that was expected when it was bound, ms. ``foreseen`` : wait at its center by the work before it, ms. ``patience`` : when it is worth a second look, ms.
-    ``bound`` : when it was bound last, ms. ``row`` : newest row of the log. ``limit`` : at home, ms.
+    ``predicted`` : start that was expected when it was bound, ms. ``foreseen`` : wait at its center by the work before it, ms.
+    ``patience`` : when it is worth a second look, ms. ``bound`` : when it was bound last, ms. ``travel`` : ms from then until it could
+    wait at its center. ``row`` : newest row of the log. ``limit`` : at home, ms.
     """
 
     home: Ints
@@ -158,6 +159,7 @@ class Places(NamedTuple):
     foreseen: Ints
     patience: Ints
     bound: Ints
+    travel: Ints
     row: Ints
     limit: Ints
 
@@ -223,8 +225,8 @@ class Federation(NamedTuple):
 
     ``barred`` (n_groups, n_targets) : reason code for jobs of a group. ``data_ms`` (n_datasets, n_centers) : time to bring a dataset to a
     center, 0 if it is there, -1 if it cannot be. ``decided``, ``what`` : jobs in order of decision, and the decision (a state of
-    a job, or BOUND). ``watch`` : jobs that are bound and have not started. ``score``, ``reason``, ``expected``, ``foreseen`` (n_targets; ms), ``terms``
-    (n_targets, N_TERMS) : scratch of a placement.
+    a job, or BOUND). ``watch`` : jobs that are bound and have not started. ``score``, ``reason``, ``expected``, ``foreseen``
+    (n_targets; ms), ``terms`` (n_targets, N_TERMS) : scratch of a placement.
     ``digest`` : shared by all cores.
     """
 

@@ -215,7 +215,7 @@ register_model(_ListType)(models.OpaqueModel)
 
 @infer_global(operator.getitem)
 class _ListItem(AbstractTemplate):
-    def generic(self, args: Any, kws: Any) -> Any:  # type: ignore[override]
+    def generic(self, args: Any, kws: Any) -> Any:
         """Type of ``tables[i]``."""
         if not kws and isinstance(args[0], _ListType) and isinstance(args[1], types.Integer):
             return signature(args[0].item, args[0], types.int64)

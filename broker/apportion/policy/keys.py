@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -276,14 +276,7 @@ def normalise(
             value = _scheduler_parameters(value, place)  # noqa: PLW2901
         if section is None or value is None:
             result[name] = value
-        elif isinstance(value, Mapping) and name not in (
-            "accounts",
-            "users",
-            "qos",
-            "partitions",
-            "reservations",
-            "assign",
-        ):
+        elif isinstance(value, Mapping) and get_origin(model.model_fields[name].annotation) is not tuple:
             result[name], more = normalise(value, section, (*at, name))
             ignored += more
         else:

@@ -15,9 +15,8 @@ from apportion.core.tres import shorten
 from apportion.policy.fields import nearest
 from apportion.policy.keys import ALIASES, Ignored, UnusableKeyError, normalise
 from apportion.policy.model import BACKFILLS, Policy
-from apportion.policy.source import UnreadableTextError, parse_toml, parse_yaml, toml_line, yaml_line
+from apportion.policy.source import UnreadableTextError, parse_file, parse_toml
 
-MAX_BYTES = 64 * 2**20
 Place = tuple[str | int, ...]
 
 
@@ -83,16 +82,11 @@ def load_file(path: Path) -> Policy:
     PolicyError
         One line with file, line and remedy.
     """
-    text = _read(path)
-    is_yaml = path.suffix.lower() in (".yaml", ".yml")
     try:
-        data = parse_yaml(text) if is_yaml else parse_toml(text)
+        data, find = parse_file(path, "policy")
     except UnreadableTextError as fault:
         raise PolicyError(fault.problem, fault.remedy, path=path, line=fault.line) from None
-    if not isinstance(data, Mapping):
-        raise PolicyError("this is no policy", "write KEY: VALUE lines", path=path, line=1)
-    locate = partial(yaml_line if is_yaml else toml_line, text, spellings=_spellings())
-    return _build(data, path, locate)
+    return _build(data, path, partial(find, spellings=spellings()))
 
 
 def from_dict(data: Mapping[str, Any], folder: Path | None = None) -> Policy:
@@ -116,27 +110,6 @@ def from_dict(data: Mapping[str, Any], folder: Path | None = None) -> Policy:
     return policy
 
 
-def _read(path: Path) -> str:
-    if path.is_dir():
-        raise PolicyError("this is a folder", "give the policy file in it", path=path)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise PolicyError("the file is larger than 64 MiB", "a policy is a short text", path=path)
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise PolicyError(
-            (error.strerror or "cannot be read").lower(), "check the path and its rights", path=path
-        ) from None
-    if len(raw) > MAX_BYTES or b"\0" in raw:
-        raise PolicyError("this is not a text file", "give a TOML or YAML file", path=path)
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise PolicyError("this is not UTF-8 text", "save it as UTF-8", path=path, line=line) from None
-
-
 def _build(data: Mapping[Any, Any], path: Path | None, locate: Any) -> Policy:
     try:
         keys, ignored = normalise(data)
@@ -148,7 +121,7 @@ def _build(data: Mapping[Any, Any], path: Path | None, locate: Any) -> Policy:
     try:
         policy = Policy.model_validate(keys)
     except ValidationError as error:
-        problem, remedy, at = _first_fault(error)
+        problem, remedy, at = first_fault(error)
         raise PolicyError(problem, remedy, path=path, line=locate(at)) from None
     policy._warnings = tuple(_warning(item, path, locate) for item in ignored)  # noqa: SLF001
     if path is not None:
@@ -167,7 +140,8 @@ def _complete_order(keys: dict[str, Any]) -> None:
         keys["Order"] = "plugin"
 
 
-def _first_fault(error: ValidationError) -> tuple[str, str, Place]:
+def first_fault(error: ValidationError) -> tuple[str, str, Place]:
+    """Problem, remedy and place of the first thing that a model does not accept."""
     first = error.errors(include_url=False, include_input=False)[0]
     context = first.get("ctx", {})
     if "at" in context:
@@ -192,7 +166,7 @@ def _warning(item: Ignored, path: Path | None, locate: Any) -> str:
     )
 
 
-def _spellings() -> dict[str, set[str]]:
+def spellings() -> dict[str, set[str]]:
     """Other spellings of each key, in lower case, to find its line."""
     table: dict[str, set[str]] = {}
     for aliases in ALIASES.values():

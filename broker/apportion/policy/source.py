@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import yaml
 
 Place = tuple[str | int, ...]
+MAX_BYTES = 64 * 2**20
 
 
 class UnreadableTextError(Exception):
@@ -17,6 +21,61 @@ class UnreadableTextError(Exception):
     def __init__(self, problem: str, remedy: str, line: int | None = None) -> None:
         self.problem, self.remedy, self.line = problem, remedy, line
         super().__init__(problem)
+
+
+def read_text(path: Path, what: str) -> str:
+    """Read a short UTF-8 text.
+
+    Parameters
+    ----------
+    path : Path
+    what : str
+        What the file is meant to be, for errors: ``policy``.
+
+    Raises
+    ------
+    UnreadableTextError
+        If it is something else, or cannot be read.
+    """
+    if path.is_dir():
+        raise UnreadableTextError("this is a folder", f"give the {what} file in it")
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UnreadableTextError("the file is larger than 64 MiB", f"a {what} is a short text")
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UnreadableTextError(
+            (error.strerror or "cannot be read").lower(), "check the path and its rights"
+        ) from None
+    if len(raw) > MAX_BYTES or b"\0" in raw:
+        raise UnreadableTextError("this is not a text file", "give a TOML or YAML file")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise UnreadableTextError("this is not UTF-8 text", "save it as UTF-8", line) from None
+
+
+def parse_file(path: Path, what: str) -> tuple[Mapping[Any, Any], Callable[..., int | None]]:
+    """Parse a TOML file, or a YAML file (suffix ``.yaml`` or ``.yml``).
+
+    Returns
+    -------
+    tuple
+        The data, and a function that finds the line of a place in it (`toml_line` or `yaml_line` without the text).
+
+    Raises
+    ------
+    UnreadableTextError
+        If it is neither.
+    """
+    text = read_text(path, what)
+    is_yaml = path.suffix.lower() in (".yaml", ".yml")
+    data = parse_yaml(text) if is_yaml else parse_toml(text)
+    if not isinstance(data, Mapping):
+        raise UnreadableTextError(f"this is no {what}", "write KEY: VALUE lines", 1)
+    return data, partial(yaml_line if is_yaml else toml_line, text)
 
 
 def parse_toml(text: str) -> dict[str, Any]:

@@ -149,7 +149,12 @@ class Comparison:
 
 
 def compare(
-    runs: list[Run], *, baseline: int = 0, paired: bool = True, bootstrap: Bootstrap | None = None
+    runs: list[Run],
+    *,
+    baseline: int = 0,
+    paired: bool = True,
+    bootstrap: Bootstrap | None = None,
+    labels: list[str] | None = None,
 ) -> Comparison:
     """Compare runs with one of them.
 
@@ -168,6 +173,8 @@ def compare(
         drawn for each by itself.
     bootstrap : Bootstrap, optional
         How to make the intervals; 2000 replicates of days at 95 % by default.
+    labels : list of str, optional
+        What to call the runs; by default the names of their folders.
 
     Raises
     ------
@@ -180,7 +187,7 @@ def compare(
     for run in runs:
         if not (run.is_measured & run.started).any():
             raise RunError("no job started in the measure window", "there is nothing to compare", path=run.folder)
-    labels = _labels(runs)
+    labels = labels or _labels(runs)
     base = runs[baseline]
     others = [(label, run) for i, (label, run) in enumerate(zip(labels, runs, strict=True)) if i != baseline]
     pairs = [_paired(base, run, label, how) if paired else _unpaired(base, run, label, how) for label, run in others]

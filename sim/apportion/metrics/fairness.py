@@ -80,11 +80,21 @@ def targets(run: Run, by: str) -> dict[str, float] | None:
         for name, share in (run.manifest.get("shares") or {}).items():
             table[str(name)] = float(share)
     elif by == "user":
+        accounts = {str(name) for name in run.manifest.get("shares") or {}}
         for name, share in (run.manifest.get("user_shares") or {}).items():
-            user = str(name).rpartition("/")[2]
+            user = _user_of(str(name), accounts)
             table[user] = table.get(user, 0.0) + float(share)
     total = sum(table.values())
     return {name: share / total for name, share in table.items()} if total > 0 else None
+
+
+def _user_of(name: str, accounts: set[str]) -> str:
+    """Part of ``ACCOUNT/USER`` that is the user; both may hold slashes themselves (``CENTER/NAME``)."""
+    parts = name.split("/")
+    for k in range(len(parts) - 1, 0, -1):
+        if "/".join(parts[:k]) in accounts:
+            return "/".join(parts[k:])
+    return parts[-1]
 
 
 class Shares:

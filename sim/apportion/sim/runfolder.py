@@ -88,8 +88,8 @@ def jobs_table(workload: Workload, schedule: Schedule) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def _dictionary(codes: Any, names: Any) -> Any:
-    """Text by code; the stubs of pandas know only some kinds of codes."""
+def dictionary(codes: Any, names: Any) -> Any:
+    """Text by code. The stubs of pandas know only some kinds of codes."""
     make: Any = pd.Categorical.from_codes
     return make(codes, categories=list(names))
 
@@ -100,25 +100,25 @@ def _center(trace: Trace) -> Any:
 
     if CENTER in trace.jobs:
         return trace.jobs[CENTER].astype("category").array
-    return _dictionary(np.zeros(len(trace), np.int8), [trace.meta.name])
+    return dictionary(np.zeros(len(trace), np.int8), [trace.meta.name])
 
 
 def _all_labels(labels: tuple[Ints, list[str]]) -> Any:
-    return _categorical(labels[0], tuple(labels[1]))
+    return categorical(labels[0], tuple(labels[1]))
 
 
 def _spread_labels(codes: Ints, names: tuple[str, ...], row: Ints, n: int) -> Any:
     column = np.full(n, UNKNOWN, np.int64)
     column[row] = codes
-    return _categorical(column, names)
+    return categorical(column, names)
 
 
-def _categorical(codes: Ints, names: tuple[str, ...]) -> Any:
+def categorical(codes: Ints, names: tuple[str, ...]) -> Any:
     """Text of a column as a dictionary, with the empty text for unknown."""
     names = tuple(names)
     if "" in names:
-        return _dictionary(np.where(codes < 0, names.index(""), codes), list(names))
-    return _dictionary(np.where(codes < 0, len(names), codes), [*names, ""])
+        return dictionary(np.where(codes < 0, names.index(""), codes), list(names))
+    return dictionary(np.where(codes < 0, len(names), codes), [*names, ""])
 
 
 def _partition(workload: Workload, schedule: Schedule, n: int) -> Any:
@@ -148,7 +148,7 @@ def _states(workload: Workload, schedule: Schedule, n: int) -> Any:
     replayed[(ended & workload.killed) | cut_short] = index["TIMEOUT"]
     state[workload.row] = replayed
     used = np.unique(state)
-    return _dictionary(np.searchsorted(used, state), [names[k] for k in used])
+    return dictionary(np.searchsorted(used, state), [names[k] for k in used])
 
 
 def _backfilled(schedule: Schedule) -> Any:
@@ -174,10 +174,10 @@ def _reasons(workload: Workload, schedule: Schedule, n: int) -> Any:
     of_mask = np.array([names.index(word) for word in words], np.int64)
     column = np.full(n, names.index(""), np.int64)
     column[workload.row] = of_mask[codes]
-    return _dictionary(column, list(names))
+    return dictionary(column, list(names))
 
 
-def _window(table: pd.DataFrame, conventions: Conventions) -> list[float]:
+def window(table: pd.DataFrame, conventions: Conventions) -> list[float]:
     """From the first submission to the last end, less warm-up and cool-down."""
     if not len(table):
         return [0.0, 0.0]
@@ -245,7 +245,7 @@ def manifest(
         "pools": [{"name": n, "procs": int(p)} for n, p in zip(compiled.pool_names, capacity, strict=True)],
         "capacity_from": workload.capacity_from,
         "capacity_steps": steps,
-        "measure_window_s": _window(table, conventions),
+        "measure_window_s": window(table, conventions),
         "wait_bounds_s": {entry.Name: entry.MaxWait for entry in policy.qos if entry.MaxWait is not None},
         "shares": shares,
         "user_shares": user_shares,
@@ -261,6 +261,13 @@ def manifest(
         },
         "waiting": waiting.explain(workload, schedule, policy),
         "timings_s": timings_s,
+        **environment(),
+    }
+
+
+def environment() -> dict[str, Any]:
+    """Versions and platform, for a manifest."""
+    return {
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}},
         "platform": {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()},
     }
@@ -276,19 +283,19 @@ def _acknowledgement(workload: Workload) -> str:
     return "; ".join(said)
 
 
-def write_schedule(workload: Workload, table: pd.DataFrame, folder: Path, policy: Policy) -> None:
+def write_swf_schedule(trace: Trace, table: pd.DataFrame, folder: Path, policy: Policy) -> None:
     """Write ``schedule.swf``: the trace as this schedule would have logged it."""
     from apportion.traces import write_swf
 
-    jobs = workload.trace.jobs.copy(deep=False)
+    jobs = trace.jobs.copy(deep=False)
     wait, run = table["wait_s"].to_numpy(), table["run_s"].to_numpy()
     jobs["wait_ms"] = np.where(np.isnan(wait), UNKNOWN, np.rint(np.nan_to_num(wait) * 1000)).astype(np.int64)
     jobs["run_ms"] = np.where(np.isnan(run), UNKNOWN, np.rint(np.nan_to_num(run) * 1000)).astype(np.int64)
     started = ~np.isnan(wait)
     jobs["procs_used"] = np.where(started, table["procs"], UNKNOWN).astype(np.int64)
     note = f"; Note: schedule made by apportion under the policy {policy.Name or 'unnamed'} ({policy.hash[:12]}), not a log"
-    meta = replace(workload.trace.meta, header=(*workload.trace.meta.header, note))
-    write_swf(replace(workload.trace, jobs=jobs, meta=meta), folder / "schedule.swf")
+    meta = replace(trace.meta, header=(*trace.meta.header, note))
+    write_swf(replace(trace, jobs=jobs, meta=meta), folder / "schedule.swf")
 
 
 def prepare(out: Path) -> Path:
@@ -356,34 +363,81 @@ def write_run(
     RunError
         If it cannot be written; nothing is left behind then.
     """
+
+    def content(folder: Path) -> dict[str, Any]:
+        table = jobs_table(workload, schedule)
+        table.to_parquet(folder / "jobs.parquet", index=False, compression="zstd")
+        write_swf_schedule(workload.trace, table, folder, policy)
+        return manifest(
+            workload,
+            schedule,
+            policy,
+            conventions,
+            cleaning,
+            table,
+            command=command,
+            seed=seed,
+            timings_s=dict(timings_s or {}),
+        )
+
+    report = _standard_report if with_report else None
+    return fill(out, content, report, say=say)
+
+
+def _standard_report(run: Any, metrics: dict[str, Any]) -> None:
+    from apportion.metrics.report import write_report
+
+    write_report(run, metrics=metrics)
+
+
+def fill(
+    out: Path,
+    content: Callable[[Path], dict[str, Any]],
+    report: Callable[..., Any] | None,
+    *,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Fill a run folder and put it in place.
+
+    Parameters
+    ----------
+    out : Path
+    content : callable
+        Writes ``jobs.parquet``, ``schedule.swf`` and whatever else belongs there into the folder it is given, and returns the manifest.
+    report : callable, optional
+        Writes the report of the run it is given, with ``metrics``.
+
+    Returns
+    -------
+    dict
+        The metrics.
+
+    Raises
+    ------
+    RunError
+        If it cannot be written; nothing is left behind then.
+    """
     from apportion.metrics.compute import compute
     from apportion.metrics.run import load_run
 
-    timings = dict(timings_s or {})
     partial = prepare(out)
     try:
         say("metrics")
         begin = time.perf_counter()
-        table = jobs_table(workload, schedule)
-        table.to_parquet(partial / "jobs.parquet", index=False, compression="zstd")
-        write_schedule(workload, table, partial, policy)
-        facts = manifest(
-            workload, schedule, policy, conventions, cleaning, table, command=command, seed=seed, timings_s=timings
-        )
-        _write_json(partial / "manifest.json", facts)
+        facts = content(partial)
+        timings = facts["timings_s"]
+        write_json(partial / "manifest.json", facts)
         run = load_run(partial)
         metrics = compute(run)
-        _write_json(partial / "metrics.json", metrics)
+        write_json(partial / "metrics.json", metrics)
         timings["metrics"] = round(time.perf_counter() - begin, 4)
         begin = time.perf_counter()
-        if with_report:
-            from apportion.metrics.report import write_report
-
+        if report is not None:
             say("report")
             run.manifest["timings_s"] = timings
-            write_report(run, metrics=metrics)
+            report(run, metrics=metrics)
         timings["report"] = round(time.perf_counter() - begin, 4)
-        _write_json(partial / "manifest.json", facts | {"timings_s": timings})
+        write_json(partial / "manifest.json", facts)
         commit(partial, out)
     except OSError as error:
         raise RunError(
@@ -397,7 +451,8 @@ def write_run(
     return metrics
 
 
-def _write_json(path: Path, data: Any) -> None:
+def write_json(path: Path, data: Any) -> None:
+    """Write one of the JSON files of a run folder."""
     path.write_text(json.dumps(data, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
 
 

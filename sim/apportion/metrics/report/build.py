@@ -58,6 +58,17 @@ def write_report(
     return _write(target, "run.html.j2", page(loaded, metrics or _metrics(loaded), asked))
 
 
+def write_federation(run: Run, *, metrics: dict[str, Any]) -> Path:
+    """Write the report of a federation's run: against its baseline where it has one, else as that of any run."""
+    from apportion.metrics.federation import baseline_of
+    from apportion.metrics.report.federation_page import page
+
+    baseline = baseline_of(run)
+    if baseline is None:
+        return write_report(run, metrics=metrics)
+    return _write(run.folder / "report.html", "federation.html.j2", page(run, baseline))
+
+
 def write_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
     """Write the report of runs side by side; as `write_report`."""
     from apportion.metrics.report.compare_page import page

@@ -16,11 +16,10 @@ from apportion.policy.model import PartitionEntry
 from apportion.policy.pools import UNBOUNDED
 
 if TYPE_CHECKING:
-    from apportion.sim.scenario import CenterEntry, Scenario
-
     from apportion.policy.model import Policy
     from apportion.sim.federation.moves import Moves
     from apportion.sim.federation.workload import FederationWorkload
+    from apportion.sim.scenario import CenterEntry, Scenario
 
 HOUR_S = 3600
 KEPT_CELLS = 20_000_000  # alternatives of all bindings that are still worth keeping
@@ -98,7 +97,7 @@ def compile_federation(scenario: Scenario, workload: FederationWorkload, moves: 
         else:
             local = policy.model_copy(update={"partitions": own[k]}) if entry.partitions else policy
             one = compile_policy(local, workload.seen_from(k), open_pools=True)
-            compiled.append(_with(one, digest=state.digest))
+            compiled.append(replace(one, state=one.state._replace(digest=state.digest)))
     return _assemble(scenario, workload, moves, broker, tuple(compiled), own, begins)
 
 
@@ -130,26 +129,16 @@ def _renamed(entry: PartitionEntry, center: str) -> PartitionEntry:
     )
 
 
-def _with(compiled: Compiled, **columns: object) -> Compiled:
-    return replace(compiled, state=compiled.state._replace(**columns))
-
-
 def _sharing(compiled: Compiled, broker: State, entry: CenterEntry) -> Compiled:
     """A managed center: accounts, usage, shares and limits are the broker's own tables."""
     state = compiled.state
-    jobs = state.jobs._replace(
-        **{
-            name: getattr(broker.jobs, name)
-            for name in state.jobs._fields
-            if name not in ("pool", "partition", "limit", "billing")
-        },
+    jobs = broker.jobs._replace(
         pool=state.jobs.pool.copy(),
         partition=state.jobs.partition.copy(),
         limit=state.jobs.limit.copy(),
         billing=state.jobs.billing * round(entry.ExchangeRate * 1000) // 1000,
     )
-    return _with(
-        compiled,
+    shared = state._replace(
         jobs=jobs,
         accounts=broker.accounts,
         usage_params=broker.usage_params,
@@ -159,6 +148,7 @@ def _sharing(compiled: Compiled, broker: State, entry: CenterEntry) -> Compiled:
         counters=broker.counters,
         digest=broker.digest,
     )
+    return replace(compiled, state=shared)
 
 
 def _assemble(
@@ -185,12 +175,13 @@ def _assemble(
                 rows.append((k, pool, index, int(first_seen[k]) + pool, limit))
                 names.append((workload.centers[k], entry.PartitionName))
             used.add(int(first_seen[k]) + pool)
-    center, pool, partition, seen, max_time = (np.array(column, np.int64) for column in zip(*rows, strict=True))
+    table = np.array(rows, np.int64).reshape(-1, 5)
+    center, pools, partition, seen, max_time = (np.ascontiguousarray(table[:, k]) for k in range(5))
     entries = [scenario.centers[k] for k in center.tolist()]
     speed = _milli([entry.Speed for entry in scenario.centers])
     targets = tables.Targets(
         center=center,
-        pool=pool,
+        pool=pools,
         partition=partition,
         seen=seen,
         max_time=max_time,
@@ -198,8 +189,7 @@ def _assemble(
         price=np.array([entry.Price / HOUR_S for entry in entries]),
         watts=np.array([entry.PowerBusy for entry in entries], np.float64),
         risk=np.array([entry.FailureRate / 86_400 for entry in entries], np.float64),
-        carbon=np.array([scenario.carbon_by_hour(entry.Center) for entry in entries], np.float64).reshape(-1, 24)
-        / 1000.0,
+        carbon=np.array([scenario.carbon_by_utc_hour(entry) for entry in entries], np.float64).reshape(-1, 24) / 1000.0,
     )
     is_managed = np.array([entry.Mode == "managed" for entry in scenario.centers], np.int64)
     b = scenario.broker
@@ -250,11 +240,15 @@ def _assemble(
             foreseen=np.zeros(n, np.int64),
             patience=np.full(n, NEVER, np.int64),
             bound=np.full(n, -1, np.int64),
+            travel=np.zeros(n, np.int64),
             row=np.full(n, -1, np.int64),
             limit=workload.jobs.limit_ms.copy(),
         ),
         log=tables.Log(
-            *(np.zeros(rows_of_log, np.int64) for _ in range(4)),
+            time=np.zeros(rows_of_log, np.int64),
+            job=np.zeros(rows_of_log, np.int64),
+            target=np.zeros(rows_of_log, np.int64),
+            predicted=np.zeros(rows_of_log, np.int64),
             terms=np.zeros((kept * n_targets, tables.N_TERMS)),
             score=np.zeros((kept, n_targets)),
             reason=np.zeros((kept, n_targets), np.int64),
@@ -268,7 +262,7 @@ def _assemble(
             replace_min=round(b.ReplaceMinWait * 1000),
             hysteresis=float(b.Hysteresis),
             keep=keep,
-            weights=weights(b.Placement, b.weights),
+            weights=weights(b.Placement, b.weights.model_dump(exclude_none=True)),
         ),
         clock=_clock(),
         barred=moves.barred(scenario, names),

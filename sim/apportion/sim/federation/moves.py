@@ -10,11 +10,11 @@ import numpy as np
 from apportion.core import federation_tables as tables
 
 if TYPE_CHECKING:
-    from apportion.sim.scenario import Match, Scenario
     from numpy.typing import NDArray
 
     from apportion.core.tables import Ints
     from apportion.sim.federation.workload import FederationWorkload
+    from apportion.sim.scenario import JobMatch, Scenario
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def moves_of(scenario: Scenario, workload: FederationWorkload, data_ms: Ints) ->
     )
 
 
-def matching(match: Match, workload: FederationWorkload) -> NDArray[np.bool_]:
+def matching(match: JobMatch, workload: FederationWorkload) -> NDArray[np.bool_]:
     """Jobs that a rule speaks of; a name counts with or without its center before it."""
     jobs = workload.jobs
     hit = np.ones(len(workload), bool)

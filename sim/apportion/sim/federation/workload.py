@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class FederationWorkload:
 
     def seen_from(self, center: int) -> Submissions:
         """All jobs as one center knows them: its own by their plain names, those of others by ``CENTER/NAME``."""
-        labels = {name: _plain(getattr(self.jobs, name), self.centers[center] + "/") for name in LABELS}
+        labels: dict[str, Any] = {name: _plain(getattr(self.jobs, name), self.centers[center] + "/") for name in LABELS}
         capacity = self.parts[center].jobs.capacity
         return replace(self.jobs, submit_ms=self.jobs.submit_ms.copy(), capacity=capacity, **labels)
 
@@ -86,10 +87,7 @@ def merge(centers: Sequence[str], parts: Sequence[Workload]) -> FederationWorklo
         },
         origin_ms=min(part.jobs.origin_ms for part in parts),
         capacity={"cpu": sum(part.jobs.capacity["cpu"] for part in parts)},
-        resources={
-            name: joined(lambda part, name=name: part.jobs.resources.get(name, np.zeros(len(part), np.int64)))
-            for name in known
-        },
+        resources={name: joined(partial(_resource, name)) for name in known},
     )
     return FederationWorkload(
         centers=tuple(centers),
@@ -111,6 +109,7 @@ def window(part: Workload, begin_ms: int | None, end_ms: int | None, shift_ms: i
     if end_ms is not None:
         keep &= submit < end_ms
     cancel = np.where(part.cancel_ms < 2**61, part.cancel_ms + shift_ms, part.cancel_ms)
+    labels: dict[str, Any] = {name: _kept(getattr(part.jobs, name), keep) for name in LABELS}
     jobs = replace(
         part.jobs,
         submit_ms=np.ascontiguousarray(submit[keep]),
@@ -118,7 +117,7 @@ def window(part: Workload, begin_ms: int | None, end_ms: int | None, shift_ms: i
         procs=np.ascontiguousarray(part.jobs.procs[keep]),
         origin_ms=part.jobs.origin_ms + shift_ms,
         resources={name: np.ascontiguousarray(column[keep]) for name, column in part.jobs.resources.items()},
-        **{name: _kept(getattr(part.jobs, name), keep) for name in LABELS},
+        **labels,
     )
     return replace(
         part,
@@ -129,6 +128,10 @@ def window(part: Workload, begin_ms: int | None, end_ms: int | None, shift_ms: i
         status=part.status[keep],
         row=part.row[keep],
     )
+
+
+def _resource(name: str, part: Workload) -> Ints:
+    return part.jobs.resources.get(name, np.zeros(len(part), np.int64))
 
 
 def _kept(labels: Labels, keep: NDArray[np.bool_]) -> Labels:

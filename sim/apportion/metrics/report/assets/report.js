@@ -151,6 +151,7 @@
         series: d.lines.map((l, i) => line(l.name, [...l.to.map(Math.log10), Math.log10(last)], [...l.at_most, 100], hue(i), { lineStyle: { width: 2, type: dashes[i % 4] } })),
       };
     },
+    centers(d, el) { return this.overlay(d, el); },
     overlay(d, el) {
       const slim = narrow(el), left = slim ? 46 : 56, axis = { align: "left" };
       const each = (key, at) => d.lines.map((l, i) => line(l.name, l.t, l[key], hue(i), { xAxisIndex: at, yAxisIndex: at, lineStyle: { width: 1.3, type: dashes[i % 4] } }));

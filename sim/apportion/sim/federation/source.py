@@ -1,0 +1,104 @@
+"""Read what a scenario names: the traces of its centers, cleaned, shifted and cut to its window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from apportion.core.errors import ScenarioError
+from apportion.sim.federation.moves import Moves, moves_of
+from apportion.sim.federation.workload import FederationWorkload, merge, window
+from apportion.sim.scenario.checks import check_overlap
+from apportion.sim.workload import from_trace
+
+if TYPE_CHECKING:
+    from apportion.sim.conventions import Conventions
+    from apportion.sim.scenario import CenterEntry, Scenario
+    from apportion.sim.workload import Workload
+    from apportion.traces.clean import CleaningReport
+    from apportion.traces.schema import Trace
+
+SYNTHETIC = "synthetic"
+SYNTHETIC_JOBS = 2_000
+SYNTHETIC_LOAD = 0.8
+
+
+@dataclass(frozen=True)
+class FederationInput:
+    """What a scenario is about, read.
+
+    ``cleaning`` : report of each center's trace. ``trace`` : all replayed jobs as one trace, in the order of the workload.
+    """
+
+    scenario: Scenario
+    workload: FederationWorkload
+    moves: Moves
+    cleaning: tuple[CleaningReport, ...]
+    trace: Trace
+
+
+def read_input(
+    scenario: Scenario, conventions: Conventions, say: Callable[[str], None] = lambda _: None
+) -> FederationInput:
+    """Read the traces of a scenario.
+
+    Raises
+    ------
+    TraceError
+        If a trace cannot be found or read.
+    ScenarioError
+        If the traces do not fit the scenario's window.
+    """
+    from apportion.traces.merge import merge as merge_traces
+
+    parts: list[Workload] = []
+    reports: list[CleaningReport] = []
+    spans: dict[str, tuple[int, int]] = {}
+    begin, end = (None if moment is None else moment.seconds * 1000 for moment in (scenario.Start, scenario.End))
+    for k, entry in enumerate(scenario.centers):
+        if not entry.Trace:
+            raise ScenarioError(f"center {entry.Center} has no Trace", "give it one, or Trace = synthetic with Procs")
+        trace, report = _read(entry, scenario.Seed + k, say)
+        reports.append(report)
+        part = from_trace(trace, conventions, entry.Procs, scenario.policy_of(entry.Center))
+        submit = part.jobs.submit_ms + entry.Shift * 1000
+        spans[entry.Center] = int(submit[0]), int(submit[-1])
+        parts.append(window(part, begin, end, entry.Shift * 1000))
+    check_overlap(scenario, spans)
+    names = [entry.Center for entry in scenario.centers]
+    workload = merge(names, parts)
+    from apportion.sim.federation.network import data_times
+
+    moves = moves_of(scenario, workload, data_times(scenario))
+    return FederationInput(
+        scenario, workload, moves, tuple(reports), merge_traces([_cut(part) for part in parts], labels=names)
+    )
+
+
+def _read(entry: CenterEntry, seed: int, say: Callable[[str], None]) -> tuple[Trace, CleaningReport]:
+    from apportion.traces.clean import clean
+
+    if entry.Trace == SYNTHETIC:
+        from apportion.traces.synth import lublin
+
+        trace = lublin(SYNTHETIC_JOBS, seed, procs=entry.Procs or 128, load=SYNTHETIC_LOAD)
+        return clean(trace)
+    from apportion.traces import read
+    from apportion.traces.catalog import locate
+
+    say(f"read {entry.Trace}")
+    return clean(read(locate(entry.Trace)))
+
+
+def _cut(part: Workload) -> Trace:
+    """The jobs of a part as a trace, on the calendar of the scenario."""
+    jobs = part.trace.jobs.take(part.row).reset_index(drop=True)
+    return replace(part.trace, jobs=jobs, meta=replace(part.trace.meta, origin_ms=part.jobs.origin_ms))
+
+
+def unmoved(moves: Moves) -> Moves:
+    """The same jobs, none of which may move."""
+    return replace(moves, movable=np.zeros_like(moves.movable))
