@@ -135,9 +135,10 @@ def target_shares(tree: Tree) -> tuple[dict[str, float], dict[str, float]]:
     total = sum(users.values()) or 1.0
     users = {name: value / total for name, value in users.items()}
     accounts: dict[str, float] = {}
-    for name, value in users.items():
-        owner = name.split("/", 1)[0]
-        accounts[owner] = accounts.get(owner, 0.0) + value
+    for i, user in enumerate(tree.user_name):
+        if user:
+            owner = tree.account_name[i]
+            accounts[owner] = accounts.get(owner, 0.0) + part[i] / total
     return accounts, users
 
 

@@ -12,7 +12,7 @@ from apportion.core.errors import UserError
 from apportion.core.tables import NEVER, Ints, State
 from apportion.policy.assign import assign
 from apportion.policy.compile import Compiled, compile_policy
-from apportion.policy.model import PartitionEntry
+from apportion.policy.model import AccountEntry, PartitionEntry
 from apportion.policy.pools import UNBOUNDED
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ def compile_federation(scenario: Scenario, workload: FederationWorkload, moves: 
         begins[k] = len(shared)
         partition[workload.home == k] = len(shared) + _local_partition(scenario, own[k], workload, k)
         shared += [_renamed(entry, workload.centers[k]) for entry in own[k]]
-    base = scenario.broker_policy.model_copy(update={"partitions": tuple(shared)})
+    base = scenario.broker_policy.model_copy(
+        update={"partitions": tuple(shared), "accounts": account_tree(scenario, workload)}
+    )
     broker = compile_policy(base, workload.jobs, partition)
     state = broker.state
     if state.rules.metered:
@@ -99,6 +101,30 @@ def compile_federation(scenario: Scenario, workload: FederationWorkload, moves: 
             one = compile_policy(local, workload.seen_from(k), open_pools=True)
             compiled.append(replace(one, state=one.state._replace(digest=state.digest)))
     return _assemble(scenario, workload, moves, broker, tuple(compiled), own, begins)
+
+
+def account_tree(scenario: Scenario, workload: FederationWorkload) -> tuple[AccountEntry, ...]:
+    """The accounts of the broker's policy, and for those that it does not list, a place in one tree over all centers.
+
+    Each center is an account of its own name with shares for what it brings in, processors times its rate of exchange; below it are the
+    accounts of its trace, with the policy's default shares.
+    """
+    policy = scenario.broker_policy
+    listed = {entry.Account for entry in policy.accounts}
+    found = list(policy.accounts)
+    for k, entry in enumerate(scenario.centers):
+        if entry.Center not in listed:
+            procs = workload.parts[k].jobs.capacity["cpu"]
+            shares = max(round(procs * entry.ExchangeRate * entry.Speed), 1)
+            found.append(AccountEntry(Account=entry.Center, Fairshare=shares))
+    names = workload.jobs.account.names
+    for name in sorted(
+        names[code] for code in np.unique(workload.jobs.account.codes[workload.jobs.account.codes >= 0])
+    ):
+        if name not in listed:
+            parent = name.partition("/")[0]
+            found.append(AccountEntry(Account=name, Parent=parent, Fairshare=policy.DefaultFairshare))
+    return tuple(found)
 
 
 def _partitions(entry: CenterEntry, policy: Policy, workload: FederationWorkload, k: int) -> tuple[PartitionEntry, ...]:
@@ -266,7 +292,7 @@ def _assemble(
         ),
         clock=_clock(),
         barred=moves.barred(scenario, names),
-        data_ms=moves.data_ms,
+        data_ms=moves.data_ms.copy(),
         decided=np.zeros(4 * n + 16, np.int64),
         what=np.zeros(4 * n + 16, np.int64),
         watch=np.zeros(n + 1, np.int64),
