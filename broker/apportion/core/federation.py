@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apportion.core import digest, lifecycle, limit_usage, placement, queue, quota, rank, running, step, usage
-from apportion.core.codes import CANCEL, CANCELLED, CAPACITY, END, KILLED, PENDING, REJECTED, RUNNING, SUBMIT, UNSEEN
+from apportion.core.codes import CANCEL, CAPACITY, END, KILLED, PENDING, REJECTED, RUNNING, SUBMIT
 from apportion.core.federation_tables import (
     ALLOWED,
     ARRIVE,
@@ -183,9 +183,13 @@ def _cancel(f: Federation, now: int, job: int) -> None:
         f.seen.on_way[_seen_of(f, center, job)] -= _area(f, center, job)
         f.centers.waiting[center] -= 1
         _forget(f, now, center, job)
-        lifecycle.decide(f.broker, now, job, CANCELLED)
-    elif where == HOME and f.cores[f.places.home[job]].live.state[job] == UNSEEN:
-        step.apply(f.cores[f.places.home[job]], now, CANCEL, job)
+        _touch(f, now, center)
+        step.apply(f.cores[center], now, CANCEL, job)
+    elif where == HOME and f.places.center[job] < 0:  # at the very instant of its submission, or before
+        center = f.places.home[job]
+        _touch(f, now, center)
+        f.places.center[job] = center
+        step.apply(f.cores[center], now, CANCEL, job)
     else:
         for center in range(f.centers.wake.size):
             if f.cores[center].live.state[job] == PENDING:
@@ -195,6 +199,7 @@ def _cancel(f: Federation, now: int, job: int) -> None:
                     f.centers.waiting[center] -= 1
                     if f.centers.managed[center] == 0:
                         _forget(f, now, center, job)
+                f.places.center[job] = center
                 step.apply(f.cores[center], now, CANCEL, job)
 
 
@@ -411,15 +416,15 @@ def _place_pending(f: Federation, now: int) -> None:
     rank.refresh(b, now)
     q = b.queue
     queue.skip_dead(q, b.live.state)
-    seen = 0
+    seen = 0  # jobs that stay in the queue; those that leave it make room for others to be looked at
     i = q.head[0]
     while i < q.tail[0] and seen < f.rules.depth:
         job = q.order[i]
         i += 1
         if b.live.state[job] != PENDING:
             continue
-        seen += 1
         if quota.held(b, job):
+            seen += 1
             continue
         if f.rules.placement == PLACE_REDUNDANT:
             _send_everywhere(f, now, job)
@@ -430,6 +435,7 @@ def _place_pending(f: Federation, now: int) -> None:
             lifecycle.decide(b, now, job, REJECTED)
             continue
         if not _has_room(f, f.targets.center[target]):
+            seen += 1
             continue
         _leave_broker(f, now, job)
         _send(f, now, job, target)

@@ -98,7 +98,7 @@ def compile_federation(scenario: Scenario, workload: FederationWorkload, moves: 
             compiled.append(_sharing(compile_policy(local, workload.jobs, partition, open_pools=True), state, entry))
         else:
             local = policy.model_copy(update={"partitions": own[k]}) if entry.partitions else policy
-            one = compile_policy(local, workload.seen_from(k), open_pools=True)
+            one = compile_policy(local, workload.seen_from(k, moves.movable), open_pools=True)
             compiled.append(replace(one, state=one.state._replace(digest=state.digest)))
     return _assemble(scenario, workload, moves, broker, tuple(compiled), own, begins)
 

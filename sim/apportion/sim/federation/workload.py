@@ -49,11 +49,23 @@ class FederationWorkload:
     def __len__(self) -> int:
         return len(self.jobs)
 
-    def seen_from(self, center: int) -> Submissions:
-        """All jobs as one center knows them: its own by their plain names, those of others by ``CENTER/NAME``."""
-        labels: dict[str, Any] = {name: _plain(getattr(self.jobs, name), self.centers[center] + "/") for name in LABELS}
+    def seen_from(self, center: int, movable: NDArray[np.bool_]) -> Submissions:
+        """All jobs as one center knows them: its own by their plain names, those that may come by ``CENTER/NAME``.
+
+        Jobs that can never come have the names of its first own job, so that nobody appears in its accounts who is not there.
+        """
+        own = self.home == center
+        never = ~own & ~movable
+        example = int(np.argmax(own)) if own.any() else int(np.argmax(movable))
+        prefix = self.centers[center] + "/"
+        labels: dict[str, Any] = {}
+        for name in LABELS:
+            column: Labels = getattr(self.jobs, name)
+            codes = np.where(never, column.codes[example], column.codes)
+            labels[name] = _plain(Labels(codes, column.names), prefix)
         capacity = self.parts[center].jobs.capacity
-        return replace(self.jobs, submit_ms=self.jobs.submit_ms.copy(), capacity=capacity, **labels)
+        submit, limit = self.jobs.submit_ms.copy(), self.jobs.limit_ms.copy()  # the center's own: they change when a job comes
+        return replace(self.jobs, submit_ms=submit, limit_ms=limit, capacity=capacity, **labels)
 
 
 def merge(centers: Sequence[str], parts: Sequence[Workload]) -> FederationWorkload:
