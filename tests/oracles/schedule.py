@@ -7,6 +7,7 @@ further round, with a pass of its own, until a round brings nothing.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from oracles.multifactor import Multifactor
 from oracles.world import News, World
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 def scheduler_named(backfill: str) -> Scheduler:
@@ -39,6 +40,7 @@ def simulate(
     backfill: str | Scheduler = "none",
     windows: Sequence[Window] = (),
     max_jobs_per_user: int | None = None,
+    follows: Mapping[int, Sequence[tuple[int, int]]] | None = None,
 ) -> list[int]:
     """Return the start of each job, -1 for those that never start.
 
@@ -47,7 +49,8 @@ def simulate(
     function (job, now) whose smallest value goes first; ties go by submit, then id. It is asked anew at each
     pass. backfill A name (see `scheduler_named`), or a fresh scheduler with its own settings. windows Capacity
     that is known in advance to be away. max_jobs_per_user Jobs that a user may have running at once, over all
-    pools.
+    pools. follows For some ids, the ids of the jobs that must have ended, each with the time that must have passed since;
+    such a job is submitted then, but not before its own submit.
     """
     pools = [Pool(procs)] if isinstance(procs, int) else list(procs)
     check(jobs, pools, windows)
@@ -56,13 +59,15 @@ def simulate(
     world = World(pools, windows, key, max_jobs_per_user, free=[pool.capacity for pool in pools])
     if isinstance(key, Multifactor):
         key.world, key.jobs = world, {job.id: job for job in jobs}
-    coming = sorted(jobs, key=lambda job: (job.submit, job.id), reverse=True)  # the next one last
+    follows = follows or {}
+    apart = [job for job in jobs if job.id in follows]
+    coming = sorted((job for job in jobs if job.id not in follows), key=_by_submit, reverse=True)  # the next one last
     edges = sorted({time for window in windows for time in (window.start, window.end)}, reverse=True)
 
     while (instant := next_instant(world, scheduler, coming, edges)) is not None:
         world.now = instant
         for round_ in range(len(jobs) + 2):
-            news = happen(world, coming, edges)
+            news = happen(world, coming, edges, apart, follows)
             if not news and round_ > 0:
                 break
             scheduler.decide(world, news, first_round=round_ == 0)
@@ -87,7 +92,29 @@ def next_instant(world: World, scheduler: Scheduler, coming: list[Job], edges: l
     return min(times, default=None)
 
 
-def happen(world: World, coming: list[Job], edges: list[int]) -> News:
+def _by_submit(job: Job) -> tuple[int, int]:
+    return job.submit, job.id
+
+
+def release(
+    world: World, coming: list[Job], apart: list[Job], follows: Mapping[int, Sequence[tuple[int, int]]]
+) -> None:
+    """Let those come whose predecessors have all ended."""
+    for job in list(apart):
+        if all(before in world.ends for before, _ in follows[job.id]):
+            time = max([job.submit, *(world.ends[before] + delay for before, delay in follows[job.id])])
+            apart.remove(job)
+            coming.append(replace(job, submit=time))
+    coming.sort(key=_by_submit, reverse=True)
+
+
+def happen(
+    world: World,
+    coming: list[Job],
+    edges: list[int],
+    apart: list[Job],
+    follows: Mapping[int, Sequence[tuple[int, int]]],
+) -> News:
     """Apply all that happens now, in the order of the instant rule."""
     now, news = world.now, News()
     over = [(job, start) for job, start in world.running if start + job.run <= now]
@@ -95,6 +122,7 @@ def happen(world: World, coming: list[Job], edges: list[int]) -> News:
         world.end(job, start)
         news.ended += 1
         news.freed = news.freed or job.run < job.limit
+    release(world, coming, apart, follows)
     while edges and edges[-1] <= now:
         edges.pop()
         news.capacity += 1

@@ -38,6 +38,7 @@ class World:
     pending: list[Job] = field(default_factory=list)
     running: list[tuple[Job, int]] = field(default_factory=list)  # (job, start), in order of start
     starts: dict[int, int] = field(default_factory=dict)
+    ends: dict[int, int] = field(default_factory=dict)
     free: list[Vector] = field(default_factory=list)  # of each pool, now
 
     def queue(self) -> list[Job]:
@@ -77,4 +78,5 @@ class World:
 
     def end(self, job: Job, start: int) -> None:
         self.running.remove((job, start))
+        self.ends[job.id] = self.now
         self.free[job.pool] = plus(self.free[job.pool], job.need)

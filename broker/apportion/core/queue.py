@@ -79,6 +79,15 @@ def skip_dead(queue: Queue, state: Bytes) -> None:
 
 
 @kernel
+def is_last(queue: Queue, submit: Ints, job: int) -> bool:
+    """Whether ``job`` was submitted after all in a queue by (submit, job); it was not if others, in the same instant, came before it."""
+    if queue.tail[0] == queue.head[0]:
+        return True
+    other = queue.order[queue.tail[0] - 1]
+    return submit[other] < submit[job] or (submit[other] == submit[job] and other < job)
+
+
+@kernel
 def append(queue: Queue, jobs: Jobs, state: Bytes, job: int) -> None:
     """Put ``job`` at the end (its rank is known to be last)."""
     if queue.tail[0] == queue.order.size:

@@ -100,12 +100,12 @@ def _submit(s: State, now: int, job: int) -> None:
             return
         limit_usage.on_submit(s.limits, s.counters, s.jobs, job)
         s.live.reasons[job] |= limits.binding(s.limits, s.counters, s.jobs, job)  # no pass need come to it
-    _enter(s, job, 1)
+    _enter(s, job)
 
 
 @kernel
-def _enter(s: State, job: int, in_turn: int) -> None:
-    """Put an accepted job into the queue; ``in_turn`` is 1 if it was submitted after all that wait."""
+def _enter(s: State, job: int) -> None:
+    """Put an accepted job into the queue."""
     pool = s.jobs.pool[job]
     s.live.state[job] = PENDING
     s.clock.pending[0] += 1
@@ -114,7 +114,7 @@ def _enter(s: State, job: int, in_turn: int) -> None:
     s.pools.min_procs[pool] = min(s.pools.min_procs[pool], s.jobs.procs[job])
     if s.rules.order != ORDER_ARRIVAL:
         rank.enter(s, job)
-    elif in_turn == 1:
+    elif queue.is_last(s.queue, s.jobs.submit, job):
         queue.append(s.queue, s.jobs, s.live.state, job)
     else:
         queue.insert(s.queue, s.jobs, s.live.state, s.jobs.submit, job)
@@ -126,7 +126,7 @@ def _enter(s: State, job: int, in_turn: int) -> None:
 @kernel
 def join(s: State, job: int) -> None:
     """Let a job in that has been in the queue of a broker since it was submitted, and is counted against the limits already."""
-    _enter(s, job, 0)
+    _enter(s, job)
     s.clock.happened[0] = 1
 
 

@@ -36,8 +36,8 @@ class Jobs(NamedTuple):
     ``submit``, ``limit`` : ms. ``procs`` : processors. ``extra`` : (n_jobs, n_extra) further resources.
     ``pool`` : index of the pool of resources that the job runs in. ``partition``, ``assoc``, ``user``, ``qos`` : indices.
     ``tier`` : PriorityTier of the partition. ``static_priority`` : the multifactor terms that never change.
-    ``billing`` : billed units per second x 1000. ``features`` : (n_jobs, 5) nodes, memory in MiB, GPUs, QOS priority and nice, for
-    orders that an operator wrote. Columns that the policy does not use are empty.
+    ``billing`` : billed units per second x 1000. ``features`` : (n_jobs, 6) nodes, memory in MiB, GPUs, QOS priority, nice and critical path in
+    seconds, for orders that an operator wrote. Columns that the policy does not use are empty.
     """
 
     submit: Ints
@@ -200,7 +200,7 @@ class Clock(NamedTuple):
 class Rules(NamedTuple):
     """The policy in numbers.
 
-    ``order``, ``backfill`` : codes. ``score_function`` : address of a compiled order (ORDER_MOVING). ``origin`` : ms, its time 0.
+    ``order``, ``backfill`` : codes. ``score_function`` : address of a compiled order (ORDER_FIXED and ORDER_MOVING). ``origin`` : ms, its time 0.
     ``plain`` : 1 if processors of constant number are all there is to a pool.
     ``charged`` : 1 if usage is kept. ``limited`` : 1 if limits of associations or QOS may hold jobs; ``metered`` : 1 if some of them
     run on minutes and so on time; ``assoc_limit_stop`` : 1 if a held job also holds those behind it.

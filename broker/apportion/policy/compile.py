@@ -15,10 +15,8 @@ import numpy as np
 from apportion.core import billing, codes, multifactor
 from apportion.core.calendar import DAY_MS, RESETS
 from apportion.core.errors import PolicyError
-from apportion.core.jit import kernel
 from apportion.core.limit_build import no_limits
 from apportion.core.limit_tables import WAIT_BOUND, build_counters
-from apportion.core.scoring import call_score
 from apportion.core.share import ENGINES, share_state
 from apportion.core.tables import (
     NEVER,
@@ -144,7 +142,7 @@ def compile_policy(
         if is_multifactor and tree is not None
         else empty_f,
         billing=billed,
-        features=_features(policy, jobs, assigned, qos) if order is not None else np.zeros((0, 5)),
+        features=_features(policy, jobs, assigned, qos) if order is not None else np.zeros((0, 6)),
     )
     rules = _rules(
         policy, jobs, order, plain=plain, charged=charged, limited=has_limits, metered=metered, guarded=guarded
@@ -189,8 +187,6 @@ def compile_policy(
         digest=np.zeros(2, np.int64),
         work=np.zeros(max(len(jobs), len(plan.names), len(jobs.user.names) + 1, 8), np.int64),
     )
-    if order is not None and not order.dynamic and len(jobs):
-        fixed_scores(state, order.address)
     steps = sorted((time, pool, change[0]) for pool, time, change in plan.steps)
     names = tuple(entry.PartitionName for entry in policy.partitions) or ("",)
     return Compiled(
@@ -207,19 +203,6 @@ def compile_policy(
         tuple(steps),
         order,
     )
-
-
-@kernel
-def fixed_scores(s: State, address: int) -> None:
-    """Score all jobs by an order that does not change with time."""
-    origin = s.rules.origin
-    for job in range(s.jobs.submit.size):
-        submit = (s.jobs.submit[job] - origin) / 1000.0
-        f = s.jobs.features[job]
-        limit = s.jobs.limit[job] / 1000.0
-        procs = float(s.jobs.procs[job])
-        score = call_score(address, submit, 0.0, submit, limit, procs, f[0], f[1], f[2], f[3], f[4], 1.0, 0.0)
-        s.live.score[job] = score if score == score else np.inf  # noqa: PLR0124  (NaN comes last)
 
 
 def _extra_tres(policy: Policy) -> tuple[str, ...]:
@@ -355,13 +338,14 @@ def _static_priority(
 
 
 def _features(policy: Policy, jobs: Submissions, assigned: Assigned, qos: Ints) -> Floats:
-    """Nodes, memory in MiB, GPUs, QOS priority and nice of each job, as orders read them; 0 where unknown."""
-    table = np.zeros((len(jobs), 5))
+    """Nodes, memory in MiB, GPUs, QOS priority, nice and critical path of each job, as orders read them; 0 where unknown."""
+    table = np.zeros((len(jobs), 6))
     for k, name in enumerate(("node", "mem", "gres/gpu")):
         if name in jobs.resources:
             table[:, k] = np.maximum(jobs.resources[name], 0)
     table[:, 3] = np.array([*(entry.Priority for entry in policy.qos), 0], np.float64)[qos]
     table[:, 4] = assigned.nice
+    table[:, 5] = (jobs.limit_ms if jobs.critical_path_ms is None else jobs.critical_path_ms) / 1000.0
     return table
 
 
@@ -390,7 +374,7 @@ def _rules(
     return Rules(
         order=kind,
         backfill=_BACKFILL[policy.Backfill],
-        score_function=order.address if order is not None and order.dynamic else 0,
+        score_function=order.address if order is not None else 0,
         origin=jobs.origin_ms,
         plain=int(plain),
         charged=int(charged),
