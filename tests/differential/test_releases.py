@@ -20,7 +20,7 @@ from apportion.sim.dependencies import SESSION_GAP_MS, critical_path, precedence
 from apportion.sim.releases import Precedence
 from apportion.sim.replay import replay
 from apportion.sim.runfolder import jobs_table
-from apportion.sim.workload import Workload, from_trace
+from apportion.sim.workload import from_trace
 from apportion.traces import read
 from apportion.traces.clean import clean
 from apportion.traces.schema import Trace, TraceMeta
@@ -29,25 +29,11 @@ from driving import submissions
 from oracles.schedule import simulate
 from oracles.workloads import job_lists
 from real_traces import find
+from workloads import workload
 
 BACKFILLS = ["none", "easy", "easy-sjbf", "conservative", "slurm"]
 UNIT = 10_000
 PROCS = 4
-
-
-def workload(jobs, follows: Precedence | None) -> Workload:
-    nothing: Any = None
-    return Workload(
-        jobs=submissions(jobs, PROCS),
-        run_ms=np.array([job.run for job in jobs], np.int64),
-        cancel_ms=np.full(len(jobs), NEVER, np.int64),
-        killed=np.zeros(len(jobs), bool),
-        status=np.zeros(len(jobs), np.int8),
-        row=np.arange(len(jobs)),
-        trace=nothing,
-        capacity_from="given",
-        precedence=follows,
-    )
 
 
 @st.composite
@@ -98,7 +84,7 @@ def test_both_drivers_do_as_a_naive_simulator(backfill, order, case):
         graph = None
     expected = simulate(naive_jobs, PROCS, order=order, backfill=backfill, follows=follows)
     policy = from_dict({"Order": order, "Backfill": backfill})
-    runs = [replay(workload(jobs, graph), policy, engine) for engine in ("compiled", "simpy")]
+    runs = [replay(workload(jobs, submissions(jobs, PROCS), graph), policy, engine) for engine in ("compiled", "simpy")]
     assert [run.start_ms.tolist() for run in runs] == [expected, expected]
     assert runs[0].decision_hash == runs[1].decision_hash
     assert runs[0].instants == runs[1].instants
@@ -109,7 +95,7 @@ def test_what_is_refused_keeps_nobody_waiting():
     jobs = submissions_of([(0, 50, PROCS + 1), (0, 50, 1)])
     graph = chain(2, [(0, 1, 10_000)])
     for engine in ("compiled", "simpy"):
-        run = replay(workload(jobs, graph), from_dict({"Order": "fcfs"}), engine)
+        run = replay(workload(jobs, submissions(jobs, PROCS), graph), from_dict({"Order": "fcfs"}), engine)
         assert run.start_ms.tolist() == [-1, 10_000]
 
 
@@ -131,7 +117,11 @@ def test_an_order_that_reads_the_submission_reads_the_true_one():
     jobs = submissions_of([(0, 10, 4), (1, 10, 4), (2, 20, 4)])
     graph = chain(3, [(0, 1, 20_000)])  # job 2 comes at 30 s, when job 3 has just ended
     for engine in ("compiled", "simpy"):
-        run = replay(workload(jobs, graph), from_dict({"Order": "expression", "OrderExpression": "submit"}), engine)
+        run = replay(
+            workload(jobs, submissions(jobs, PROCS), graph),
+            from_dict({"Order": "expression", "OrderExpression": "submit"}),
+            engine,
+        )
         assert run.start_ms.tolist() == [0, 30_000, 10_000]
         assert run.compiled.state.live.score.tolist() == [0.0, 30.0, 2.0]
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from oracles.backfill import Conservative, Easy, Scheduler, SlurmBackfill, Strict
 from oracles.jobs import ORDERS, Job, Key, Pool, Window, fits
 from oracles.multifactor import Multifactor
+from oracles.predictions import Predictions, Predictor
 from oracles.world import News, World
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def simulate(
     windows: Sequence[Window] = (),
     max_jobs_per_user: int | None = None,
     follows: Mapping[int, Sequence[tuple[int, int]]] | None = None,
+    predictor: Predictor | None = None,
 ) -> list[int]:
     """Return the start of each job, -1 for those that never start.
 
@@ -51,12 +53,15 @@ def simulate(
     that is known in advance to be away. max_jobs_per_user Jobs that a user may have running at once, over all
     pools. follows For some ids, the ids of the jobs that must have ended, each with the time that must have passed since;
     such a job is submitted then, but not before its own submit.
+    predictor Gives the time that a job is planned with, in place of its limit, from what its user's jobs took so far and its limit.
     """
     pools = [Pool(procs)] if isinstance(procs, int) else list(procs)
     check(jobs, pools, windows)
     scheduler = scheduler_named(backfill) if isinstance(backfill, str) else backfill
     key = ORDERS[order] if isinstance(order, str) else order
     world = World(pools, windows, key, max_jobs_per_user, free=[pool.capacity for pool in pools])
+    if predictor is not None:
+        world.predictions = Predictions(predictor)
     if isinstance(key, Multifactor):
         key.world, key.jobs = world, {job.id: job for job in jobs}
     follows = follows or {}
@@ -84,6 +89,8 @@ def next_instant(world: World, scheduler: Scheduler, coming: list[Job], edges: l
     times += [job.cancel for job in world.pending if job.cancel is not None]
     times += [job.submit for job in coming[-1:]]
     times += edges[-1:]
+    if world.predictions is not None and world.pending:
+        times += [start + job.limit for job, start in world.running if job.run > job.limit]
     if isinstance(world.key, Multifactor) and world.pending:
         times.append(world.key.tick(world.now) + world.key.period)
     wake = scheduler.wakes_at(world)
@@ -120,6 +127,8 @@ def happen(
     over = [(job, start) for job, start in world.running if start + job.run <= now]
     for job, start in sorted(over, key=lambda pair: pair[0].id):
         world.end(job, start)
+        if world.predictions is not None:
+            world.predictions.note(job)
         news.ended += 1
         news.freed = news.freed or job.run < job.limit
     release(world, coming, apart, follows)
@@ -134,8 +143,10 @@ def happen(
     while coming and coming[-1].submit <= now:
         job = coming.pop()
         if job.cancel is None or job.cancel > now:
-            world.pending.append(job)
+            world.pending.append(job if world.predictions is None else world.predictions.of(job))
         news.submitted += 1
+    if world.predictions is not None:
+        news.corrected = world.predictions.correct(world)
     return news
 
 

@@ -11,6 +11,8 @@ from oracles.profile import Profile
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from oracles.predictions import Predictions
+
 
 @dataclass
 class News:
@@ -20,10 +22,11 @@ class News:
     capacity: int = 0
     cancelled: int = 0
     submitted: int = 0
+    corrected: int = 0  # predictions that a job has outrun
     freed: bool = False  # a job ended before its limit: room that no plan counted on
 
     def __bool__(self) -> bool:
-        return bool(self.ended or self.capacity or self.cancelled or self.submitted)
+        return bool(self.ended or self.capacity or self.cancelled or self.submitted or self.corrected)
 
 
 @dataclass
@@ -40,6 +43,7 @@ class World:
     starts: dict[int, int] = field(default_factory=dict)
     ends: dict[int, int] = field(default_factory=dict)
     free: list[Vector] = field(default_factory=list)  # of each pool, now
+    predictions: Predictions | None = None
 
     def queue(self) -> list[Job]:
         """Return the pending jobs in order of priority, evaluated now."""

@@ -35,7 +35,7 @@ def ranks_before(key: Floats | Ints, submit: Ints, a: int, b: int) -> bool:
 def _place(queue: Queue, jobs: Jobs, i: int, job: int) -> None:
     queue.order[i] = job
     queue.procs[i] = jobs.procs[job]
-    queue.limit[i] = jobs.limit[job]
+    queue.limit[i] = jobs.expected[job]
 
 
 @kernel

@@ -6,7 +6,7 @@ kernels, `apply` and `decide`, in the same order.
 
 from __future__ import annotations
 
-from apportion.core import conservative, easy, lifecycle, limit_usage, limits, queue, rank, slurm, windowed
+from apportion.core import conservative, easy, lifecycle, limit_usage, limits, predict, queue, rank, slurm, windowed
 from apportion.core.codes import (
     BACKFILL_CONSERVATIVE,
     BACKFILL_EASY_SJBF,
@@ -20,6 +20,7 @@ from apportion.core.codes import (
     KILLED,
     ORDER_ARRIVAL,
     PENDING,
+    PREDICT_LIMIT,
     REJECTED,
     RUNNING,
     SUBMIT,
@@ -108,6 +109,8 @@ def _enter(s: State, job: int) -> None:
     """Put an accepted job into the queue."""
     pool = s.jobs.pool[job]
     s.live.state[job] = PENDING
+    if s.rules.predictor != PREDICT_LIMIT:
+        predict.note_submit(s, job)
     s.clock.pending[0] += 1
     s.clock.arrived[0] += 1
     s.clock.last_arrived[0] = job
@@ -120,7 +123,7 @@ def _enter(s: State, job: int) -> None:
         queue.insert(s.queue, s.jobs, s.live.state, s.jobs.submit, job)
         s.clock.stale[0] = 1
     if s.rules.backfill == BACKFILL_EASY_SJBF:
-        queue.insert(s.short_queue, s.jobs, s.live.state, s.jobs.limit, job)
+        queue.insert(s.short_queue, s.jobs, s.live.state, s.jobs.expected, job)
 
 
 @kernel
@@ -186,6 +189,8 @@ def decide(s: State, now: int) -> None:
     """Decide what starts at this instant; the decisions are appended to ``s.decided``."""
     first_round = s.clock.now[0] != now
     s.clock.now[0] = now
+    if s.rules.predictor != PREDICT_LIMIT:
+        predict.correct(s, now)
     if s.clock.pending[0] > 0:
         if s.rules.backfill == BACKFILL_CONSERVATIVE:
             rank.refresh(s, now)
@@ -257,6 +262,8 @@ def _wake(s: State, now: int) -> int:
         time = NEVER
     if s.rules.guarded == 1:
         time = min(time, s.clock.next_plan[0])
+    if s.rules.predictor != PREDICT_LIMIT:
+        time = min(time, predict.next_correction(s))
     by_time = s.rules.metered == 1 or s.counters.accrue_since.size > 0
     if s.rules.calc_period > 0 and (by_time or not (rank.is_alone(s) or _hopeless(s))):
         time = min(time, rank.next_tick(s, now))

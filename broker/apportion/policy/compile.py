@@ -22,6 +22,7 @@ from apportion.core.tables import (
     NEVER,
     Clock,
     Floats,
+    History,
     Ints,
     Jobs,
     Live,
@@ -50,6 +51,11 @@ _BACKFILL = {
     "easy-sjbf": codes.BACKFILL_EASY_SJBF,
     "conservative": codes.BACKFILL_CONSERVATIVE,
     "slurm": codes.BACKFILL_SLURM,
+}
+_PREDICTOR = {
+    "limit": codes.PREDICT_LIMIT,
+    "last-two": codes.PREDICT_MEAN,
+    "quantile": codes.PREDICT_QUANTILE,
 }
 _MAX_BINS = 50_000_000  # cells of daily usage that are still worth keeping
 
@@ -130,12 +136,15 @@ def compile_policy(
     table = Jobs(
         submit=jobs.submit_ms,
         limit=jobs.limit_ms,
+        expected=jobs.limit_ms if policy.Predictor == "limit" else jobs.limit_ms.copy(),
         procs=jobs.procs,
         extra=extra,
         pool=plan.pool_of,
         partition=assigned.partition if has_limits else empty_i,
         assoc=tree.of_job if tree is not None else empty_i,
-        user=jobs.user.codes + 1 if policy.SchedulerParameters.bf_max_job_user else empty_i,
+        user=jobs.user.codes + 1
+        if policy.SchedulerParameters.bf_max_job_user or policy.Predictor != "limit"
+        else empty_i,
         qos=qos if charged or has_limits else empty_i,
         tier=_tier(policy, assigned) if is_multifactor else empty_i,
         static_priority=_static_priority(policy, jobs, assigned, tree, qos, extra_names, extra, plan)
@@ -183,6 +192,7 @@ def compile_policy(
         share=share_state(ENGINES[_engine(policy)], accounts, policy.FairShareDampeningFactor),
         limits=limits,
         counters=counters,
+        history=_history(policy, jobs),
         decided=np.zeros(len(jobs) + 1, np.int64),
         digest=np.zeros(2, np.int64),
         work=np.zeros(max(len(jobs), len(plan.names), len(jobs.user.names) + 1, 8), np.int64),
@@ -396,7 +406,17 @@ def _rules(
         bf_min_prio_reserve=options.bf_min_prio_reserve if policy.Backfill == "slurm" else 0,
         main_depth=options.default_queue_depth,
         sched_interval=options.sched_interval * 1000,
+        predictor=_PREDICTOR[policy.Predictor],
+        predictor_quantile=round(policy.PredictorQuantile * 1000),
     )
+
+
+def _history(policy: Policy, jobs: Submissions) -> History:
+    if policy.Predictor == "limit":
+        return History(np.zeros((0, 0), np.int64), *(np.zeros(0, np.int64) for _ in range(3)))
+    n_users, kept = len(jobs.user.names) + 1, 2 if policy.Predictor == "last-two" else policy.PredictorJobs
+    shapes = ((n_users, kept), (n_users,), (len(jobs),), (kept,))
+    return History(*(np.zeros(shape, np.int64) for shape in shapes))
 
 
 def _live(n: int, rules: Rules) -> Live:
