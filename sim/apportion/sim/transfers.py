@@ -218,8 +218,6 @@ def _next_sent(net: Network) -> int:
 def _advance(net: Network, now: int) -> None:
     """Send until ``now``, which is not after anything that changes the rates; what is all sent goes on to land."""
     elapsed = now - net.clock[NOW]
-    if elapsed <= 0:
-        return
     kept = 0
     for k in range(net.clock[N_SENDING]):
         transfer = net.sending[k]
@@ -241,13 +239,10 @@ def _advance(net: Network, now: int) -> None:
 @kernel
 def _catch_up(net: Network, now: int) -> None:
     """Let everything happen until ``now``."""
-    while True:
+    while net.clock[NOW] < now:
         _refresh(net)
         sent = _next_sent(net)
-        if sent >= now:
-            break
-        _advance(net, sent)
-    _advance(net, now)
+        _advance(net, min(sent, now))
 
 
 @kernel

@@ -59,8 +59,8 @@ def explain(workload: Workload, schedule: Schedule, policy: Policy, most: int = 
     if workload.precedence is not None:
         held = np.flatnonzero(workload.precedence.is_held & (state.live.state == UNSEEN))
         for job in held[: most - len(found)].tolist():
-            said = _dependency(workload.precedence, state.live.state, job, ids)
-            found.append({"job_id": ids[job : job + 1].tolist()[0], "reasons": [said]})
+            waits = _dependency(workload.precedence, state.live.state, job, ids)
+            found.append({"job_id": ids[job : job + 1].tolist()[0], "reasons": [waits]})
     return found
 
 
