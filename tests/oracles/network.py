@@ -33,8 +33,8 @@ def max_min(capacity: list[int], routes: list[list[int]]) -> list[Fraction]:
 
 
 def whole_rates(capacity: list[int], routes: list[list[int]]) -> list[int]:
-    """The same in whole numbers: whoever is fixed gets the level of the lowest link, rounded down, but 1 where there is capacity."""
-    rate = [-1] * len(routes)
+    """The same in whole numbers: whoever is fixed gets the level of the lowest link, rounded down, but 1 at least; 0 over a dead link."""
+    rate = [0 if any(capacity[link] == 0 for link in route) else -1 for route in routes]
     while -1 in rate:
         levels = {}
         for link, room in enumerate(capacity):
@@ -43,7 +43,7 @@ def whole_rates(capacity: list[int], routes: list[list[int]]) -> list[int]:
             if open_here:
                 levels[link] = (room - taken) // len(open_here)
         lowest = min(levels, key=lambda link: (levels[link], link))
-        level = max(levels[lowest], 1) if capacity[lowest] else levels[lowest]
+        level = max(levels[lowest], 1)
         rate = [level if r == -1 and lowest in route else r for r, route in zip(rate, routes, strict=True)]
     return rate
 

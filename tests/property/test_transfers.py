@@ -97,6 +97,24 @@ def test_a_center_that_no_link_names():
         build_network(nx.DiGraph(), ["z"], 1)
 
 
+def test_a_dead_link_stops_who_uses_it_and_no_one_else():
+    """Two links in a row; the second is cut. Who needs both stands still, who needs the first has all of it, more users than bytes or not."""
+    edges = [("a", "b"), ("b", "c")]
+    table, net, number = network([1, 1], edges=edges)
+    for transfer, pair in enumerate([2, 2, 2, 1, 1]):
+        begin_transfer(net, 0, transfer, pair, 10)
+    change_capacity(net, 0, number["b", "c"], 0)
+    next_done(net)
+    assert table.rate[:5].tolist() == [0, 0, 0, 1, 1]
+    assert estimate_ms(net, 2, 1) == NEVER
+    change_capacity(net, 1000, number["a", "b"], 0)
+    assert next_done(net) == NEVER
+    assert table.left[:5].tolist() == [10_000, 10_000, 10_000, 9_000, 9_000]
+    change_capacity(net, 5000, number["a", "b"], 20)
+    assert table.left[:5].tolist() == [10_000, 10_000, 10_000, 9_000, 9_000]
+    assert next_done(net) == 5900  # ten bytes a second each
+
+
 @given(
     capacities=st.lists(st.integers(1, 60), min_size=len(EDGES), max_size=len(EDGES)),
     chosen=st.lists(st.integers(0, 11), min_size=1, max_size=6),

@@ -4,7 +4,7 @@ The rates are those of progressive filling (Bertsekas & Gallager, Data Networks,
 rise together until a link is full, those that use it stay as they are, the others rise on. They change whenever a transfer begins or has
 sent its last byte.
 
-Rounding: a rate is a whole number of bytes per second, rounded down, but at least 1 where the link has any capacity; what is left to send is
+Rounding: a rate is a whole number of bytes per second, rounded down, but at least 1 where all links have some capacity; what is left to send is
 counted in thousandths of a byte, so that rate times milliseconds is exact; a transfer holds its rate until the end of the millisecond
 in which it sends its last byte, and takes at least one millisecond. The latency of the route is added once, after the last byte.
 """
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 2**62 // 1000  # of one transfer
 UNBOUNDED = 2**53  # bytes per second of a route without links
+UNKNOWN = -1  # a rate that has not been settled yet
 
 
 @table
@@ -154,9 +155,10 @@ def _fill(net: Network, extra: int) -> None:
         net.users[link] = 0
     for k in range(n):
         pair = _pair_of(net, k, extra)
-        net.share[k] = -1 if net.route_first[pair + 1] > net.route_first[pair] else UNBOUNDED
-        for at in range(net.route_first[pair], net.route_first[pair + 1]):
-            net.users[net.route_link[at]] += 1
+        net.share[k] = _unshared(net, pair)
+        if net.share[k] == UNKNOWN:
+            for at in range(net.route_first[pair], net.route_first[pair + 1]):
+                net.users[net.route_link[at]] += 1
     while True:
         fullest = -1
         level = 0
@@ -168,15 +170,25 @@ def _fill(net: Network, extra: int) -> None:
                     level = fair
         if fullest < 0:
             return
-        if net.capacity[fullest] > 0:
-            level = max(level, 1)
+        level = max(level, 1)
         for k in range(n):
-            if net.share[k] < 0 and _uses(net, _pair_of(net, k, extra), fullest):
+            if net.share[k] == UNKNOWN and _uses(net, _pair_of(net, k, extra), fullest):
                 pair = _pair_of(net, k, extra)
                 net.share[k] = level
                 for at in range(net.route_first[pair], net.route_first[pair + 1]):
                     net.rest[net.route_link[at]] -= level
                     net.users[net.route_link[at]] -= 1
+
+
+@kernel
+def _unshared(net: Network, pair: int) -> int:
+    """Rate on a route that has no link to share or one without capacity, else UNKNOWN."""
+    if net.route_first[pair + 1] == net.route_first[pair]:
+        return UNBOUNDED
+    for at in range(net.route_first[pair], net.route_first[pair + 1]):
+        if net.capacity[net.route_link[at]] == 0:
+            return 0
+    return UNKNOWN
 
 
 @kernel
