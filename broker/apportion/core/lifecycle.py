@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import digest, limit_usage, running, usage
-from apportion.core.codes import ENDED, RUNNING
+from apportion.core import digest, limit_usage, predict, running, usage
+from apportion.core.codes import ENDED, PREDICT_LIMIT, RUNNING
 from apportion.core.jit import kernel
 from apportion.core.reasons import PRIORITY, RESOURCES
 
@@ -54,7 +54,7 @@ def start(s: State, now: int, job: int) -> None:
     s.pools.free[pool] -= s.jobs.procs[job]
     for e in range(s.pools.extra.shape[1]):
         s.pools.extra_free[pool, e] -= s.jobs.extra[job, e]
-    running.add(s.running, s.live.state, pool, now + s.jobs.limit[job], s.jobs.procs[job], job)
+    running.add(s.running, s.live.state, pool, now + s.jobs.expected[job], s.jobs.procs[job], job)
     leave(s)
     decide(s, now, job, RUNNING)
     if s.rules.charged == 1:
@@ -97,7 +97,9 @@ def end(s: State, now: int, job: int) -> None:
     s.pools.free[pool] += s.jobs.procs[job]
     for e in range(s.pools.extra.shape[1]):
         s.pools.extra_free[pool, e] += s.jobs.extra[job, e]
-    running.remove(s.running, pool, s.live.start[job] + s.jobs.limit[job], job)
+    running.remove(s.running, pool, s.live.start[job] + s.jobs.expected[job], job)
+    if s.rules.predictor != PREDICT_LIMIT:
+        predict.note_end(s, now, job)
     if s.rules.charged == 1:
         usage.charge_end(
             s.usage,

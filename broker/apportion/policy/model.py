@@ -11,7 +11,8 @@ Field names are attribute names (``policy.PriorityWeightAge``). Values are ready
   the epoch).
 
 ``Policy``: Name, Description, Order, OrderExpression, OrderPlugin, OrderPluginSha256, Backfill, SchedulerParameters,
-MaxWait, MaxWaitReserveAt, PriorityWeight{Age,Assoc,Fairshare,JobSize,Partition,QOS,TRES}, PriorityMaxAge,
+Predictor, PredictorQuantile, PredictorJobs, MaxWait,
+MaxWaitReserveAt, PriorityWeight{Age,Assoc,Fairshare,JobSize,Partition,QOS,TRES}, PriorityMaxAge,
 PriorityDecayHalfLife, PriorityUsageResetPeriod, PriorityCalcPeriod, PriorityFavorSmall, PriorityFlags,
 FairShareDampeningFactor, ShareEngine, FairTreeTies, Decay, AccountingStorageEnforce, DefaultFairshare,
 AllowZeroShares, DefaultQOS, TRES, TRESBillingWeights, Licenses, accounts, users, qos, partitions, reservations,
@@ -90,6 +91,7 @@ ORDERS = (
     "plugin",
 )
 BACKFILLS = ("none", "easy", "easy-sjbf", "conservative", "slurm")
+PREDICTORS = ("limit", "last-two", "quantile")
 
 
 class Section(BaseModel):
@@ -361,6 +363,13 @@ class Policy(Section):
     SchedulerParameters: SchedulerOptions = Field(
         default=SchedulerOptions(), description="Slurm's comma-separated text, or a table"
     )
+    Predictor: Annotated[str, OneOf(*PREDICTORS)] = Field(
+        default="limit", description="how long backfill takes jobs to run; they are killed at their limit all the same"
+    )
+    PredictorQuantile: Fraction = Field(
+        default=0.75, description="which quantile of a user's last run times quantile takes"
+    )
+    PredictorJobs: Count = Field(default=10, ge=2, le=1000, description="of how many jobs of the user, at most")
     MaxWait: OptionalSeconds = Field(default=None, description="wait bound of jobs whose QOS sets none")
     MaxWaitReserveAt: Fraction = Field(default=0.5, description="part of MaxWait after which the reservation is made")
 

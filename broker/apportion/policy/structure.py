@@ -26,6 +26,7 @@ def _fail(problem: str, remedy: str, *at: str | int) -> NoReturn:
 def check_structure(policy: Policy) -> None:
     """Raise a pydantic error, the place of the fault in its context, if parts of a policy contradict each other."""
     _check_order(policy)
+    _check_predictor(policy)
     _check_priority(policy)
     _check_shares(policy)
     _check_tree(policy)
@@ -51,6 +52,27 @@ def _check_order(policy: Policy) -> None:
             _fail(error.problem, error.remedy, "OrderExpression")
     if policy.OrderPluginSha256 and not policy.OrderPlugin:
         _fail("OrderPluginSha256 is given, but there is no OrderPlugin", "drop it", "OrderPluginSha256")
+
+
+def _check_predictor(policy: Policy) -> None:
+    """A prediction may prove wrong, so nothing that is promised can rest on it."""
+    if policy.Predictor == "limit":
+        return
+    if policy.Backfill not in ("easy", "easy-sjbf", "slurm"):
+        _fail(
+            f'Predictor is "{policy.Predictor}", but Backfill is "{policy.Backfill}"',
+            "set Backfill to easy, easy-sjbf or slurm, or drop Predictor",
+            "Predictor",
+        )
+    promised = {"reservations": bool(policy.reservations), "MaxWait": policy.MaxWait is not None}
+    promised["a QOS with MaxWait"] = any(entry.MaxWait is not None for entry in policy.qos)
+    for name, given in promised.items():
+        if given:
+            _fail(
+                f"{name} cannot be kept by predicted run times, which may be too short",
+                'drop it, or set Predictor = "limit"',
+                "Predictor",
+            )
 
 
 def _check_priority(policy: Policy) -> None:

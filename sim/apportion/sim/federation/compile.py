@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from apportion.core import federation_tables as tables
+from apportion.core.codes import PREDICT_LIMIT
 from apportion.core.errors import UserError
 from apportion.core.tables import NEVER, Ints, State
 from apportion.policy.assign import assign
@@ -158,10 +159,13 @@ def _renamed(entry: PartitionEntry, center: str) -> PartitionEntry:
 def _sharing(compiled: Compiled, broker: State, entry: CenterEntry) -> Compiled:
     """A managed center: accounts, usage, shares and limits are the broker's own tables."""
     state = compiled.state
+    limit = state.jobs.limit.copy()
     jobs = broker.jobs._replace(
         pool=state.jobs.pool.copy(),
         partition=state.jobs.partition.copy(),
-        limit=state.jobs.limit.copy(),
+        limit=limit,
+        expected=limit if state.rules.predictor == PREDICT_LIMIT else limit.copy(),
+        user=state.jobs.user,
         billing=state.jobs.billing * round(entry.ExchangeRate * 1000) // 1000,
     )
     shared = state._replace(

@@ -86,17 +86,18 @@ def merge(centers: Sequence[str], parts: Sequence[Workload]) -> FederationWorklo
     def joined(get: Callable[[Workload], Ints]) -> Ints:
         return np.ascontiguousarray(np.concatenate([get(part) for part in parts])[order])
 
+    labels: dict[str, Any] = {
+        name: _join_labels(
+            [getattr(part.jobs, name) for part in parts], ["" if name == "qos" else f"{c}/" for c in centers], order
+        )
+        for name in LABELS
+    }
     known = sorted({name for part in parts for name in part.jobs.resources})
     jobs = Submissions(
         submit_ms=joined(lambda part: part.jobs.submit_ms),
         limit_ms=joined(lambda part: part.jobs.limit_ms),
         procs=joined(lambda part: part.jobs.procs),
-        **{
-            name: _join_labels(
-                [getattr(part.jobs, name) for part in parts], ["" if name == "qos" else f"{c}/" for c in centers], order
-            )
-            for name in LABELS
-        },
+        **labels,
         origin_ms=min(part.jobs.origin_ms for part in parts),
         capacity={"cpu": sum(part.jobs.capacity["cpu"] for part in parts)},
         resources={name: joined(partial(_resource, name)) for name in known},
