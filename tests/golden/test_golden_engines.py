@@ -6,6 +6,11 @@ import numpy as np
 import pytest
 
 from apportion.core.engines import condor, drf, kai, karma, lsf, moab, oar, windows
+from apportion.core.engines.history import new_history
+from apportion.core.jit import handle
+from apportion.core.share import FLUX, fairshare_factors, share_state
+from oracles.fairshare import account, user
+from oracles.trees import table
 
 INF = float("inf")
 
@@ -217,3 +222,21 @@ def test_dynamic_priority_of_lsf():
     factors = floats(0.7, 0.7, 0.0, 3.0)
     assert lsf.dynamic_priority(10.0, 2.0, 3.0, 5.0, 4.0, factors) == pytest.approx(10 / 18.5)
     assert lsf.dynamic_priority(10.0, 0.0, 0.0, 0.0, 0.0, factors) == pytest.approx(10 / 3)
+
+
+def test_d_weighted_walk_of_flux_accounting():
+    tree = account(
+        "root",
+        1,
+        account("account1", 1000, user("a", 10000, 100), user("b", 1000, 11), user("c", 100000, 10)),
+        account("account2", 100, user("d", 100000, 8), user("e", 10000, 3)),
+        account("account3", 10, user("f", 100, 0), user("g", 10, 1)),
+    )
+    accounts, rows = table(tree)
+    history = new_history(len(rows), 60_000, 0, interval_ms=3_600_000, n_windows=5)
+    history.windows[0] = [round(node.usage) for node in rows]
+    state = share_state(FLUX, accounts, history=history)
+    fairshare_factors(handle(accounts), np.zeros(len(rows)), handle(state))
+    expected = {"a": 0.285714, "b": 0.142857, "c": 0.428571, "d": 0.714286, "e": 0.571429, "f": 1.0, "g": 0.857143}
+    got = {node.name: round(state.fairshare[i], 6) for i, node in enumerate(rows) if node.is_user}
+    assert got == expected

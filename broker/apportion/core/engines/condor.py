@@ -7,12 +7,16 @@ https://htcondor.readthedocs.io/en/latest/admin-manual/cm-configuration.html (us
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+from apportion.core.engines.history import BILLED, used_up_to
 from apportion.core.jit import kernel
 
 if TYPE_CHECKING:
-    from apportion.core.tables import Floats, Ints
+    from apportion.core.engines.history import History
+    from apportion.core.share import ShareState
+    from apportion.core.tables import Accounts, Floats, Ints
 
 FLOOR = 0.5  # smallest real priority
 ROUNDING = 1e-9  # of a slot: what divisions leave over is not worth giving out
@@ -22,6 +26,47 @@ ROUNDING = 1e-9  # of a slot: what divisions leave over is not worth giving out
 def real_priority(before: float, in_use: float, beta: float) -> float:
     """Real priority after a while in which ``in_use`` weighted cores ran on average; ``beta`` is 0.5^(while / half-life)."""
     return max(beta * before + (1.0 - beta) * in_use, FLOOR)
+
+
+@kernel
+def effective_priority(real: float, default_factor: float, shares: float) -> float:
+    """Real priority x factor; a share of 1 has the default factor, one of 2 half of it, and one of 0 an infinite one."""
+    return real * (default_factor / shares) if shares > 0.0 else math.inf
+
+
+@kernel
+def remember(history: History, tick: int) -> None:
+    """Move all real priorities on by one slice. ``History.decay`` is beta."""
+    per_core = 1.0 / history.period  # thousandths x s / ms are cores
+    for i in range(history.used.shape[0]):
+        used = used_up_to(history, i, tick)
+        history.aged[0, i] = real_priority(history.aged[0, i], (used - history.used[i]) * per_core, history.decay)
+        history.used[i] = used
+
+
+@kernel
+def levels(accounts: Accounts, state: ShareState) -> None:
+    """Accounts with users are groups, in the order of quota over cores in use; their users by effective priority.
+
+    A group's quota is what the shares of its own users come to. Users right below root are in ``<none>``, which is served last.
+    """
+    history = state.history
+    quota, in_use = state.norm_usage, state.effective_usage
+    quota[:] = 0.0
+    in_use[:] = 0.0
+    for i in range(accounts.parent.shape[0]):
+        if accounts.is_user[i] == 1:
+            above = accounts.parent[i]
+            quota[above] += state.norm_shares[i]
+            in_use[above] += history.held[BILLED, i] / 1000.0
+    for i in range(accounts.parent.shape[0]):
+        if accounts.is_user[i] == 1:
+            effective = effective_priority(history.aged[0, i], history.factors[0], float(accounts.shares[i]))
+            state.level_fs[i] = -effective if accounts.parent[i] == 0 else 1.0 / effective
+        elif quota[i] == 0.0:
+            state.level_fs[i] = 0.0
+        else:
+            state.level_fs[i] = quota[i] / in_use[i] if in_use[i] > 0.0 else math.inf
 
 
 @kernel

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from apportion.core.jit import kernel
 
 if TYPE_CHECKING:
-    from apportion.core.tables import Floats, Ints
+    from apportion.core.share import ShareState
+    from apportion.core.tables import Accounts, Floats, Ints
 
 ROUNDS = 10
 UNASSIGNED = 0.01  # fair shares are done when less than this part of the whole is left
@@ -118,3 +119,17 @@ def fair_shares(weight: Floats, demand: Floats, capped: Floats, uncapped: Floats
             left += spare[i]
         if left < UNASSIGNED:
             return
+
+
+@kernel
+def levels(accounts: Accounts, state: ShareState) -> None:
+    """Shares among siblings over the dominant share of what runs: the smallest share for its weight comes first."""
+    history = state.history
+    for i in range(accounts.parent.shape[0]):
+        state.effective_usage[i] = dominant_share(history.held[1:], history.capacity, i)
+        if state.ratio[i] == 0.0:
+            state.level_fs[i] = 0.0
+        else:
+            state.level_fs[i] = (
+                state.ratio[i] / state.effective_usage[i] if state.effective_usage[i] > 0.0 else math.inf
+            )

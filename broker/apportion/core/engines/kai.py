@@ -8,12 +8,16 @@ Source: the documentation of NVIDIA's KAI scheduler, https://github.com/kai-sche
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+from apportion.core.engines.history import BILLED, WINDOW
+from apportion.core.engines.windows import weighted
 from apportion.core.jit import kernel
 
 if TYPE_CHECKING:
-    from apportion.core.tables import Floats, Ints
+    from apportion.core.share import ShareState
+    from apportion.core.tables import Accounts, Floats, Ints
 
 UNLIMITED = -1
 
@@ -151,3 +155,24 @@ def _divide(
         left -= 1
         fraction[best] = -1.0
     return left
+
+
+@kernel
+def levels(accounts: Accounts, state: ShareState) -> None:
+    """Weight with memory over what is allocated: whoever is furthest below its fair share comes first.
+
+    All is over-quota here, and nobody's fair share is cut for want of demand: among those that wait that makes no difference to the order.
+    """
+    history = state.history
+    used = history.recent[0]
+    weighted(history.windows, history.clock[WINDOW], 1.0, used)
+    machine = 1000.0 * history.capacity[0]
+    window = machine * (history.windows.shape[0] * history.interval / 1000.0)
+    for i in range(accounts.parent.shape[0]):
+        state.norm_usage[i] = used[i] / window if window > 0.0 else 0.0
+        state.effective_usage[i] = history.held[BILLED, i] / machine if machine > 0.0 else 0.0
+        weight = over_quota_weight(state.ratio[i], state.norm_usage[i], history.factors[0])
+        if weight == 0.0:
+            state.level_fs[i] = 0.0
+        else:
+            state.level_fs[i] = weight / state.effective_usage[i] if state.effective_usage[i] > 0.0 else math.inf

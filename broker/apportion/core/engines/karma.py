@@ -10,13 +10,20 @@ Shares may differ here; the paper has all equal, and so has its library. ``alpha
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from apportion.core.engines.water import fill
 from apportion.core.jit import kernel
 
 if TYPE_CHECKING:
-    from apportion.core.tables import Floats, Ints
+    from apportion.core.engines.history import History
+    from apportion.core.share import ShareState
+    from apportion.core.tables import Accounts, Floats, Ints
+
+# Cells of `History.factors`
+ALPHA = 0
+INITIAL = 1  # rounds of one's own share
 
 
 @kernel
@@ -72,3 +79,55 @@ def one_round(
     fill(level, room, min(borrowed, donated), got)
     for i in range(demand.shape[0]):
         credits_[i] += got[i]
+
+
+@kernel
+def endow(accounts: Accounts, history: History, share: Floats) -> None:
+    """Give everybody the credits to begin with: so many rounds of one's own share of the machine."""
+    for i in range(accounts.parent.shape[0]):
+        if accounts.is_user[i] == 1:
+            history.credits[i] = int(history.factors[INITIAL] * 1000.0 * history.capacity[0] * share[i])
+    _sum_up(accounts, history.credits)
+
+
+@kernel
+def _sum_up(accounts: Accounts, credits_: Ints) -> None:
+    """Credits of accounts from those of the users below."""
+    n = accounts.parent.shape[0]
+    for i in range(n):
+        if accounts.is_user[i] == 0:
+            credits_[i] = 0
+    for i in range(n - 1, 0, -1):
+        credits_[accounts.parent[i]] += credits_[i]
+
+
+@kernel
+def settle(accounts: Accounts, state: ShareState) -> None:
+    """End a round: what users held in it on average, in thousandths of a processor, is what they are taken to have wanted.
+
+    A job that runs is not taken back, so it pays; what its user could not get costs nothing.
+    """
+    history = state.history
+    demand, guaranteed, free, allocation = history.round[0], history.round[1], history.round[2], history.round[3]
+    capacity = 1000 * history.capacity[0]
+    guarantees(capacity, history.factors[ALPHA], state.norm_shares, guaranteed, free)
+    seconds = history.interval // 1000
+    for i in range(demand.shape[0]):
+        demand[i] = history.windows[0, i] // seconds
+        if accounts.is_user[i] == 0:
+            demand[i] = 0
+            guaranteed[i] = 0
+            free[i] = 0
+            history.credits[i] = 0
+    one_round(demand, guaranteed, free, capacity, history.credits, allocation, history.round[4:])
+    _sum_up(accounts, history.credits)
+
+
+@kernel
+def levels(accounts: Accounts, state: ShareState) -> None:
+    """Credits in rounds of one's own share: the richest come first."""
+    history = state.history
+    machine = 1000.0 * history.capacity[0]
+    for i in range(accounts.parent.shape[0]):
+        due = machine * state.norm_shares[i]
+        state.level_fs[i] = history.credits[i] / due if due > 0.0 else -math.inf

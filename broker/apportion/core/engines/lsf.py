@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apportion.core.engines.history import BILLED, UNIT_HOUR, used_up_to
 from apportion.core.jit import kernel
 
 if TYPE_CHECKING:
-    from apportion.core.tables import Floats
+    from apportion.core.engines.history import History
+    from apportion.core.share import ShareState
+    from apportion.core.tables import Accounts, Floats
 
 # Cells of `History.factors`
 CPU_TIME = 0
@@ -47,3 +50,33 @@ def dynamic_priority(
         + committed_h * factors[COMMITTED]
         + (1.0 + slots) * factors[RUN_JOB]
     )
+
+
+@kernel
+def remember(history: History, tick: int) -> None:
+    """Age CPU time, and run time of jobs that ended, by one slice and add what it holds. ``History.decay`` : 0.1^(slice / HIST_HOURS)."""
+    for i in range(history.used.shape[0]):
+        used = used_up_to(history, i, tick)
+        history.aged[0, i] = history.aged[0, i] * history.decay + (used - history.used[i])
+        history.aged[1, i] = history.aged[1, i] * history.decay + (history.done[i] - history.done_then[i])
+        history.used[i] = used
+        history.done_then[i] = history.done[i]
+
+
+@kernel
+def of_association(history: History, row: int) -> tuple[float, float, float, float]:
+    """CPU, run and committed time in hours, and slots in use, of an association with all below it, at the last tick."""
+    run = history.used[row] - history.done_then[row]
+    committed = max(history.committed_then[row] - run, 0) / UNIT_HOUR
+    kept = history.aged[1, row] if history.factors[HIST_RUN_TIME] > 0.0 else 0.0
+    return history.aged[0, row] / UNIT_HOUR, (run + kept) / UNIT_HOUR, committed, history.held[BILLED, row] / 1000.0
+
+
+@kernel
+def levels(accounts: Accounts, state: ShareState) -> None:
+    """Dynamic priority of every association; accounts are compared with accounts as users with users."""
+    history = state.history
+    for i in range(accounts.parent.shape[0]):
+        cpu, run, committed, slots = of_association(history, i)
+        shares = float(accounts.shares[i])
+        state.level_fs[i] = dynamic_priority(shares, cpu, run, committed, slots, history.factors)

@@ -6,7 +6,15 @@ Scheduler", JSSPP 2001, https://doi.org/10.1007/3-540-45540-X_6.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from apportion.core.engines.history import WINDOW
+from apportion.core.engines.windows import weighted
 from apportion.core.jit import kernel
+
+if TYPE_CHECKING:
+    from apportion.core.share import ShareState
+    from apportion.core.tables import Accounts
 
 # Cells of `History.factors`
 USER = 0
@@ -30,3 +38,23 @@ def component(
     """
     total = user_weight + account_weight
     return (user_weight * (target - user) + account_weight * (account_target - account)) / total
+
+
+@kernel
+def factors(accounts: Accounts, state: ShareState) -> None:
+    """Factor (1 + component) / 2 of every association. An account's stands for both of its parts."""
+    history = state.history
+    used = history.recent[0]
+    weighted(history.windows, history.clock[WINDOW], history.decay, used)
+    for i in range(accounts.parent.shape[0]):
+        state.norm_usage[i] = used[i] / used[0] if used[0] > 0.0 else 0.0
+        account = accounts.parent[i] if accounts.is_user[i] == 1 else i
+        state.level_fs[i] = component(
+            state.norm_usage[i],
+            state.norm_shares[i],
+            state.norm_usage[account],
+            state.norm_shares[account],
+            history.factors[USER],
+            history.factors[ACCOUNT],
+        )
+        state.fairshare[i] = 0.5 + 0.5 * state.level_fs[i]

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apportion.core.engines.history import WINDOW, used_up_to
 from apportion.core.jit import kernel
 
 if TYPE_CHECKING:
+    from apportion.core.engines.history import History
     from apportion.core.tables import Floats, Ints
+
+
+@kernel
+def remember(history: History, tick: int) -> None:
+    """Add what was used, and asked for, in the slice before ``tick`` to the newest window."""
+    asks = history.asked_windows.shape[0] > 0
+    row = history.clock[WINDOW] % history.windows.shape[0]
+    for i in range(history.used.shape[0]):
+        used = used_up_to(history, i, tick)
+        history.windows[row, i] += used - history.used[i]
+        history.used[i] = used
+        if asks:
+            history.asked_windows[row, i] += history.asked[i] - history.asked_then[i]
+            history.asked_then[i] = history.asked[i]
 
 
 @kernel
