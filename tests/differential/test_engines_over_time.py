@@ -133,7 +133,7 @@ def test_factors_are_what_plain_python_says(name: str, case: tuple[Node, list[Ra
     last = max([last, *(job.end or job.start for job in jobs)])
     accounts, rows = table(root)
     state = play(name, accounts, rows, jobs, last, [time for time in asked if time < last])
-    want = oracle.BY_NAME[name](World(root, jobs, FIRST, last, PERIOD), *CASES[name][1])
+    want = oracle.BY_NAME[name](World(root, rows, jobs, FIRST, last, PERIOD), *CASES[name][1])
     got = {node.name: state.fairshare[i] for i, node in enumerate(rows) if node.is_user}
     assert got == pytest.approx(want, abs=1e-9)
     assert all(0 <= factor <= 1 for factor in got.values())

@@ -34,9 +34,12 @@ class Ran:
 
 
 class World:
-    """A tree, its jobs, and the ticks from the first to the last."""
+    """A tree, its jobs, and the ticks from the first to the last. ``rows`` : its nodes in the order that breaks ties."""
 
-    def __init__(self, root: Node, jobs: Sequence[Ran], first: int, last: int, period: int) -> None:
+    def __init__(
+        self, root: Node, rows: Sequence[Node], jobs: Sequence[Ran], first: int, last: int, period: int
+    ) -> None:
+        self.people = [node.name for node in rows if node.is_user]
         self.root, self.jobs, self.first, self.period = root, jobs, first // period * period, period
         self.last = last // period * period
         self.below = {node.name: {user.name for user in users(node)} for node in walk(root)}
@@ -141,24 +144,27 @@ def kai(world: World, interval: int, n: int, k: float, procs: int) -> dict[str, 
 
 
 def karma(world: World, interval: int, alpha: float, initial: float, procs: int) -> dict[str, float]:
-    names = [user.name for user in users(world.root)]
+    names = world.people
     machine = 1000 * procs
     wealth = [int(initial * machine * world.share[name]) for name in names]
     guaranteed = [int((1 - alpha) * machine * world.share[name] + 1e-9) for name in names]
     free = [int(alpha * machine * world.share[name] + 1e-9) for name in names]
+    earned = [0] * len(names)  # what is given to all is the same in rounds of one's own share
     window = (world.first - 1) // interval
     held = dict.fromkeys(names, 0.0)
     for tick in world.ticks:
         if (tick - 1) // interval != window:
             demand = [int(held[name]) // (interval // 1000) for name in names]
+            before = [old + new for old, new in zip(wealth, free, strict=True)]
             _, wealth = karma_round(demand, guaranteed, free, machine, wealth)
+            earned = [old + now - then for old, now, then in zip(earned, wealth, before, strict=True)]
             held = dict.fromkeys(names, 0.0)
             window = (tick - 1) // interval
         for name in names:
             held[name] += world.used(name, tick - world.period, tick)
     level = {}
     for node in walk(world.root):
-        owned = sum(wealth[names.index(name)] for name in world.below[node.name])
+        owned = sum(earned[names.index(name)] for name in world.below[node.name])
         due = machine * world.share[node.name]
         level[node.name] = owned / due if due else -math.inf
     return ranks(world.root, level)

@@ -8,9 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apportion.core.engines import condor, drf, kai, karma, water
+from apportion.core.engines.history import new_history
+from apportion.core.jit import handle
+from apportion.core.share import ENGINES, advance, fairshare_factors, share_state
 from oracles import engines as oracle
+from oracles.fairshare import Node, account, user, users, walk
+from oracles.trees import table
 
-relaxed = settings(deadline=None, max_examples=150)
+relaxed = settings(deadline=None, max_examples=100)
 small = st.integers(0, 12)
 
 
@@ -144,3 +149,118 @@ def test_group_quotas_and_allocations(data, n, pool):
     assert allocated.tolist() == pytest.approx(
         oracle.condor_allocations(parent, subtree.tolist(), own.tolist(), accepts, demand), abs=1e-6
     )
+
+
+# Factors of users who ran something for an hour, and run something now
+
+HOUR = 3_600_000
+MADE = {
+    "condor": {"decay": 0.5, "factors": (1000.0,), "aged": 0.5},
+    "drf": {"capacity": (4096, 4096)},
+    "flux": {"interval_ms": HOUR, "n_windows": 3},
+    "kai": {"interval_ms": HOUR, "n_windows": 2, "factors": (1.0,), "capacity": (4096,)},
+    "karma": {"interval_ms": HOUR, "n_windows": 1, "factors": (0.5, 10.0), "capacity": (4096,)},
+    "lsf": {"decay": 0.5, "factors": (0.7, 0.7, 0.1, 3.0, 1.0)},
+    "moab": {"interval_ms": HOUR, "n_windows": 3, "decay": 0.5, "factors": (1.0, 1.0)},
+    "oar": {"interval_ms": HOUR, "n_windows": 3, "factors": (1.0, 2.0, 1.0), "asks": True},
+}
+SCALE_FREE = ("drf", "flux", "moab", "oar")  # engines that read proportions only
+BY_ACCOUNT = ("condor", "drf", "flux", "kai", "karma", "lsf")  # engines that compare accounts before users
+
+
+@st.composite
+def people(draw: st.DrawFn) -> Node:
+    """Accounts, some within others, and their users with cores that they hold, as ``usage``."""
+    count = 0
+
+    def some() -> list[Node]:
+        nonlocal count
+        found = []
+        for _ in range(draw(st.integers(1, 3))):
+            count += 1
+            found.append(user(f"u{count}", draw(st.sampled_from([1, 1, 2])), draw(st.sampled_from([0, 1, 2, 4, 16]))))
+        return found
+
+    inner = account("inner", draw(st.integers(1, 2)), *some())
+    return account(
+        "root", 1, account("a", draw(st.integers(1, 3)), *some()), account("b", 1, inner), account("c", 2, *some())
+    )
+
+
+def factors(engine: str, root: Node) -> dict[str, float]:
+    return outcome(engine, root)[0]
+
+
+def outcome(engine: str, root: Node) -> tuple[dict[str, float], dict[str, float]]:
+    """Factors of users, and levels of all: everybody has held the cores for an hour and holds them still."""
+    accounts, rows = table(root)
+    history = new_history(len(rows), HOUR, 0, **MADE[engine])
+    state = share_state(ENGINES[engine], accounts, history=history)
+    for i, node in enumerate(rows):
+        if node.is_user:
+            cores, row = int(node.usage), i
+            while row >= 0:
+                history.running[0, row] += 1000 * cores
+                history.asked[row] += 1000 * cores * 7200
+                history.committed[row] += 1000 * cores * 7200
+                if history.running.shape[0] > 1:
+                    history.running[1:, row] += cores
+                row = accounts.parent[row]
+    shares = handle(state)
+    advance(handle(accounts), shares, 2 * HOUR)
+    fairshare_factors(handle(accounts), np.zeros(len(rows)), shares)
+    levels = {node.name: float(state.level_fs[i]) for i, node in enumerate(rows)}
+    return {node.name: float(state.fairshare[i]) for i, node in enumerate(rows) if node.is_user}, levels
+
+
+@pytest.mark.parametrize("engine", MADE)
+@relaxed
+@given(data=st.data(), root=people())
+def test_using_more_never_raises_ones_own_factor(engine: str, data: st.DataObject, root: Node):
+    before = factors(engine, root)
+    person = data.draw(st.sampled_from(users(root)))
+    person.usage += data.draw(st.sampled_from([1, 8, 64]))
+    assert factors(engine, root)[person.name] <= before[person.name]
+
+
+@pytest.mark.parametrize("engine", SCALE_FREE)
+@relaxed
+@given(root=people(), exponent=st.integers(1, 6))
+def test_using_twice_as_much_all_of_them_changes_nothing(engine: str, root: Node, exponent: int):
+    before = factors(engine, root)
+    for node in walk(root):
+        node.usage *= 2**exponent
+    assert factors(engine, root) == before
+
+
+def branches(engine: str, root: Node) -> dict[str, str]:
+    """Of each account with users, which association stands for it among those that root compares."""
+    found = {node.name: node.name for node in root.children}
+    if engine == "condor":
+        return found | {"inner": "inner"}
+    return found | {"inner": "b"}
+
+
+@pytest.mark.parametrize("engine", BY_ACCOUNT)
+@relaxed
+@given(data=st.data(), root=people())
+def test_a_second_name_in_an_account_gains_it_nothing(engine: str, data: st.DataObject, root: Node):
+    """Accounts that were ahead of an account, or behind it, with all their users still are when a user of it goes by two names."""
+    homes = [node for node in walk(root) if any(child.is_user for child in node.children)]
+    home = data.draw(st.sampled_from(homes))
+    person = data.draw(st.sampled_from(home.children))
+    branch = branches(engine, root)
+    before = outcome(engine, root)[1]
+    moved = data.draw(st.integers(0, int(person.usage)))
+    home.children.append(user("second", person.shares, moved))
+    person.usage -= moved
+    after, level = outcome(engine, root)
+    own = branch[home.name]
+    assert level[own] == pytest.approx(before[own], rel=1e-3)  # Karma rounds to a thousandth of a processor
+    mine = [after[child.name] for child in home.children]
+    for other in homes:
+        theirs = [after[child.name] for child in other.children]
+        if before[branch[other.name]] > before[own] * (1.001 if before[own] > 0 else 0.999):
+            assert min(theirs) > max(mine)
+        if before[own] > before[branch[other.name]] * (1.001 if before[own] > 0 else 0.999):
+            assert min(mine) > max(theirs)

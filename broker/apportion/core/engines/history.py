@@ -43,7 +43,8 @@ class History(NamedTuple):
     ``held`` (like ``running``), ``committed_then``, ``done_then``, ``asked_then`` : what these columns were at the last tick, so that a factor
     depends on the tick and not on when it is worked out. ``used`` : thousandths x s up to it.
     ``aged`` (2, n) : HTCondor: real priority; LSF: CPU time and run time of ended jobs, thousandths x s.
-    ``windows``, ``asked_windows`` (n_windows, n) : thousandths x s. ``credits`` (n) : Karma's, thousandths of units x rounds.
+    ``windows``, ``asked_windows`` (n_windows, n) : thousandths x s. ``credits``, ``earned`` (n) : Karma's, thousandths of units x rounds:
+    what is owned, and what was earned less what was paid.
     ``clock`` : see LAST_TICK.
 
     Scratch: ``recent`` (2, n) : sums over windows, of usage and of what was asked for. ``round`` (7, n) : of a round of Karma.
@@ -68,6 +69,7 @@ class History(NamedTuple):
     windows: Ints
     asked_windows: Ints
     credits: Ints
+    earned: Ints
     clock: Ints
     recent: Floats
     round: Ints
@@ -137,6 +139,7 @@ def new_history(
         windows=column(n_windows),
         asked_windows=column(n_windows if asks else 0),
         credits=column(),
+        earned=column(),
         clock=np.array([last, window_of(last, interval_ms)], np.int64),
         recent=np.zeros((2, n_assoc)),
         round=column(7),

@@ -119,15 +119,23 @@ def settle(accounts: Accounts, state: ShareState) -> None:
             guaranteed[i] = 0
             free[i] = 0
             history.credits[i] = 0
+        history.earned[i] -= history.credits[i] + free[i]
     one_round(demand, guaranteed, free, capacity, history.credits, allocation, history.round[4:])
+    for i in range(demand.shape[0]):
+        history.earned[i] += history.credits[i]
     _sum_up(accounts, history.credits)
+    _sum_up(accounts, history.earned)
 
 
 @kernel
 def levels(accounts: Accounts, state: ShareState) -> None:
-    """Credits in rounds of one's own share: the richest come first."""
+    """Credits earned, less those paid, in rounds of one's own share: the richest come first.
+
+    The credits that all were given, to begin with and in each round, are the same in rounds of one's own share but for rounding, which must not
+    decide who comes first.
+    """
     history = state.history
     machine = 1000.0 * history.capacity[0]
     for i in range(accounts.parent.shape[0]):
         due = machine * state.norm_shares[i]
-        state.level_fs[i] = history.credits[i] / due if due > 0.0 else -math.inf
+        state.level_fs[i] = history.earned[i] / due if due > 0.0 else -math.inf
