@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import digest, lifecycle, limit_usage, placement, queue, quota, rank, running, step, usage
+from apportion.core import digest, lifecycle, limit_usage, placement, queue, quota, rank, running, step
 from apportion.core.codes import CANCEL, CAPACITY, END, KILLED, PENDING, REJECTED, RUNNING, SUBMIT
 from apportion.core.federation_tables import (
     ALLOWED,
@@ -317,35 +317,15 @@ def _charge_start(f: Federation, now: int, center: int, job: int) -> None:
     """Charge the federation's accounts for a job that an autonomous center has started."""
     b = f.broker
     if b.rules.charged == 1:
-        usage.charge_start(
-            b.usage,
-            b.usage_params,
-            b.accounts.parent,
-            b.jobs.assoc[job],
-            b.jobs.qos[job],
-            b.jobs.billing[job] * f.centers.exchange[center] // 1000,
-            b.jobs.procs[job],
-            b.jobs.extra[job],
-            now,
-        )
+        lifecycle.charge_start(b, now, job, b.jobs.billing[job] * f.centers.exchange[center] // 1000)
 
 
 @kernel
 def _charge_end(f: Federation, now: int, center: int, job: int) -> None:
     b = f.broker
     if b.rules.charged == 1:
-        usage.charge_end(
-            b.usage,
-            b.usage_params,
-            b.accounts.parent,
-            b.jobs.assoc[job],
-            b.jobs.qos[job],
-            b.jobs.billing[job] * f.centers.exchange[center] // 1000,
-            b.jobs.procs[job],
-            b.jobs.extra[job],
-            f.cores[center].live.start[job],
-            now,
-        )
+        billing = b.jobs.billing[job] * f.centers.exchange[center] // 1000
+        lifecycle.charge_end(b, now, job, billing, f.cores[center].live.start[job])
     if b.rules.limited == 1 and f.places.where[job] != HOME:
         limit_usage.on_end(b.limits, b.counters, b.jobs, job, now, b.rules.second_factor)
 

@@ -118,14 +118,16 @@ def refresh(s: State, now: int) -> bool:
 
 @kernel
 def tick(s: State, now: int) -> None:
-    """Make usage, the minutes of limits and INCR_ONLY's priorities what they are at the last tick before or at ``now``."""
+    """Make usage, the share engine's history, the minutes of limits and INCR_ONLY's priorities what they are at the last tick up to ``now``."""
     if s.rules.metered == 0 and s.rules.incr_only == 0:
         usage.advance(s.usage, s.usage_params, now)
+        share.advance(s.accounts, s.share, now)
         return
     from_tick = s.usage.clock[LAST_TICK] + s.usage_params.period
     while from_tick <= now:
         reset = s.usage.clock[usage.NEXT_RESET] <= from_tick
         usage.advance(s.usage, s.usage_params, from_tick)
+        share.advance(s.accounts, s.share, from_tick)
         if reset:
             limit_usage.decay(s.limits, s.counters, 0.0)
         settle_all(s)

@@ -36,6 +36,7 @@ from apportion.core.tables import (
 from apportion.core.usage import new_usage, usage_params
 from apportion.policy.assign import Assigned, assign
 from apportion.policy.associations import Tree, accounts_table, association_priorities, build_tree
+from apportion.policy.engines import history_of
 from apportion.policy.limits import build_limits, limits_mention
 from apportion.policy.orders import order_function
 from apportion.policy.pools import UNBOUNDED, PoolPlan, plan_pools
@@ -189,7 +190,12 @@ def compile_policy(
         accounts=accounts,
         usage_params=params,
         usage=new_usage(n_assoc, params, start_ms, span_days if span_days * n_assoc <= _MAX_BINS else 0),
-        share=share_state(ENGINES[_engine(policy)], accounts, policy.FairShareDampeningFactor),
+        share=share_state(
+            ENGINES[_engine(policy)],
+            accounts,
+            policy.FairShareDampeningFactor,
+            history_of(policy, n_assoc, start_ms, _whole_machine(plan)),
+        ),
         limits=limits,
         counters=counters,
         history=_history(policy, jobs),
@@ -254,9 +260,17 @@ def _qos_index(policy: Policy, labels: Labels) -> Ints:
     return lookup[labels.codes]
 
 
+def _whole_machine(plan: PoolPlan) -> tuple[int, ...]:
+    """Processors and further TRES of all pools; 0 for what is not limited."""
+    whole = np.where(plan.capacity >= UNBOUNDED, 0, plan.capacity).sum(axis=0)
+    return tuple(int(amount) for amount in whole)
+
+
 def _engine(policy: Policy) -> str:
     if policy.share_engine == "classic":
         return "depth_oblivious" if "DEPTH_OBLIVIOUS" in policy.PriorityFlags else "classic"
+    if policy.share_engine != "fair_tree":
+        return policy.share_engine
     return "fair_tree_slurm_26" if policy.FairTreeTies == "slurm-26" else "fair_tree"
 
 

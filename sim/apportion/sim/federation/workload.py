@@ -64,7 +64,10 @@ class FederationWorkload:
             codes = np.where(never, column.codes[example], column.codes)
             labels[name] = _plain(Labels(codes, column.names), prefix)
         capacity = self.parts[center].jobs.capacity
-        submit, limit = self.jobs.submit_ms.copy(), self.jobs.limit_ms.copy()  # the center's own: they change when a job comes
+        submit, limit = (
+            self.jobs.submit_ms.copy(),
+            self.jobs.limit_ms.copy(),
+        )  # the center's own: they change when a job comes
         return replace(self.jobs, submit_ms=submit, limit_ms=limit, capacity=capacity, **labels)
 
 
