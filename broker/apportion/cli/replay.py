@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from apportion.cli.options import SLURM_TIME, print_json, split_list
-from apportion.cli.startup import hasten
+from apportion.cli.startup import load_numba
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +121,7 @@ def replay(
     if bool(traces) == demo:
         raise click.UsageError("name a trace, or give --demo; `apportion traces list` shows the public ones")
     say = _say(quiet=as_json)
-    hasten()
+    load_numba()
     from apportion.sim.conventions import Conventions
 
     conventions = Conventions(size, limit, over_limit, cancelled, warm_up / 1000.0, cool_down / 1000.0)
