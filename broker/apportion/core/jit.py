@@ -34,7 +34,7 @@ from numba.extending import (
 )
 from numba.np.arrayobj import populate_array
 
-from apportion.core.parts import PartCompiler
+from apportion.core.parts import PartCompiler, WholeCompiler
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -87,7 +87,7 @@ def kernel(function: F) -> F:
     before = config.CACHE_DIR
     config.CACHE_DIR = CACHE_DIR  # read by Numba at decoration only
     try:
-        compiled = njit(cache=True)(function)
+        compiled = njit(cache=True, pipeline_class=WholeCompiler)(function)
     finally:
         config.CACHE_DIR = before
 
