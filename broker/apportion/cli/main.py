@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from apportion.cli.startup import collect_seldom
 from apportion.cli.version import __version__
 from apportion.core.errors import UserError
 
@@ -102,6 +103,7 @@ def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line; a user's mistake becomes one line on stderr, never a traceback."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
+    collect_seldom()
     try:
         sys.exit(cli.main(args=args, prog_name="apportion", standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as error:

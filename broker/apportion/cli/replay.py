@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from apportion.cli.options import SLURM_TIME, print_json, split_list
-from apportion.cli.startup import hasten
+from apportion.cli.startup import load_numba
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,7 +165,7 @@ def replay(
             "name a trace, a --scenario, or give --demo; `apportion traces list` shows public traces"
         )
     say = _say(quiet=as_json)
-    hasten()
+    load_numba()
     from apportion.sim.conventions import Conventions
 
     conventions = Conventions(
