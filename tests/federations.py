@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from apportion.sim.federation.moves import Moves, moves_of
 from apportion.sim.federation.network import data_times
 from apportion.sim.federation.replay import FederationSchedule, run
 from apportion.sim.federation.workload import FederationWorkload, merge
+from apportion.sim.releases import Precedence
 from apportion.sim.scenario import Scenario, scenario_from_dict
 from apportion.sim.workload import Workload
 from driving import labels
@@ -77,10 +79,23 @@ class Played(NamedTuple):
     schedule: FederationSchedule
 
 
-def play(data: dict[str, Any], jobs: dict[str, Sequence[Job]], engine: str = "compiled") -> Played:
-    """Replay a scenario with the given jobs of each center."""
+def play(
+    data: dict[str, Any],
+    jobs: dict[str, Sequence[Job]],
+    engine: str = "compiled",
+    follows: dict[str, Sequence[tuple[int, int, int]]] | None = None,
+) -> Played:
+    """Replay a scenario with the given jobs of each center; ``follows`` : (before, after, seconds) of jobs by submission."""
     scenario = scenario_from_dict(data)
     parts = [part(jobs[entry.Center], entry.Procs or 1) for entry in scenario.centers]
+    for k, entry in enumerate(scenario.centers):
+        edges = (follows or {}).get(entry.Center)
+        if edges:
+            table = np.array(edges, np.int64)
+            submit = parts[k].jobs.submit_ms
+            free = np.full(len(submit), -NEVER, np.int64)
+            chain = Precedence(*table[:, :2].T.copy(), table[:, 2] * 1000, 0, free, np.zeros(len(submit), bool))
+            parts[k] = replace(parts[k], precedence=chain)
     workload = merge([entry.Center for entry in scenario.centers], parts)
     moves = moves_of(scenario, workload, data_times(scenario))
     return Played(scenario, workload, moves, run(workload, compile_federation(scenario, workload, moves), engine))

@@ -70,6 +70,15 @@ def federations(draw, placements=PLACEMENTS):
                 "Match": {"User": ["u1"]},
             }
         ]
+    if draw(st.booleans()):
+        data["failures"] = [
+            {
+                "Kind": "network",
+                "Center": draw(st.sampled_from(["", "A"])),
+                "MTBF": 120,
+                "Repair": draw(st.sampled_from([5, 90])),
+            }
+        ]
     job = st.builds(
         Job,
         submit=st.integers(0, 12).map(lambda t: 20 * t),
@@ -87,7 +96,15 @@ def federations(draw, placements=PLACEMENTS):
         jobs[NAMES[k]] = [
             one._replace(cancel=one.submit + draw(late)) if draw(st.integers(0, 5)) == 0 else one for one in mine
         ]
-    return data, jobs
+    follows = {}
+    for center, mine in jobs.items():
+        if len(mine) > 1 and all(one.cancel is None for one in mine) and draw(st.booleans()):
+            pair = st.tuples(
+                st.integers(0, len(mine) - 2), st.integers(1, len(mine) - 1), st.sampled_from([0, 20, 100])
+            )
+            edges = draw(st.lists(pair, max_size=4, unique_by=lambda edge: edge[:2]))
+            follows[center] = [edge for edge in edges if edge[0] < edge[1]]
+    return data, jobs, follows
 
 
 def check_possible(played: Played) -> None:
@@ -97,7 +114,7 @@ def check_possible(played: Played) -> None:
     started, ended = schedule.start_ms >= 0, schedule.end_ms >= 0
     assert ((schedule.state == ENDED) | (schedule.state == CANCELLED) | (schedule.state == REJECTED)).all()
     assert (started == ended).all()
-    assert (schedule.start_ms[started] >= workload.jobs.submit_ms[started]).all()
+    assert (schedule.start_ms[started] >= schedule.submit_ms[started]).all()
     stays = ~moves.movable & started
     assert (schedule.center[stays] == workload.home[stays]).all()
     speed = f.centers.speed
@@ -124,11 +141,11 @@ def check_possible(played: Played) -> None:
 @given(federations())
 @settings(SETTINGS, max_examples=100)
 def test_drivers_agree_and_schedules_are_possible(case):
-    data, jobs = case
-    compiled = play(data, jobs)
-    simulated = play(data, jobs, "simpy")
+    data, jobs, follows = case
+    compiled = play(data, jobs, follows=follows)
+    simulated = play(data, jobs, "simpy", follows)
     assert compiled.schedule.decision_hash == simulated.schedule.decision_hash
-    for name in ("start_ms", "end_ms", "center", "state", "reasons"):
+    for name in ("submit_ms", "start_ms", "end_ms", "center", "state", "reasons"):
         assert (getattr(compiled.schedule, name) == getattr(simulated.schedule, name)).all(), name
     check_possible(compiled)
 
@@ -136,8 +153,8 @@ def test_drivers_agree_and_schedules_are_possible(case):
 @given(federations(placements=("home",)))
 @settings(SETTINGS, max_examples=60)
 def test_without_moves_every_autonomous_center_is_as_if_alone(case):
-    data, jobs = case
-    played = play(data, jobs)
+    data, jobs, follows = case
+    played = play(data, jobs, follows=follows)
     for k, entry in enumerate(played.scenario.centers):
         if entry.Mode == "autonomous":
             alone = replay(played.workload.parts[k], played.scenario.policy_of(entry.Center))
@@ -148,7 +165,8 @@ def test_without_moves_every_autonomous_center_is_as_if_alone(case):
 @settings(SETTINGS, max_examples=60)
 def test_the_log_recomputes(case):
     """Every score in the log is what the weights make of its terms, and the winner had the best of those allowed."""
-    played = play(*case)
+    data, jobs, follows = case
+    played = play(data, jobs, follows=follows)
     f = played.schedule.compiled.federation
     n = int(f.log.rows[0])
     n_targets = len(f.targets.center)

@@ -172,8 +172,6 @@ def replay(
         size, limit, over_limit, cancelled, dependencies, feedback, warm_up / 1000.0, cool_down / 1000.0
     )
     if scenario is not None:
-        if conventions.dependencies != "ignore" or conventions.feedback != "none":
-            raise click.UsageError("--dependencies and --feedback are for replays of traces, not of a --scenario yet")
         from apportion.cli.federation import replay_scenario
 
         _announce_compilation()

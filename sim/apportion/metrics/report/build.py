@@ -118,7 +118,9 @@ class _TemplateCache(FileSystemBytecodeCache):
     """
 
     def __init__(self) -> None:
-        super().__init__(str(Path(platformdirs.user_cache_dir("apportion")) / f"templates-{metadata.version('apportion')}"))
+        super().__init__(
+            str(Path(platformdirs.user_cache_dir("apportion")) / f"templates-{metadata.version('apportion')}")
+        )
 
     def load_bytecode(self, bucket: Bucket) -> None:
         with contextlib.suppress(OSError):

@@ -12,7 +12,7 @@ import pandas as pd
 
 from apportion.core import federation_tables as tables
 from apportion.core import reasons
-from apportion.core.codes import CANCELLED, ENDED, PENDING, REJECTED, RUNNING
+from apportion.core.codes import CANCELLED, ENDED, PENDING, REJECTED, RUNNING, UNSEEN
 from apportion.policy.associations import build_tree, target_shares
 from apportion.sim import runfolder
 from apportion.sim.federation.compile import TERMS
@@ -73,12 +73,12 @@ def jobs_table(given: FederationInput, schedule: FederationSchedule) -> pd.DataF
         "moved": started & (here != workload.home),
         "partition": _partitions(schedule, here),
         "procs": jobs.procs,
-        "submit_s": (jobs.submit_ms - origin) / 1000.0,
+        "submit_s": (schedule.submit_ms - origin) / 1000.0,
         "start_s": seconds(start, started),
         "end_s": seconds(gone, ended | cancelled),
         "run_s": np.where(ended, run_s, np.nan),
         "limit_s": _limits(schedule) / 1000.0,
-        "wait_s": np.where(started, (start - jobs.submit_ms) / 1000.0, np.nan),
+        "wait_s": np.where(started, (start - schedule.submit_ms) / 1000.0, np.nan),
         "state": _states(given, schedule),
         "restarts": np.zeros(len(workload), np.int64),
         "backfilled": np.zeros(len(workload), bool),
@@ -93,7 +93,10 @@ def jobs_table(given: FederationInput, schedule: FederationSchedule) -> pd.DataF
     for name, tres in (("nodes", "node"), ("mem_mib", "mem"), ("gpus", "gres/gpu")):
         if tres in jobs.resources:
             table[name] = jobs.resources[tres]
-    return pd.DataFrame(table)
+    if workload.precedence is None:
+        return pd.DataFrame(table)
+    table["recorded_submit_s"] = (jobs.submit_ms - origin) / 1000.0
+    return pd.DataFrame(table).sort_values("submit_s", kind="stable")
 
 
 def _labels(codes: Any, names: tuple[str, ...]) -> Any:
@@ -123,12 +126,14 @@ def _partitions(schedule: FederationSchedule, here: Any) -> Any:
 
 
 def _states(given: FederationInput, schedule: FederationSchedule) -> Any:
-    names = ["COMPLETED", "TIMEOUT", *dict.fromkeys(STATUS_NAMES.values()), "REJECTED", "PENDING", "RUNNING"]
+    names = ["COMPLETED", "TIMEOUT", *dict.fromkeys(STATUS_NAMES.values()), "REJECTED", "PENDING", "RUNNING", "DROPPED"]
     index = {name: k for k, name in enumerate(names)}
     core, workload = schedule.state, given.workload
     state = np.full(len(workload), index["PENDING"], np.int8)
     for code, name in ((REJECTED, "REJECTED"), (CANCELLED, "CANCELLED"), (RUNNING, "RUNNING"), (ENDED, "COMPLETED")):
         state[core == code] = index[name]
+    if workload.precedence is not None:
+        state[(core == UNSEEN) & ~workload.precedence.is_held] = index["DROPPED"]  # its user never came back
     status = np.concatenate([part.status for part in workload.parts])
     killed = np.concatenate([part.killed for part in workload.parts])
     begins = np.concatenate([[0], np.cumsum([len(part) for part in workload.parts])])
@@ -143,10 +148,15 @@ def _states(given: FederationInput, schedule: FederationSchedule) -> Any:
 
 def _reasons(given: FederationInput, schedule: FederationSchedule) -> Any:
     """Reasons in Slurm's words, with those of the center where the job was."""
-    waited = (schedule.start_ms != given.workload.jobs.submit_ms) & (schedule.state != REJECTED)
+    waited = (schedule.start_ms != schedule.submit_ms) & (schedule.state != REJECTED)
     masks = schedule.reasons.copy()
     masks[waited & (masks == 0)] = reasons.PRIORITY
     masks[~waited & (schedule.state != REJECTED)] = 0
+    precedence = given.workload.precedence
+    if precedence is not None:
+        late = (schedule.submit_ms > given.workload.jobs.submit_ms) | (schedule.state == UNSEEN)
+        masks[schedule.state == UNSEEN] = 0
+        masks[precedence.is_held & late] |= reasons.DEPENDENCY
     text = np.full(len(masks), "", object)
     f = schedule.compiled.federation
     for k in range(-1, len(f.cores)):
@@ -274,6 +284,7 @@ def manifest(
             "rejected": int(counts.get("REJECTED", 0)),
             "cancelled": int(counts.get("CANCELLED", 0)),
             "killed": int(counts.get("TIMEOUT", 0)),
+            "following": 0 if workload.precedence is None else int(workload.precedence.follows.sum()),
             "still_pending": int((schedule.state == PENDING).sum()),
         },
         "federation": {
