@@ -24,6 +24,7 @@ COMMANDS = {
     "traces": ("apportion.cli.traces:traces", "Read, clean, convert, describe and make job traces."),
     "policy": ("apportion.cli.policy:policy", "Show, check and compare scheduling policies."),
     "jobs": ("apportion.cli.jobs:jobs", "List the jobs of a run, as sacct does."),
+    "why": ("apportion.cli.why:why", "Tell why a job waited, and what would have helped."),
     "compare": ("apportion.cli.compare:compare", "Set runs side by side, with confidence intervals."),
     "report": ("apportion.cli.report:report", "Write a run's report anew."),
     "diff": ("apportion.cli.diff:diff", "Find the first decision in which two runs part."),

@@ -25,6 +25,7 @@ from apportion.core.codes import CANCELLED, ENDED, REJECTED, RUNNING, UNSEEN
 from apportion.core.errors import RunError
 from apportion.policy.associations import build_tree, target_shares
 from apportion.sim import waiting
+from apportion.sim.inputs import write_workload
 from apportion.sim.replay import Schedule
 from apportion.sim.workload import STATUS_NAMES, Workload
 from apportion.traces.schema import UNKNOWN, Status
@@ -387,6 +388,7 @@ def write_run(
     def content(folder: Path) -> dict[str, Any]:
         table = jobs_table(workload, schedule)
         table.to_parquet(folder / "jobs.parquet", index=False, compression="zstd")
+        write_workload([workload], folder)
         write_swf_schedule(workload.trace, table, folder, policy)
         return manifest(
             workload,

@@ -16,6 +16,7 @@ from apportion.core.codes import CANCELLED, ENDED, PENDING, REJECTED, RUNNING, U
 from apportion.policy.associations import build_tree, target_shares
 from apportion.sim import runfolder
 from apportion.sim.federation.compile import TERMS
+from apportion.sim.inputs import write_workload
 from apportion.sim.workload import STATUS_NAMES
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def jobs_table(given: FederationInput, schedule: FederationSchedule) -> pd.DataF
     """One row a job, in submit order; times in seconds from the origin of the merged trace.
 
     Beside the columns of a single machine's run: ``home`` (where it was submitted), ``center`` (where it ran, else home), ``moved``,
-    ``own_id`` (its id in its own trace), ``bound_s`` (when the broker bound it last), ``predicted_start_s``, ``transfer_s`` (from then
+    ``own_id`` (its id in its own trace), ``dataset`` (that it needs),
+    ``bound_s`` (when the broker bound it last), ``predicted_start_s``, ``transfer_s`` (from then
     until it could wait at its center), ``energy_j`` and ``cost``.
     """
     workload, jobs = given.workload, given.workload.jobs
@@ -84,6 +86,7 @@ def jobs_table(given: FederationInput, schedule: FederationSchedule) -> pd.DataF
         "backfilled": np.zeros(len(workload), bool),
         "planned_start_s": seconds(schedule.first_plan, schedule.first_plan >= 0),
         "reasons": _reasons(given, schedule),
+        "dataset": _labels(given.moves.dataset, tuple(entry.Dataset for entry in given.scenario.datasets)),
         "bound_s": seconds(f.places.bound, f.places.bound >= 0),
         "predicted_start_s": seconds(f.places.predicted, f.places.predicted >= 0),
         "transfer_s": np.where(f.places.bound >= 0, f.places.travel / 1000.0, 0.0),
@@ -167,6 +170,31 @@ def _reasons(given: FederationInput, schedule: FederationSchedule) -> Any:
         text[mine] = words[codes] if len(known) else ""
     names, codes = np.unique(text.astype(str), return_inverse=True)
     return _labels(codes.ravel(), tuple(names.tolist()))
+
+
+def transfers_table(given: FederationInput, schedule: FederationSchedule) -> pd.DataFrame:
+    """Every copy of a dataset: ``dataset``, ``source``, ``center``, ``bytes``, ``begin_s``, ``end_s``, ``jobs`` (that waited for it)."""
+    traffic, centers = schedule.traffic, given.workload.centers
+    origin = given.trace.meta.origin_ms or 0
+    rows = []
+    for copy in np.flatnonzero(traffic.begin >= 0).tolist():
+        dataset, center = divmod(copy, len(centers))
+        waited, job = 0, int(traffic.first[copy])
+        while job >= 0:
+            waited, job = waited + 1, int(traffic.after[job])
+        end = int(traffic.end[copy])
+        rows.append(
+            {
+                "dataset": given.scenario.datasets[dataset].Dataset,
+                "source": centers[int(traffic.source[copy])],
+                "center": centers[center],
+                "bytes": int(traffic.size[dataset]),
+                "begin_s": (int(traffic.begin[copy]) - origin) / 1000.0,
+                "end_s": (end - origin) / 1000.0 if end >= 0 else np.nan,
+                "jobs": waited,
+            }
+        )
+    return pd.DataFrame(rows).sort_values("begin_s", kind="stable", ignore_index=True) if rows else pd.DataFrame(rows)
 
 
 def placements_table(given: FederationInput, schedule: FederationSchedule) -> pd.DataFrame:
@@ -350,6 +378,11 @@ def write_run(
             table.to_parquet(folder / "jobs.parquet", index=False, compression="zstd")
             if of.compiled.federation.log.rows[0]:
                 placements_table(given, of).to_parquet(folder / "placements.parquet", index=False, compression="zstd")
+            transfers = transfers_table(given, of)
+            if len(transfers):
+                transfers.to_parquet(folder / "transfers.parquet", index=False, compression="zstd")
+            if of is schedule:
+                write_workload(given.workload.parts, folder)
             runfolder.write_swf_schedule(given.trace, table, folder, given.scenario.broker_policy)
             return manifest(given, of, conventions, table, command=command, timings_s=dict(timings_s or {}))
 
