@@ -165,6 +165,7 @@ class Rerun:
         rank = pending = 0
         submit = int(state.jobs.submit[job])
         earlier = np.unique(play.arrivals_ms[play.arrivals_ms < submit])
+        handles: dict[int, Any] = {}
         over = False
         while not over:
             known = _state(compiled, job)
@@ -175,7 +176,7 @@ class Rerun:
                 if _state(compiled, job) == PENDING:
                     rank, pending = _rank(compiled, job)
             elif known == PENDING:
-                moment = _look(compiled, job, self.centers)
+                moment = _look(compiled, job, self.centers, handles)
                 if not history or moment[1:] != history[-1][1:]:
                     history.append(moment)
                 plan = _plan(compiled, job)
@@ -283,7 +284,8 @@ def _start(compiled: Compiled | CompiledFederation, job: int) -> int:
     return int(core.live.start[job]) if core.live.state[job] >= RUNNING else -1
 
 
-def _look(compiled: Compiled | CompiledFederation, job: int, centers: list[str]) -> Moment:
+def _look(compiled: Compiled | CompiledFederation, job: int, centers: list[str], handles: dict[int, Any]) -> Moment:
+    """Where a job is now, and why; ``handles`` keeps those of the cores from one look to the next."""
     core = _place(compiled, job)
     now = _now(compiled)
     where, center = QUEUE, ""
@@ -293,7 +295,9 @@ def _look(compiled: Compiled | CompiledFederation, job: int, centers: list[str])
         center = centers[int(f.places.center[job])] if f.places.center[job] >= 0 else ""
     if where in (TRAVEL, DOOR):
         return Moment(now, where, center, (), False)
-    mask = int(quota.reasons_now(handle(core), job))
+    if id(core) not in handles:
+        handles[id(core)] = handle(core)
+    mask = int(quota.reasons_now(handles[id(core)], job))
     if where == BROKER:
         mask &= ~(reasons.RESOURCES | reasons.PRIORITY)
     words = tuple(reasons.words(mask, core.limits.bit_code)) if mask else ()
