@@ -27,12 +27,16 @@ import numpy as np
 from apportion.policy.compile import compile_policy
 from apportion.policy.load import load
 from apportion.sim.conventions import Conventions
+from apportion.sim.federation.compile import compile_federation
+from apportion.sim.federation.replay import run as run_federation
+from apportion.sim.federation.source import read_input
 from apportion.sim.replay import run
+from apportion.sim.scenario import load_scenario
 from apportion.sim.workload import Workload, from_trace
 from apportion.traces import read
 from apportion.traces.clean import clean
 from apportion.traces.synth import burst
-from bench import anchor
+from bench import anchor, deep_federation
 from bench.synthetic import many_running
 from real_traces import FOLDERS
 
@@ -153,6 +157,36 @@ def scale(largest: int, rounds: int) -> Iterator[Row]:
     yield Row(f"{each:,.0f} bytes per job at {largest:,}", "<= 250" if full else "", each <= 250 if full else None)
 
 
+def deep_queue(rounds: int) -> Iterator[Row]:
+    """Passes of a broker with 100,000 pending jobs, 20 centers of 5 partitions and 1,000 accounts."""
+    found = [deep_federation.passes() for _ in range(rounds)]
+    full, arrival, end = (
+        statistics.median(getattr(one, name) for one in found) for name in deep_federation.Passes._fields[:3]
+    )
+    yield Row(f"{full:.1f} ms a full pass, {found[0].pending:,} pending", "< 50 ms", full < 50)
+    yield Row(f"{arrival:.2f} ms after an arrival", "< 1 ms", arrival < 1)
+    yield Row(f"{end:.2f} ms after an end", "< 1 ms", end < 1)
+
+
+def more_centers(rounds: int) -> Iterator[Row]:
+    """The same jobs in ten times the centers."""
+    ratio = statistics.median(deep_federation.growth() for _ in range(rounds))
+    yield Row(f"{ratio:.2f}x the time with 30 centers instead of 3", "<= 12x", ratio <= 12)
+
+
+def preset(engine: str, target_s: float, rounds: int) -> Iterator[Row]:
+    """Replay three real centers with a broker between them: the loop alone."""
+    for name in ("HPC2N-2002-2.2-cln", "LPC-EGEE-2004-1.2-cln", "SDSC-DS-2004-2.1-cln"):
+        path_of(name)
+    given = read_input(load_scenario("europe-us-2004"), Conventions())
+    seconds = []
+    for _ in range(rounds + 1):
+        compiled = compile_federation(given.scenario, given.workload, given.moves)
+        seconds.append(run_federation(given.workload, compiled, engine).loop_s)
+    ours = statistics.median(seconds[1:])
+    yield Row(f"{ours:.2f} s for {len(given.workload):,} jobs", f"< {target_s:g} s", ours < target_s)
+
+
 def reading(name: str, rounds: int) -> Iterator[Row]:
     """Read an uncompressed SWF."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -230,6 +264,10 @@ def cases(*, quick: bool) -> Iterator[tuple[str, Measure]]:
     for name in TRACES:
         yield f"EASY in SimPy, {name}", partial(rate, name, "easy", "simpy", 30_000, few)
     yield "cost and memory of a job", partial(scale, 1_000_000 if quick else 10_000_000, few)
+    yield "broker, deep queue", partial(deep_queue, few)
+    yield "broker, ten times the centers", partial(more_centers, few)
+    yield "europe-us-2004, compiled", partial(preset, "compiled", 10, some)
+    yield "europe-us-2004, SimPy", partial(preset, "simpy", 60, 1)
     for name in TRACES:
         yield f"reading SWF, {name}", partial(reading, name, some)
     yield "apportion --help", partial(help_text, many)
