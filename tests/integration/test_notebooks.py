@@ -136,3 +136,69 @@ def test_the_text_is_right_about_the_trade(kth):
         assert policy[lost] > 3 * easy[lost]
     assert 1 < fair[by_work] / easy[by_work] < 1.25
     assert 1.75 < ours[by_work] / easy[by_work] < 2.25
+
+
+ASK_FEDERATION = """
+import json
+print(json.dumps({
+    "placements": by_placement.to_dict("index"), "fractions": by_fraction.to_dict("index"), "polls": by_poll.to_dict(),
+    "depths": by_depth.to_dict(), "interval": [wait.low, wait.high], "jobs": len(jobs), "shares": shares.to_dict("index"),
+    "story": story, "asked": asked, "folder": str((OUT / "federation").resolve()),
+}))
+"""
+FEDERATION = ("HPC2N-2002-2.2-cln.swf.gz", "LPC-EGEE-2004-1.2-cln.swf.gz", "SDSC-DS-2004-2.1-cln.swf.gz")
+FEDERATION_PICTURES = 5
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """The study of the three centers after it ran."""
+    folder = tmp_path_factory.mktemp("study")
+    notebook = jupytext.read(NOTEBOOKS / "02-federation.py")
+    notebook.cells.append(new_code_cell(ASK_FEDERATION))
+    where = {"XDG_CACHE_HOME": str(folder / "cache"), "NUMBA_CACHE_DIR": str(Path(CACHE_DIR).parent)}
+    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
+    client.execute(env=os.environ | where | {"MPLCONFIGDIR": str(folder)})
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    return SimpleNamespace(**json.loads(outputs[-1].text), outputs=outputs)
+
+
+def test_the_study_draws_its_pictures_and_warns_of_nothing(study):
+    assert sum("image/png" in output.get("data", {}) for output in study.outputs) == FEDERATION_PICTURES
+    assert [output.text for output in study.outputs if output.get("name") == "stderr"] == []
+    assert any(line.startswith(f"Job {study.asked} ") for line in study.story)
+
+
+def test_the_study_is_right_about_the_three_centers(study):
+    if not all(any((place / name).is_file() for place in FOLDERS) for name in FEDERATION):
+        pytest.skip("the traces of the three centers are not in APPORTION_TRACES")
+    by = study.placements
+    wait = {name: row["mean wait"] for name, row in by.items()}
+    assert wait["balanced"] < 0.55 * wait["home"]  # "half as long together as apart"
+    assert wait["balanced"] < 1.05 * wait["redundant"]  # "as near as makes no difference"
+    assert 2.5 < by["redundant"]["moved"] / by["balanced"]["moved"] < 3
+    assert (wait["home"] - wait["random"]) == pytest.approx((wait["home"] - wait["balanced"]) / 2, rel=0.25)
+    assert 3 < by["random"]["moved"] / by["balanced"]["moved"] < 3.5
+    assert by["random"]["LPC"] == pytest.approx(4 * by["home"]["LPC"], rel=0.15)
+    assert min(by, key=lambda name: by[name]["cost"]) == "economy"
+    assert wait["economy"] == pytest.approx(wait["home"], rel=0.1)
+    assert by["green"]["carbon t"] < by["balanced"]["carbon t"]
+    assert wait["green"] > wait["balanced"]
+    assert study.interval[1] < 0
+    assert study.shares["LPC, stay"]["lose"] > study.shares["LPC, stay"]["gain"]
+    assert study.shares["HPC2N, stay"]["gain"] > 0.6
+    gained = {part: wait["home"] - row["mean wait"] for part, row in study.fractions.items()}
+    assert gained["0.1"] < 0.1 * gained["1.0"]
+    assert gained["0.2"] > 0.75 * gained["1.0"]
+    assert study.polls["3600"] < 1.15 * study.polls["1"]
+    kept = {depth: wait["home"] - mean for depth, mean in study.depths.items()}
+    assert kept["1"] < 0.8 * kept["64"]
+    assert min(kept["4"], kept["16"], kept["256"]) > 0.9 * kept["64"]
+
+
+def test_the_study_without_a_broker_is_each_center_alone(study):
+    if not all(any((place / name).is_file() for place in FOLDERS) for name in FEDERATION):
+        pytest.skip("the traces of the three centers are not in APPORTION_TRACES")
+    run = load_run(Path(study.folder) / "home-only")
+    assert not run.jobs["moved"].any()
+    assert np.nanmean(run.wait_s) / 3600 == pytest.approx(study.placements["home"]["mean wait"])
