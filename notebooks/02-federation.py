@@ -72,14 +72,17 @@ scenario, jobs = given.scenario, given.workload
 centers = [entry.Center for entry in scenario.centers]
 size = np.array([part.jobs.capacity["cpu"] for part in jobs.parts])
 work_ms = jobs.run_ms * jobs.jobs.procs
-pd.DataFrame({
-    "mode": [entry.Mode for entry in scenario.centers],
-    "processors": size,
-    "jobs": np.bincount(jobs.home, minlength=len(centers)),
-    "may move": np.bincount(jobs.home, weights=given.moves.movable, minlength=len(centers)).astype(int),
-    "core-hours": (np.bincount(jobs.home, weights=work_ms, minlength=len(centers)) / HOUR_MS).round().astype(int),
-    "price per core-hour": [entry.Price for entry in scenario.centers],
-}, index=centers)
+pd.DataFrame(
+    {
+        "mode": [entry.Mode for entry in scenario.centers],
+        "processors": size,
+        "jobs": np.bincount(jobs.home, minlength=len(centers)),
+        "may move": np.bincount(jobs.home, weights=given.moves.movable, minlength=len(centers)).astype(int),
+        "core-hours": (np.bincount(jobs.home, weights=work_ms, minlength=len(centers)) / HOUR_MS).round().astype(int),
+        "price per core-hour": [entry.Price for entry in scenario.centers],
+    },
+    index=centers,
+)
 
 # %% [markdown]
 # The broker pays off only if the centers are not all full at once. The load that their own users bring, in processors, by day:
@@ -107,6 +110,7 @@ plt.show()
 # everywhere and keeps the first that starts. The other four weigh expected start, data, run time, cost, energy, carbon and risk; they
 # differ in the weights only.
 
+
 # %%
 def waits_h(schedule):
     """Wait of each job, hours; of those that started."""
@@ -132,7 +136,9 @@ def summary(schedule):
 
 def replayed(placement="balanced", moves=None, **broker):
     """The schedule under another placement, or with other keys of the broker."""
-    changed = scenario.model_copy(update={"broker": scenario.broker.model_copy(update={"Placement": placement, **broker})})
+    changed = scenario.model_copy(
+        update={"broker": scenario.broker.model_copy(update={"Placement": placement, **broker})}
+    )
     changed._policies.update(scenario._policies)
     return run(jobs, compile_federation(changed, jobs, given.moves if moves is None else moves))
 
@@ -150,7 +156,10 @@ for k, name in enumerate(centers):
     axis.barh(placements, part, left=left, color=COLOURS[k], label=name)
     left += part.to_numpy(dtype=float)
 axis.invert_yaxis()
-axis.set(xlabel="mean wait of all jobs, hours, by the center at which they were submitted", title="What one knows of the queues decides how much there is to gain")
+axis.set(
+    xlabel="mean wait of all jobs, hours, by the center at which they were submitted",
+    title="What one knows of the queues decides how much there is to gain",
+)
 axis.legend(loc="lower right")
 plt.show()
 
@@ -170,8 +179,12 @@ baseline, brokered = schedules["home"], schedules["balanced"]
 gain = waits_h(baseline) - waits_h(brokered)
 users = jobs.jobs.user.codes
 known = users >= 0
-per_user = pd.DataFrame({"user": users[known], "gain": gain[known], "home": jobs.home[known], "moves": given.moves.movable[known]})
-per_user = per_user.groupby("user").agg(gain=("gain", "mean"), jobs=("gain", "size"), home=("home", "first"), moves=("moves", "max"))
+per_user = pd.DataFrame(
+    {"user": users[known], "gain": gain[known], "home": jobs.home[known], "moves": given.moves.movable[known]}
+)
+per_user = per_user.groupby("user").agg(
+    gain=("gain", "mean"), jobs=("gain", "size"), home=("home", "first"), moves=("moves", "max")
+)
 fig, axis = plt.subplots(figsize=(8, 3.4))
 for k, name in enumerate(centers):
     mine = per_user[per_user["home"] == k]
@@ -184,7 +197,10 @@ axis.set_title("Most users of the busy centers gain; some of those who had a qui
 axis.legend()
 plt.show()
 shares = per_user.groupby(["home", "moves"]).apply(
-    lambda some: pd.Series({"users": len(some), "gain": (some["gain"] > 0.01).mean(), "lose": (some["gain"] < -0.01).mean()}), include_groups=False
+    lambda some: pd.Series(
+        {"users": len(some), "gain": (some["gain"] > 0.01).mean(), "lose": (some["gain"] < -0.01).mean()}
+    ),
+    include_groups=False,
 )
 shares.index = [f"{centers[home]}, {'may move' if moves else 'stay'}" for home, moves in shares.index]
 shares.round(2)
@@ -201,7 +217,9 @@ folder = load_run(OUT / "federation")
 before = federation.baseline_of(folder)
 comparison = compare([before, folder], labels=["home only", "with the broker"], bootstrap=Bootstrap(replicates=200))
 (wait,) = [row for row in comparison.pairs[0].differences if row.key == "service.wait_s.mean"]
-print(f"mean wait: {wait.difference / 3600:+.2f} h with the broker, 95 % between {wait.low / 3600:+.2f} h and {wait.high / 3600:+.2f} h")
+print(
+    f"mean wait: {wait.difference / 3600:+.2f} h with the broker, 95 % between {wait.low / 3600:+.2f} h and {wait.high / 3600:+.2f} h"
+)
 federation.centers(folder)[["center", "own_jobs", "moved_out", "moved_in", "wait_s", "used_fraction", "cost"]].round(2)
 
 # %% [markdown]
@@ -209,6 +227,7 @@ federation.centers(folder)[["center", "own_jobs", "moved_out", "moved_in", "wait
 #
 # In the preset three users in ten have agreed to it, drawn by the scenario's seed. How does it go with fewer, or more? (Who agrees at 10 per cent agrees
 # at 20, too.)
+
 
 # %%
 def with_fraction(fraction):
@@ -222,8 +241,15 @@ by_fraction = pd.DataFrame({part: summary(replayed(moves=with_fraction(part))) f
 fig, axis = plt.subplots(figsize=(8, 3.2))
 for k, name in enumerate(centers):
     axis.plot([100 * part for part in fractions], by_fraction[name], marker="o", color=COLOURS[k], label=name)
-axis.plot([100 * part for part in fractions], by_fraction["mean wait"], marker="o", color=INK, linewidth=2, label="all jobs")
-axis.set(xlabel="users whose jobs may move, per cent", ylabel="mean wait, hours", title="It matters who agrees, more than how many", ylim=(0, None))
+axis.plot(
+    [100 * part for part in fractions], by_fraction["mean wait"], marker="o", color=INK, linewidth=2, label="all jobs"
+)
+axis.set(
+    xlabel="users whose jobs may move, per cent",
+    ylabel="mean wait, hours",
+    title="It matters who agrees, more than how many",
+    ylim=(0, None),
+)
 axis.legend()
 plt.show()
 
@@ -234,6 +260,7 @@ plt.show()
 #
 # A broker that looks at a center once an hour places by old news. And one that binds jobs early cannot take them back for free: its look-ahead is how
 # many of its jobs may wait at a center. Too few starve the center's backfill, which needs a choice of jobs to fill holes with.
+
 
 # %%
 def with_poll(seconds):

@@ -62,8 +62,6 @@ def replay_scenario(
         say("replay with every job at home")
         alone = run(given.workload, compile_federation(scenario, given.workload, unmoved(given.moves)), engine)
         timings["replay_home_only"] = round(alone.loop_s, 6)
-    from apportion.metrics.report.build import write_federation
-
     metrics = federation_folder.write_run(
         target,
         given,
@@ -72,7 +70,7 @@ def replay_scenario(
         baseline=alone,
         command=runfolder.command_line(),
         timings_s=timings,
-        report=write_federation if report else None,
+        with_report=report,
         say=say,
     )
     if as_json:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from apportion.core.errors import RunError
-from apportion.metrics.occupancy import sweep
+from apportion.metrics.occupancy import binned, sweep
 from apportion.metrics.run import Run, load_run
 from apportion.metrics.service import bounded_slowdown
 from apportion.metrics.utilization import utilization
@@ -112,6 +112,30 @@ def flows(run: Run) -> pd.DataFrame:
     )
     grouped = table.groupby(["home", "center"], sort=True)["core_h"]
     return grouped.agg(jobs="size", core_h="sum").reset_index()
+
+
+def balance(run: Run, bins: int = 600) -> pd.DataFrame:
+    """Work done for others less work done by others, so far: ``t_s`` and one column a center, core-hours; above 0 it has lent more."""
+    names = center_names(run)
+    code = {name: k for k, name in enumerate(names)}
+    moved = run.jobs["moved"].to_numpy(dtype=bool) & run.started
+    home, here = (
+        np.array([code[name] for name in run.jobs[column].astype(str).to_numpy()[moved]], np.int64)
+        for column in ("home", "center")
+    )
+    edges = np.linspace(*run.window_s, bins + 1)
+    begin, end, procs = run.start_s[moved], run.stop_s[moved], run.procs[moved].astype(np.float64)
+    lent = binned(here, len(names), begin, end, procs, edges)
+    borrowed = binned(home, len(names), begin, end, procs, edges)
+    so_far = np.cumsum(lent - borrowed, axis=1) / HOUR_S
+    return pd.DataFrame({"t_s": edges[1:], **{name: so_far[k] for k, name in enumerate(names)}})
+
+
+def transfers(run: Run) -> pd.DataFrame:
+    """Datasets that were copied: ``dataset``, ``source``, ``center``, ``bytes``, ``begin_s``, ``end_s``, ``jobs`` (that waited for it)."""
+    path = run.folder / "transfers.parquet"
+    columns = ["dataset", "source", "center", "bytes", "begin_s", "end_s", "jobs"]
+    return pd.read_parquet(path) if path.is_file() else pd.DataFrame(columns=columns)
 
 
 def predictions(run: Run) -> pd.DataFrame:

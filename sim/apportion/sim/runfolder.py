@@ -402,11 +402,12 @@ def write_run(
             timings_s=dict(timings_s or {}),
         )
 
-    report = _standard_report if with_report else None
+    report = standard_report if with_report else None
     return fill(out, content, report, say=say)
 
 
-def _standard_report(run: Any, metrics: dict[str, Any]) -> None:
+def standard_report(run: Any, metrics: dict[str, Any]) -> None:
+    """Write ``report.html``."""
     from apportion.metrics.report import write_report
 
     write_report(run, metrics=metrics)

@@ -33,7 +33,7 @@ def write_report(
     metrics: dict[str, Any] | None = None,
     asked: tuple[float, float] | None = None,
 ) -> Path:
-    """Write the report of a run.
+    """Write the report of a run; that of a federation against its baseline, where the folder has one.
 
     Parameters
     ----------
@@ -44,7 +44,8 @@ def write_report(
     metrics : dict, optional
         What `compute.compute` gave; ``metrics.json`` of the folder by default, worked out anew where there is none.
     asked : (float, float), optional
-        A stretch of time to show in the Gantt chart, s from the trace's origin.
+        A stretch of time to show in the Gantt chart, s from the trace's origin. The report of a federation has none, so it is then written as that of
+        one machine.
 
     Returns
     -------
@@ -56,22 +57,15 @@ def write_report(
     RunError
         The folder is no run, or the file cannot be written.
     """
-    from apportion.metrics.report.run_page import page
+    from apportion.metrics.federation import baseline_of
+    from apportion.metrics.report import federation_page, run_page
 
     loaded = run if isinstance(run, Run) else load_run(run)
     target = loaded.folder / "report.html" if path is None else Path(path)
-    return _write(target, "run.html.j2", page(loaded, metrics or _metrics(loaded), asked))
-
-
-def write_federation(run: Run, *, metrics: dict[str, Any]) -> Path:
-    """Write the report of a federation's run: against its baseline where it has one, else as that of any run."""
-    from apportion.metrics.federation import baseline_of
-    from apportion.metrics.report.federation_page import page
-
-    baseline = baseline_of(run)
-    if baseline is None:
-        return write_report(run, metrics=metrics)
-    return _write(run.folder / "report.html", "federation.html.j2", page(run, baseline))
+    baseline = baseline_of(loaded)
+    if baseline is not None and asked is None:
+        return _write(target, "federation.html.j2", federation_page.page(loaded, baseline))
+    return _write(target, "run.html.j2", run_page.page(loaded, metrics or _metrics(loaded), asked))
 
 
 def write_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> Path:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from apportion.metrics.run import Run
 
 RADIUS: Final = 34  # of a center in the picture, for the largest machine
+MOST_TRANSFERS: Final = 20  # rows that are shown
 TOTALS: Final = (
     ("cost", "Cost of what ran", ""),
     ("energy_kwh", "Energy of busy processors", "kWh"),
@@ -47,6 +48,8 @@ def page(run: Run, baseline: Run) -> dict[str, Any]:
         [federation.at_center(run, name) for name in names], names, clock
     )
     context["charts"]["shares"] = charts.share_chart(run, "account", clock)
+    if any(row["moved_out"] for row in table.to_dict("records")):
+        context["charts"]["balance"] = _balance_chart(run, clock)
     context |= {
         "title": str(run.manifest.get("scenario_name") or run.name),
         "summary": _summary(run, table, before, facts),
@@ -54,6 +57,7 @@ def page(run: Run, baseline: Run) -> dict[str, Any]:
             _center(row, old) for row, old in zip(table.to_dict("records"), before.to_dict("records"), strict=True)
         ],
         "flow": _flow(run, table),
+        "transfers": _transfers(run, clock),
         "predictions": _predictions(run),
         "refusals": _refusals(run),
         "totals": _totals(table, before),
@@ -66,19 +70,15 @@ def _summary(run: Run, table: pd.DataFrame, before: pd.DataFrame, facts: dict[st
     moved = int(table["moved_out"].sum())
     what = f"{len(run.jobs):,} jobs of {len(table)} centers; {facts['movable']:,} of them may move"
     lines = [f"{what}, and {moved:,} ran away from home ({facts['placement']} placement)."]
-    better = [
-        row
-        for row, old in zip(table.to_dict("records"), before.to_dict("records"), strict=True)
-        if row["wait_s"] < old["wait_s"]
-    ]
-    names = ", ".join(str(row["center"]) for row in better)
-    lines.append(
-        f"Users of {names} wait less on average than without a broker."
-        if 0 < len(better) < len(table)
-        else "Users of every center wait less on average than without a broker."
-        if better
-        else "Users of no center wait less on average than without a broker."
-    )
+    for word, sign in (("less", -1), ("longer", 1)):
+        names = [
+            str(row["center"])
+            for row, old in zip(table.to_dict("records"), before.to_dict("records"), strict=True)
+            if sign * (row["wait_s"] - old["wait_s"]) > 0
+        ]
+        if names:
+            who = "every center" if len(names) == len(table) else ", ".join(names)
+            lines.append(f"Users of {who} wait {word} on average than without a broker.")
     return lines
 
 
@@ -109,6 +109,28 @@ def _totals(table: pd.DataFrame, before: pd.DataFrame) -> list[dict[str, Any]]:
             change = "" if old == 0 else f"{100 * (new / old - 1):+.1f} %".replace("-", "\N{MINUS SIGN}")
             rows.append({"name": name, "before": decimal(old, unit), "after": decimal(new, unit), "change": change})
     return rows
+
+
+def _balance_chart(run: Run, clock: Clock) -> dict[str, Any]:
+    table = federation.balance(run)
+    names = [str(name) for name in table.columns[1:]]
+    lines = [{"name": name, "core_h": charts.column(table[name])} for name in names]
+    return {**charts.time_axis(clock, table["t_s"].to_numpy()), "lines": lines}
+
+
+def _transfers(run: Run, clock: Clock) -> list[dict[str, Any]]:
+    rows = federation.transfers(run).to_dict("records")
+    return [
+        {
+            "dataset": row["dataset"],
+            "way": f"{row['source']} → {row['center']}",
+            "size": f"{row['bytes'] / 1e9:,.1f} GB",
+            "begin": clock.moment(row["begin_s"]),
+            "took": duration(row["end_s"] - row["begin_s"]),
+            "jobs": count(row["jobs"]),
+        }
+        for row in rows[:MOST_TRANSFERS]
+    ]
 
 
 def _predictions(run: Run) -> list[dict[str, Any]]:
@@ -180,9 +202,14 @@ def _flow(run: Run, table: pd.DataFrame) -> dict[str, Any]:
             "x": round(x, 1),
             "y": round(y, 1),
             "r": round(r, 1),
-            "below": round(y + r + 16, 1),
+            "below": round(y + r + 16 if y >= middle else y - r - 24, 1),  # on the side where no arrow ends
             "procs": f"{procs:,} processors",
         }
         for (name, (x, y, r)), procs in zip(place.items(), table["procs"].tolist(), strict=True)
     ]
-    return {"width": wide, "height": round(2 * middle), "nodes": nodes, "arrows": arrows}
+    return {
+        "width": wide,
+        "height": round(max([node["below"] for node in nodes] + [y + r for _, y, r in place.values()]) + 28),
+        "nodes": nodes,
+        "arrows": arrows,
+    }

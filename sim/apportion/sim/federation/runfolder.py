@@ -365,7 +365,7 @@ def write_run(
     baseline: FederationSchedule | None = None,
     command: str = "",
     timings_s: dict[str, float] | None = None,
-    report: Any = None,
+    with_report: bool = False,
     say: Any = lambda _: None,
 ) -> dict[str, Any]:
     """Fill a run folder, with that of the baseline inside it, and put it in place; as `apportion.sim.runfolder.write_run`."""
@@ -388,4 +388,4 @@ def write_run(
 
         return write
 
-    return runfolder.fill(out, content(schedule), report, say=say)
+    return runfolder.fill(out, content(schedule), runfolder.standard_report if with_report else None, say=say)

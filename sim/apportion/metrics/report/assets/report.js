@@ -151,6 +151,13 @@
         series: d.lines.map((l, i) => line(l.name, [...l.to.map(Math.log10), Math.log10(last)], [...l.at_most, 100], hue(i), { lineStyle: { width: 2, type: dashes[i % 4] } })),
       };
     },
+    balance(d, el) {
+      const core_h = (v) => `${v > 0 ? "+" : ""}${number(v)} core-h`;
+      return {
+        ...base(), useUTC: true, legend: { ...base().legend, type: "scroll" }, grid: { ...fixed, left: 76, right: 28, top: 40, bottom: 28 }, tooltip: tooltip((item) => moment(item.value[0], d.calendar), core_h),
+        xAxis: timeAxis(d.calendar, el), yAxis: value("", (v) => number(v)), series: d.lines.map((l, i) => line(l.name, d.t, l.core_h, hue(i), { lineStyle: { width: 1.6, type: dashes[i % 4] } })),
+      };
+    },
     centers(d, el) { return this.overlay(d, el); },
     overlay(d, el) {
       const slim = narrow(el), left = slim ? 46 : 56, axis = { align: "left" };
