@@ -72,7 +72,7 @@ $(READY): pyproject.toml $(VENV)/.locked
 	@touch $@
 
 lock: build/uv/bin/uv  ## write requirements.lock anew; UPGRADE=1 takes the newest versions
-	build/uv/bin/uv --no-config --quiet pip compile pyproject.toml --universal --python-version 3.11 --extra notebook --group dev \
+	build/uv/bin/uv --no-config --quiet pip compile pyproject.toml --universal --python-version 3.11 --extra bound --extra notebook --group dev \
 	  --generate-hashes --no-header --no-annotate $(if $(UPGRADE),--upgrade) --output-file requirements.lock
 	@sed -i '1i # Every package of the environment for Python 3.11 and newer, pinned and hashed; `make lock` writes this file.' requirements.lock
 

@@ -136,10 +136,7 @@ def summary(schedule):
 
 def replayed(placement="balanced", moves=None, **broker):
     """The schedule under another placement, or with other keys of the broker."""
-    changed = scenario.model_copy(
-        update={"broker": scenario.broker.model_copy(update={"Placement": placement, **broker})}
-    )
-    changed._policies.update(scenario._policies)
+    changed = scenario.with_broker(Placement=placement, **broker)
     return run(jobs, compile_federation(changed, jobs, given.moves if moves is None else moves))
 
 
@@ -266,7 +263,6 @@ plt.show()
 def with_poll(seconds):
     entries = tuple(entry.model_copy(update={"PollInterval": seconds}) for entry in scenario.centers)
     changed = scenario.model_copy(update={"centers": entries})
-    changed._policies.update(scenario._policies)
     return run(jobs, compile_federation(changed, jobs, given.moves))
 
 

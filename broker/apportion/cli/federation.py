@@ -32,8 +32,7 @@ def replay_scenario(
 
     scenario = load_scenario(name)
     if placement is not None:
-        broker = scenario.broker.model_copy(update={"Placement": placement})
-        scenario = scenario.model_copy(update={"broker": broker})
+        scenario = scenario.with_broker(Placement=placement)
     for warning in scenario.broker_policy.warnings:
         click.echo(f"apportion: warning: {warning}", err=True)
     target = out or Path("runs") / f"{scenario.Name}-{scenario.broker.Placement}"

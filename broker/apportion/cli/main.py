@@ -25,6 +25,7 @@ COMMANDS = {
     "policy": ("apportion.cli.policy:policy", "Show, check and compare scheduling policies."),
     "jobs": ("apportion.cli.jobs:jobs", "List the jobs of a run, as sacct does."),
     "why": ("apportion.cli.why:why", "Tell why a job waited, and what would have helped."),
+    "bound": ("apportion.cli.bound:bound", "Compare placements with the best that could be, for few jobs."),
     "compare": ("apportion.cli.compare:compare", "Set runs side by side, with confidence intervals."),
     "report": ("apportion.cli.report:report", "Write a run's report anew."),
     "diff": ("apportion.cli.diff:diff", "Find the first decision in which two runs part."),

@@ -152,6 +152,15 @@ def _join_precedence(parts: Sequence[Workload], order: Ints) -> Precedence | Non
     )
 
 
+def first_jobs(workload: FederationWorkload, skip: int, count: int) -> FederationWorkload:
+    """Leave ``skip`` jobs out and keep ``count``, and the others that come in the same millisecond as the last of them."""
+    submit = workload.jobs.submit_ms
+    if skip >= len(submit):
+        raise TraceError(f"there are only {len(submit):,} jobs", "skip fewer")
+    begin, end = int(submit[skip]), int(submit[min(skip + count, len(submit)) - 1]) + 1
+    return merge(workload.centers, [window(part, begin, end) for part in workload.parts])
+
+
 def window(part: Workload, begin_ms: int | None, end_ms: int | None, shift_ms: int = 0) -> Workload:
     """Shift a workload in time and keep what is submitted from ``begin_ms`` (inclusive) to ``end_ms`` (exclusive)."""
     submit = part.jobs.submit_ms + shift_ms

@@ -209,6 +209,12 @@ class Scenario(Section):
         """Local policy of a center."""
         return self._policies[center]
 
+    def with_broker(self, **keys: Any) -> Scenario:
+        """Make the same scenario with other keys of the broker, but for its policy."""
+        other = self.model_copy(update={"broker": self.broker.model_copy(update=keys)})
+        other.__dict__.pop("hash", None)  # it was worked out for other keys
+        return other
+
     def carbon_by_utc_hour(self, center: CenterEntry) -> list[float]:
         """Grams per kWh by hour of the UTC day; the offset of the time zone is that of the scenario's start."""
         moment = self.Start.seconds if self.Start is not None and not self.Start.from_origin else 0
