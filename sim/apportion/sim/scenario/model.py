@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr
 
+from apportion.core.errors import ScenarioError
 from apportion.policy.fields import (
     Count,
     Label,
@@ -44,6 +47,7 @@ PLACEMENTS = (
 )
 Part = Annotated[Number, Field(le=1)]
 Reference = Any  # a policy by name or file, or written out
+Locate = Callable[[tuple[str | int, ...]], int | None]  # line of a place in a file
 
 
 class Weights(Section):
@@ -192,13 +196,19 @@ class Scenario(Section):
     failures: tuple[FailureEntry, ...] = Field(default=(), description="what goes wrong")
 
     _policies: dict[str, Policy] = PrivateAttr({})
+    _path: Path | None = PrivateAttr(None)
+    _folder: Path = PrivateAttr(Path())
+    _locate: Locate | None = PrivateAttr(None)
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Scenario:
-        from apportion.sim.scenario.checks import check
+    def path_of(self, name: str) -> Path:
+        """A file that the scenario names: beside it, else from where we are."""
+        beside = self._folder / name
+        return beside if beside.is_file() else Path(name)
 
-        check(self)
-        return self
+    def fault(self, problem: str, remedy: str, at: tuple[str | int, ...]) -> ScenarioError:
+        """An error that names the file and the line of a place in this scenario."""
+        line = None if self._locate is None else self._locate(at)
+        return ScenarioError(problem, remedy, path=self._path, line=line)
 
     @property
     def broker_policy(self) -> Policy:
