@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from apportion.core.tables import NEVER
 from apportion.sim.federation.moves import Moves, moves_of
 from apportion.sim.federation.workload import FederationWorkload, merge, window
 from apportion.sim.scenario.checks import check_overlap
@@ -77,6 +78,27 @@ def read_input(
     return FederationInput(
         scenario, workload, moves, tuple(reports), merge_traces([_cut(part) for part in parts], labels=names)
     )
+
+
+def read_spans(scenario: Scenario, say: Callable[[str], None] = lambda _: None) -> dict[str, tuple[int, int, int]]:
+    """First and last submission of each center that has a trace, in ms, shifted; and how many jobs it has in the scenario's window.
+
+    Raises
+    ------
+    TraceError
+        If a trace cannot be found or read.
+    """
+    from apportion.sim.conventions import Conventions
+
+    begin = -NEVER if scenario.Start is None else scenario.Start.seconds * 1000
+    end = NEVER if scenario.End is None else scenario.End.seconds * 1000
+    spans = {}
+    for k, entry in enumerate(scenario.centers):
+        if entry.Trace:
+            trace, _ = _read(scenario, entry, scenario.Seed + k, say)
+            submit = from_trace(trace, Conventions(), entry.Procs).jobs.submit_ms + entry.Shift * 1000
+            spans[entry.Center] = int(submit[0]), int(submit[-1]), int(((submit >= begin) & (submit < end)).sum())
+    return spans
 
 
 def _read(

@@ -73,7 +73,7 @@ def _unknown(found: Iterable[str], names: list[str], *at: str | int) -> Iterator
 
 def _nearest_center(name: str, names: list[str]) -> str:
     near = nearest(name, names)
-    return f"did you mean {near}?" if near else f"centers are {', '.join(names)}"
+    return f"did you mean {near}?" if near else f"centers are {', '.join(dict.fromkeys(names))}"
 
 
 def _links(scenario: Scenario, names: list[str]) -> Iterator[Fault]:

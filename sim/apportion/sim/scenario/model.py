@@ -234,9 +234,34 @@ class Scenario(Section):
             entry["Policy"] = self.policy_of(entry["Center"]).canonical()
         return plain
 
+    def readable(self) -> dict[str, Any]:
+        """Write this scenario for people: defaults filled in, policies by name where they are presets; it loads as the same."""
+        from apportion.policy.load import preset_names
+
+        plain = self.model_dump(mode="json", exclude_none=True)
+        for entry, policy in [(plain["broker"], self.broker_policy)] + [
+            (entry, self.policy_of(entry["Center"])) for entry in plain["centers"]
+        ]:
+            named = entry["Policy"]
+            if not (isinstance(named, str) and named.lower().partition("+")[0] in preset_names()):
+                entry["Policy"] = policy.canonical()
+        return {key: _without_empty(value) for key, value in plain.items() if value not in ("", [])}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Keys of its policies that Slurm knows and that are not simulated yet, a line each."""
+        return tuple(dict.fromkeys(line for policy in self._policies.values() for line in policy.warnings))
+
     @cached_property
     def hash(self) -> str:
         """SHA-256 (hex) of the canonical form without names; scenarios of equal meaning have equal hashes."""
         plain = {key: value for key, value in self.canonical().items() if key not in ("Name", "Description")}
         text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _without_empty(value: Any) -> Any:
+    """Leave out what is empty; a rule that matches everything stays."""
+    if isinstance(value, dict):
+        return {k: _without_empty(v) for k, v in value.items() if k == "Match" or v not in ("", [], {})}
+    return [_without_empty(item) for item in value] if isinstance(value, list) else value
