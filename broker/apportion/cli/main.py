@@ -23,6 +23,7 @@ COMMANDS = {
     "replay": ("apportion.cli.replay:replay", "Replay a job trace under a policy; leave a run folder with a report."),
     "traces": ("apportion.cli.traces:traces", "Read, clean, convert, describe and make job traces."),
     "policy": ("apportion.cli.policy:policy", "Show, check and compare scheduling policies."),
+    "scenario": ("apportion.cli.scenario:scenario", "Show and check federations: several centers and a broker."),
     "jobs": ("apportion.cli.jobs:jobs", "List the jobs of a run, as sacct does."),
     "why": ("apportion.cli.why:why", "Tell why a job waited, and what would have helped."),
     "bound": ("apportion.cli.bound:bound", "Compare placements with the best that could be, for few jobs."),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from apportion.policy.model import Policy
 
+SHORT = 10  # keys of a table that stands on one line
 _LABELS = ("Name", "Description")  # what people call it decides nothing
 
 
@@ -73,15 +74,17 @@ def _tidy(value: Any) -> Any:
     return value
 
 
-def to_toml(plain: dict[str, Any]) -> str:
-    """Canonical form as a TOML text that loads again as the same policy."""
-    lines = [f"{key} = {_toml(value)}" for key, value in plain.items() if not _is_section(value)]
-    for key, value in plain.items():
-        if isinstance(value, dict):
-            lines += ["", f"[{key}]", *(f"{name} = {_toml(item)}" for name, item in value.items())]
-        elif _is_section(value):
-            for entry in value:
-                lines += ["", f"[[{key}]]", *(f"{name} = {_toml(item)}" for name, item in entry.items())]
+def to_toml(plain: dict[str, Any], at: str = "") -> str:
+    """Canonical form as a TOML text that loads again as the same policy or scenario; ``at`` : heading that it stands under, with a dot behind.
+
+    Below the top, small tables stand on one line; those that hold others, or have more than ten keys, get headings of their own.
+    """
+    large = {key: value for key, value in plain.items() if (_is_large(value) if at else _is_section(value))}
+    lines = [f"{key} = {_toml(value)}" for key, value in plain.items() if key not in large]
+    for key, value in large.items():
+        for entry in value if isinstance(value, list) else [value]:
+            heading = f"[[{at}{key}]]" if isinstance(value, list) else f"[{at}{key}]"
+            lines += ["", heading, to_toml(entry, f"{at}{key}.").rstrip("\n")]
     return "\n".join(lines) + "\n"
 
 
@@ -89,9 +92,15 @@ def _is_section(value: Any) -> bool:
     return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
 
 
-def _toml(value: Any) -> str:
+def _is_large(value: Any) -> bool:
     if isinstance(value, dict):
+        return len(value) > SHORT or any(_is_section(item) for item in value.values())
+    return _is_section(value)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict) and value:
         return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False)  # an empty table looks alike in both

@@ -121,6 +121,8 @@ def _number(value: object) -> float:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"'{shorten(value)}' is not a number") from None
+    if number < 0:
+        raise ValueError(f"{shorten(value)} is below zero; give 0 or more")
     if isinstance(value, bool) or not 0 <= number <= 2**53:
         raise ValueError(f"{shorten(value)} is not a number from 0 to 2^53")
     return number

@@ -228,7 +228,10 @@ def _section(annotation: Any) -> type[BaseModel] | None:
 
 
 def normalise(
-    data: Mapping[Any, Any], model: type[BaseModel] = Policy, at: Place = ()
+    data: Mapping[Any, Any],
+    model: type[BaseModel] = Policy,
+    at: Place = (),
+    faults: list[UnusableKeyError] | None = None,
 ) -> tuple[dict[str, Any], list[Ignored]]:
     """Rename the keys of ``data`` to those of ``model``, whatever the case, in all its sections.
 
@@ -240,6 +243,8 @@ def normalise(
         The model that ``data`` is meant for.
     at : tuple
         Path of ``data`` in the whole, for errors.
+    faults : list, optional
+        Takes up the keys that cannot be used, which are then left out, instead of an error for the first.
 
     Returns
     -------
@@ -264,25 +269,31 @@ def normalise(
                 continue
             near = nearest(folded, tuple(model.model_fields))
             where = f" in {_where(at)}" if at else ""
-            raise UnusableKeyError(
+            _refuse(
+                faults,
                 f"unknown key '{shorten(key if not isinstance(key, int) else folded)}'{where}",
                 f"did you mean '{near}'?" if near else f"keys are {', '.join(model.model_fields)}",
                 place,
             )
+            continue
         if name in result:
-            raise UnusableKeyError(f"{name} is written twice", "keep one", place)
+            _refuse(faults, f"{name} is written twice", "keep one", place)
+            continue
         section = _section(model.model_fields[name].annotation)
         if name == "SchedulerParameters" and isinstance(value, str):
             value = _scheduler_parameters(value, place)  # noqa: PLW2901
         if section is None or value is None:
             result[name] = value
         elif isinstance(value, Mapping) and get_origin(model.model_fields[name].annotation) is not tuple:
-            result[name], more = normalise(value, section, (*at, name))
+            result[name], more = normalise(value, section, (*at, name), faults)
             ignored += more
         else:
+            if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
+                _refuse(faults, f"{name} is not a list of tables", f"write each entry under [[{name}]]", place)
+                continue
             result[name] = []
-            for i, item in enumerate(_entries(value, name, place)):
-                entry, more = normalise(item, section, (*at, name, i))
+            for i, item in enumerate(value):
+                entry, more = normalise(item, section, (*at, name, i), faults)
                 result[name].append(entry)
                 ignored += more
     return result, ignored
@@ -292,10 +303,11 @@ def _where(at: Place) -> str:
     return " ".join(f"{part}" if isinstance(part, str) else f"number {part + 1}" for part in at)
 
 
-def _entries(value: Any, name: str, place: Place) -> list[Mapping[Any, Any]]:
-    if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
-        raise UnusableKeyError(f"{name} is not a list of tables", f"write each entry under [[{name}]]", place)
-    return value
+def _refuse(faults: list[UnusableKeyError] | None, problem: str, remedy: str, place: Place) -> None:
+    fault = UnusableKeyError(problem, remedy, place)
+    if faults is None:
+        raise fault
+    faults.append(fault)
 
 
 def _scheduler_parameters(text: str, place: Place) -> dict[str, Any]:

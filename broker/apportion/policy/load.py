@@ -142,18 +142,28 @@ def _complete_order(keys: dict[str, Any]) -> None:
 
 def first_fault(error: ValidationError) -> tuple[str, str, Place]:
     """Problem, remedy and place of the first thing that a model does not accept."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    context = first.get("ctx", {})
+    return faults_of(error)[0]
+
+
+def faults_of(error: ValidationError) -> list[tuple[str, str, Place]]:
+    """Problem, remedy and place of each thing that a model does not accept."""
+    return [_fault(dict(each)) for each in error.errors(include_url=False, include_input=False)]
+
+
+def _fault(details: dict[str, Any]) -> tuple[str, str, Place]:
+    context = details.get("ctx", {})
     if "at" in context:
         return context["problem"], context["remedy"], tuple(context["at"])
-    at = tuple(part for part in first["loc"])
+    at = tuple(details["loc"])
     key = next((part for part in reversed(at) if isinstance(part, str)), "")
-    if first["type"] == "missing":
+    if details["type"] == "missing":
         return f"{key} is missing", f"add {key}", at[:-1]
-    if first["type"] == "value_error":
+    if details["type"] == "value_error":
         problem, _, remedy = str(context["error"]).partition("; ")
         return f"{key}: {problem}", remedy or "correct the value", at
-    text = first["msg"]
+    if details["type"] == "too_short":
+        return f"{key} is empty", f"add an entry under [[{key}]]", at
+    text = details["msg"]
     return f"{key}: {text[:1].lower()}{text[1:]}", "correct the value", at
 
 

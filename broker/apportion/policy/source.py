@@ -171,39 +171,35 @@ def toml_line(text: str, at: Place, spellings: dict[str, set[str]]) -> int | Non
     spellings : dict
         Other spellings of a key, all in lower case.
     """
-    wanted = {spelling for part in at[:1] for spelling in _spell(part, spellings)}
-    header, number, seen, best = "", -1, -1, None
+    entries: dict[Place, int] = {}  # number of the newest entry of each [[list]]
+    header: Place = ()
+    nearest, best = 0, None
     for i, line in enumerate(text.splitlines(), start=1):
         if found := re.match(r"\s*(\[\[?)\s*([^\]]+?)\s*\]", line):
-            header = re.sub(r"[\s\"']", "", found[2]).lower()
-            if found[1] == "[[" and header in wanted:
-                seen += 1
-            number = seen if header.split(".")[0] in wanted else -1
-            if (
-                header.split(".")[0] in wanted
-                and (len(at) < 2 or not isinstance(at[1], int) or at[1] == number)
-                and best is None
-            ):
-                best = i
+            header = ()
+            *outer, last = re.sub(r"[\s\"']", "", found[2]).lower().split(".")
+            for part in outer:
+                header = (*header, part)
+                header += (entries[header],) if header in entries else ()
+            header = (*header, last)
+            if found[1] == "[[":
+                entries[header] = entries.get(header, -1) + 1
+                header += (entries[header],)
+            here = header
+        elif found := re.match(r"\s*[\"']?([\w.-]+)[\"']?\s*=", line):
+            here = (*header, *found[1].lower().split("."))
+        else:
             continue
-        found = re.match(r"\s*[\"']?([\w.-]+)[\"']?\s*=", line)
-        if not found:
-            continue
-        key = found[1].lower().split(".")
-        if not header and key[0] in wanted:
-            return i
-        if header and header.split(".")[0] in wanted:
-            rest = [part for part in at[1:] if isinstance(part, str)]
-            if len(at) > 1 and isinstance(at[1], int) and at[1] != number:
-                continue
-            path = [*header.split(".")[1:], *key]
-            if (
-                rest
-                and path[: len(rest)]
-                and all(part in _spell(want, spellings) for part, want in zip(path, rest, strict=False))
-            ):
+        if all(_is_same(part, want, spellings) for part, want in zip(here, at, strict=False)):
+            if len(here) >= len(at):
                 return i
+            if len(here) > nearest:
+                nearest, best = len(here), i
     return best
+
+
+def _is_same(part: str | int, want: str | int, spellings: dict[str, set[str]]) -> bool:
+    return part == want if isinstance(want, int) else part in _spell(want, spellings)
 
 
 def yaml_line(text: str, at: Place, spellings: dict[str, set[str]]) -> int | None:

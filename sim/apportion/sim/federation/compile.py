@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -333,7 +332,7 @@ def _cuts(scenario: Scenario, workload: FederationWorkload) -> tuple[tuple[int, 
             mtbf_s=entry.MTBF,
             repair_s=entry.Repair,
             shape=entry.Shape,
-            log=Path(entry.Log) if entry.Log else None,
+            log=scenario.path_of(entry.Log) if entry.Log else None,
         )
         for entry in scenario.failures
         if entry.Kind == "network"

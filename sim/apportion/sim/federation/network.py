@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from apportion.core.errors import ScenarioError
 from apportion.core.jit import kernel, table
 from apportion.core.tables import NEVER, Ints
 from apportion.sim.transfers import MAX_BYTES, Network, begin_transfer, build_network, estimate_ms, finish_due
@@ -51,11 +50,12 @@ def traffic_of(scenario: Scenario, n_jobs: int) -> Traffic:
         ends = [(link.From, link.To), (link.To, link.From)] if link.Duplex else [(link.From, link.To)]
         for a, b in ends:
             graph.add_edge(a, b, capacity=link.Bandwidth, latency_ms=round(link.Latency * 1000))
-    for entry in scenario.datasets:
+    for d, entry in enumerate(scenario.datasets):
         if entry.Size > MAX_BYTES:
-            raise ScenarioError(
+            raise scenario.fault(
                 f"dataset {entry.Dataset} has {entry.Size:,} bytes, more than can be sent at once",
                 f"split it into datasets of at most {MAX_BYTES // 10**12:,} TB",
+                ("datasets", d, "Size"),
             )
     copies = len(scenario.datasets) * len(names)
     holds = [[int(name in entry.Replicas) for name in names] for entry in scenario.datasets]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from apportion.core.errors import ScenarioError
+from apportion.core.tables import NEVER
 from apportion.sim.federation.moves import Moves, moves_of
 from apportion.sim.federation.workload import FederationWorkload, merge, window
 from apportion.sim.scenario.checks import check_overlap
@@ -60,8 +60,10 @@ def read_input(
     begin, end = (None if moment is None else moment.seconds * 1000 for moment in (scenario.Start, scenario.End))
     for k, entry in enumerate(scenario.centers):
         if not entry.Trace:
-            raise ScenarioError(f"center {entry.Center} has no Trace", "give it one, or Trace = synthetic with Procs")
-        trace, report = _read(entry, scenario.Seed + k, say)
+            raise scenario.fault(
+                f"center {entry.Center} has no Trace", 'give it one, or Trace = "synthetic"', ("centers", k, "Center")
+            )
+        trace, report = _read(scenario, entry, scenario.Seed + k, say)
         reports.append(report)
         part = from_trace(trace, conventions, entry.Procs, scenario.policy_of(entry.Center))
         submit = part.jobs.submit_ms + entry.Shift * 1000
@@ -78,7 +80,30 @@ def read_input(
     )
 
 
-def _read(entry: CenterEntry, seed: int, say: Callable[[str], None]) -> tuple[Trace, CleaningReport]:
+def read_spans(scenario: Scenario, say: Callable[[str], None] = lambda _: None) -> dict[str, tuple[int, int, int]]:
+    """First and last submission of each center that has a trace, in ms, shifted; and how many jobs it has in the scenario's window.
+
+    Raises
+    ------
+    TraceError
+        If a trace cannot be found or read.
+    """
+    from apportion.sim.conventions import Conventions
+
+    begin = -NEVER if scenario.Start is None else scenario.Start.seconds * 1000
+    end = NEVER if scenario.End is None else scenario.End.seconds * 1000
+    spans = {}
+    for k, entry in enumerate(scenario.centers):
+        if entry.Trace:
+            trace, _ = _read(scenario, entry, scenario.Seed + k, say)
+            submit = from_trace(trace, Conventions(), entry.Procs).jobs.submit_ms + entry.Shift * 1000
+            spans[entry.Center] = int(submit[0]), int(submit[-1]), int(((submit >= begin) & (submit < end)).sum())
+    return spans
+
+
+def _read(
+    scenario: Scenario, entry: CenterEntry, seed: int, say: Callable[[str], None]
+) -> tuple[Trace, CleaningReport]:
     from apportion.traces.clean import clean
 
     if entry.Trace == SYNTHETIC:
@@ -90,7 +115,7 @@ def _read(entry: CenterEntry, seed: int, say: Callable[[str], None]) -> tuple[Tr
     from apportion.traces.catalog import locate
 
     say(f"read {entry.Trace}")
-    return clean(read(locate(entry.Trace)))
+    return clean(read(locate(scenario.path_of(entry.Trace))))
 
 
 def _cut(part: Workload) -> Trace:

@@ -2,121 +2,135 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
 
-from pydantic_core import PydanticCustomError
-
-from apportion.core.errors import ScenarioError
 from apportion.policy.fields import nearest
 
 if TYPE_CHECKING:
+    from apportion.core.errors import ScenarioError
     from apportion.sim.scenario.model import DatasetEntry, Scenario
 
-
-def _fault(problem: str, remedy: str, *at: str | int) -> NoReturn:
-    raise PydanticCustomError("structure", "{problem}", {"problem": problem, "remedy": remedy, "at": at})
+Place = tuple[str | int, ...]
 
 
-def check(scenario: Scenario) -> None:
-    """Check that all parts of a scenario fit together."""
+class Fault(NamedTuple):
+    """What is wrong, what to do about it, and where in the scenario it stands."""
+
+    problem: str
+    remedy: str
+    at: Place
+
+
+def faults(scenario: Scenario) -> Iterator[Fault]:
+    """Everything in which parts of a scenario do not fit together."""
     names = [entry.Center for entry in scenario.centers]
-    for i, name in enumerate(names):
-        if name in names[:i]:
-            _fault(f"there are two centers named {name}", "name one of them otherwise", "centers", i, "Center")
-        if "/" in name:
-            _fault(
-                f"the name {name} holds a slash, which stands between center and account", "leave it out", "centers", i
-            )
-    _window(scenario)
-    _links(scenario, names)
+    yield from _names(names)
+    yield from _window(scenario)
+    yield from _links(scenario, names)
     for i, rule in enumerate(scenario.moves):
-        _known(rule.Match.Center, names, "moves", i, "Match")
+        yield from _unknown(rule.Match.Center, names, "moves", i, "Match", "Center")
     for i, failure in enumerate(scenario.failures):
-        _known([failure.Center] if failure.Center else [], names, "failures", i, "Center")
+        yield from _unknown([failure.Center] if failure.Center else [], names, "failures", i, "Center")
         if failure.MTBF == 0 and not failure.Log:
-            _fault("a failure without MTBF or Log never happens", "give one of them", "failures", i)
+            yield Fault("a failure without MTBF or Log never happens", "give one of them", ("failures", i))
     taken: set[str] = set()
     for i, dataset in enumerate(scenario.datasets):
         if dataset.Dataset in taken:
-            _fault(
-                f"there are two datasets named {dataset.Dataset}",
-                "name one of them otherwise",
-                "datasets",
-                i,
-                "Dataset",
-            )
+            at = ("datasets", i, "Dataset")
+            yield Fault(f"there are two datasets named {dataset.Dataset}", "name one of them otherwise", at)
         taken.add(dataset.Dataset)
-        _dataset(scenario, dataset, i, names)
+        yield from _dataset(scenario, dataset, i, names)
 
 
-def _window(scenario: Scenario) -> None:
+def _names(names: list[str]) -> Iterator[Fault]:
+    for i, name in enumerate(names):
+        at = ("centers", i, "Center")
+        if name in names[:i]:
+            yield Fault(f"there are two centers named {name}", "name one of them otherwise", at)
+        if "/" in name:
+            problem = f"the name {name} holds a slash, which stands between center and account"
+            yield Fault(problem, "leave it out", at)
+
+
+def _window(scenario: Scenario) -> Iterator[Fault]:
     begin, end = scenario.Start, scenario.End
     for key, moment in (("Start", begin), ("End", end)):
         if moment is not None and moment.from_origin:
-            _fault(f"{key} counts from the origin of a trace", "give a date: centers share one calendar", key)
+            problem = f"{key} counts from the origin of a trace"
+            yield Fault(problem, "give a date: centers share one calendar", (key,))
+            return
     if begin is not None and end is not None and end.seconds <= begin.seconds:
-        _fault("End is not after Start", "exchange or correct them", "End")
+        yield Fault("End is not after Start", "exchange or correct them", ("End",))
 
 
-def _known(found: Iterable[str], names: list[str], *at: str | int) -> None:
+def _unknown(found: Iterable[str], names: list[str], *at: str | int) -> Iterator[Fault]:
     for name in found:
         if name not in names:
-            near = nearest(name, names)
-            _fault(
-                f"there is no center {name}",
-                f"did you mean {near}?" if near else f"centers are {', '.join(names)}",
-                *at,
-            )
+            yield Fault(f"there is no center {name}", _nearest_center(name, names), at)
 
 
-def _links(scenario: Scenario, names: list[str]) -> None:
+def _nearest_center(name: str, names: list[str]) -> str:
+    near = nearest(name, names)
+    return f"did you mean {near}?" if near else f"centers are {', '.join(dict.fromkeys(names))}"
+
+
+def _links(scenario: Scenario, names: list[str]) -> Iterator[Fault]:
     ends = [end for link in scenario.links for end in (link.From, link.To)]
     for i, link in enumerate(scenario.links):
         if link.From == link.To:
-            _fault(f"a link leads from {link.From} to itself", "give two ends", "links", i)
-        for end in (link.From, link.To):
+            yield Fault(f"a link leads from {link.From} to itself", "give two ends", ("links", i, "To"))
+        for key, end in (("From", link.From), ("To", link.To)):
             if end not in names and ends.count(end) == 1:
-                near = nearest(end, names)
-                _fault(
-                    f"a link leads to {end}, which is neither a center nor a waypoint of another link",
-                    f"did you mean {near}?" if near else f"centers are {', '.join(names)}",
-                    "links",
-                    i,
-                )
+                problem = f"a link leads to {end}, which is neither a center nor a waypoint of another link"
+                yield Fault(problem, _nearest_center(end, names), ("links", i, key))
 
 
-def _dataset(scenario: Scenario, dataset: DatasetEntry, i: int, names: list[str]) -> None:
+def _dataset(scenario: Scenario, dataset: DatasetEntry, i: int, names: list[str]) -> Iterator[Fault]:
     at = ("datasets", i)
-    _known(dataset.Match.Center, names, *at, "Match")
-    _known(dataset.Replicas, names, *at, "Replicas")
-    _known(dataset.Residency, names, *at, "Residency")
-    allowed = dataset.Residency or tuple(names)
-    outside = [name for name in dataset.Replicas if name not in allowed]
-    if outside and len(outside) == len(dataset.Replicas):
-        _fault(
-            f"the residency rule of {dataset.Dataset} excludes every center that has it",
-            "name one of its replicas",
-            *at,
-            "Residency",
+    yield from _unknown(dataset.Match.Center, names, *at, "Match", "Center")
+    yield from _unknown(dataset.Replicas, names, *at, "Replicas")
+    yield from _unknown(dataset.Residency, names, *at, "Residency")
+    if not dataset.Replicas:
+        yield Fault(f"{dataset.Dataset} is nowhere", "name the centers that have it", (*at, "Replicas"))
+    allowed = [name for name in names if name in dataset.Residency] if dataset.Residency else names
+    has_it = [name for name in dataset.Replicas if name in names]
+    outside = [name for name in has_it if name not in allowed]
+    is_open = {entry.Center: not entry.Drain for entry in scenario.centers}
+    if not allowed:
+        yield Fault(
+            f"the residency rule of {dataset.Dataset} excludes every center",
+            f"name one of {', '.join(names)}, or leave Residency out",
+            (*at, "Residency"),
         )
-    if outside:
-        _fault(f"{dataset.Dataset} is at {outside[0]}, where it may not be", "correct Residency or Replicas", *at)
-    open_centers = [entry.Center for entry in scenario.centers if entry.Center in allowed and not entry.Drain]
-    if not open_centers:
-        _fault(
+    elif outside and len(outside) == len(has_it):
+        yield Fault(
+            f"the residency rule of {dataset.Dataset} excludes every center that has it",
+            f"name one of {', '.join(has_it)}",
+            (*at, "Residency"),
+        )
+    elif outside:
+        problem = f"{dataset.Dataset} is at {outside[0]}, where it may not be"
+        yield Fault(problem, "correct Residency or Replicas", (*at, "Replicas"))
+    elif not any(is_open[name] for name in allowed):
+        yield Fault(
             f"the residency rule of {dataset.Dataset} excludes every center that takes jobs",
             "name one that is not drained",
-            *at,
-            "Residency",
+            (*at, "Residency"),
         )
-    storage = {entry.Center: entry.Storage for entry in scenario.centers}
-    for name in dataset.Replicas:
-        room = storage[name]
-        if room is not None and dataset.Size > room:
-            _fault(
-                f"{dataset.Dataset} is larger than the storage of {name}, where it is", "correct Size or Storage", *at
-            )
+    room = {entry.Center: entry.Storage for entry in scenario.centers}
+    small = [name for name in has_it if _is_too_small(room[name], dataset.Size)]
+    if all(_is_too_small(bytes_, dataset.Size) for bytes_ in room.values()):
+        problem = f"{dataset.Dataset} is larger than the storage of every center"
+        yield Fault(problem, "correct its Size, or Storage of the centers", (*at, "Size"))
+    elif small:
+        problem = f"{dataset.Dataset} is larger than the storage of {small[0]}, where it is"
+        yield Fault(problem, "correct its Size, or Storage of the center", (*at, "Size"))
+
+
+def _is_too_small(storage: int | None, size: int) -> bool:
+    return storage is not None and storage < size
 
 
 def check_overlap(scenario: Scenario, spans: dict[str, tuple[int, int]]) -> None:
@@ -132,26 +146,33 @@ def check_overlap(scenario: Scenario, spans: dict[str, tuple[int, int]]) -> None
     ScenarioError
         If a trace has no job in the window, or two traces never run side by side.
     """
+    for error in overlap_faults(scenario, spans):
+        raise error
+
+
+def overlap_faults(scenario: Scenario, spans: dict[str, tuple[int, int]]) -> Iterator[ScenarioError]:
+    """Traces of a scenario that do not meet in its window, as `check_overlap`."""
     begin = -(2**62) if scenario.Start is None else scenario.Start.seconds * 1000
     end = 2**62 if scenario.End is None else scenario.End.seconds * 1000
+    index = {entry.Center: k for k, entry in enumerate(scenario.centers)}
     for name, (first, last) in spans.items():
         if last < begin or first >= end:
-            raise ScenarioError(
+            yield scenario.fault(
                 f"the trace of {name} runs from {_day(first)} to {_day(last)}, outside of the scenario",
                 "correct Start and End, or shift the trace (Shift)",
+                ("centers", index[name], "Trace"),
             )
     if spans:
         late = max(spans, key=lambda name: spans[name][0])
         early = min(spans, key=lambda name: spans[name][1])
         if spans[late][0] > spans[early][1]:
-            raise ScenarioError(
+            yield scenario.fault(
                 f"the traces do not overlap: that of {early} ends on {_day(spans[early][1])}, that of {late} begins on "
                 f"{_day(spans[late][0])}",
                 "shift one of them (Shift)",
+                ("centers", index[late], "Trace"),
             )
 
 
 def _day(ms: int) -> str:
-    from datetime import UTC, datetime
-
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d")

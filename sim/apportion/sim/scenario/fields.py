@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 from apportion.core.errors import UserError
 from apportion.core.tres import shorten
 from apportion.core.units import MS_PER_SECOND, parse_duration_ms
-from apportion.policy.fields import write_seconds
+from apportion.policy.fields import MAX_SECONDS, write_seconds
 
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
 _FACTORS |= {f"{prefix}i": 1024 ** (k + 1) for k, prefix in enumerate("kmgtp")}
@@ -24,10 +24,10 @@ def _bytes(value: object) -> int:
     if not found:
         raise ValueError(f"'{shorten(value)}' is not an amount of data; write for example 500GB, 2TiB or 100Gbit")
     amount = float(found[1]) * _FACTORS[found[2].lower()]
-    result = round(amount / 8 if (found[3] or "").lower() == "bit" else amount)
-    if result > 2**60:
+    amount = amount / 8 if (found[3] or "").lower() == "bit" else amount
+    if amount > 2**60:
         raise ValueError(f"'{shorten(value)}' is more than an exabyte")
-    return result
+    return round(amount)
 
 
 def _bandwidth(value: object) -> int:
@@ -54,14 +54,14 @@ def _signed_seconds(value: object) -> int:
 def _duration_s(value: object) -> float:
     """Seconds, with a fraction; a text as Slurm writes times."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        seconds = float(value)
+        seconds = float(value) if abs(value) <= MAX_SECONDS else -1.0
     else:
         try:
             seconds = parse_duration_ms(shorten(value)) / MS_PER_SECOND
         except UserError as error:
             raise ValueError(f"{error.problem}; {error.remedy}") from None
-    if not 0 <= seconds <= 10**10:
-        raise ValueError(f"'{shorten(value)}' is not a time of 0 s or more")
+    if not 0 <= seconds <= MAX_SECONDS:
+        raise ValueError(f"'{shorten(value)}' is not a time from 0 s to 317 years")
     return seconds
 
 
@@ -78,7 +78,7 @@ def _by_hour(value: object) -> tuple[float, ...]:
         raise ValueError(f"there are {len(values)} values; write one number, or 24, one for each hour of the local day")
     try:
         numbers = tuple(float(number) for number in values)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError("not all of them are numbers; write grams per kWh") from None
     if any(isinstance(number, bool) for number in values) or not all(0 <= number <= 1e6 for number in numbers):
         raise ValueError("a value is out of range; write grams per kWh, from 0 to 1000000")

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr
 
+from apportion.core.errors import ScenarioError
 from apportion.policy.fields import (
     Count,
     Label,
@@ -44,6 +47,7 @@ PLACEMENTS = (
 )
 Part = Annotated[Number, Field(le=1)]
 Reference = Any  # a policy by name or file, or written out
+Locate = Callable[[tuple[str | int, ...]], int | None]  # line of a place in a file
 
 
 class Weights(Section):
@@ -192,13 +196,19 @@ class Scenario(Section):
     failures: tuple[FailureEntry, ...] = Field(default=(), description="what goes wrong")
 
     _policies: dict[str, Policy] = PrivateAttr({})
+    _path: Path | None = PrivateAttr(None)
+    _folder: Path = PrivateAttr(Path())
+    _locate: Locate | None = PrivateAttr(None)
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Scenario:
-        from apportion.sim.scenario.checks import check
+    def path_of(self, name: str) -> Path:
+        """A file that the scenario names: beside it, else from where we are."""
+        beside = self._folder / name
+        return beside if beside.is_file() else Path(name)
 
-        check(self)
-        return self
+    def fault(self, problem: str, remedy: str, at: tuple[str | int, ...]) -> ScenarioError:
+        """An error that names the file and the line of a place in this scenario."""
+        line = None if self._locate is None else self._locate(at)
+        return ScenarioError(problem, remedy, path=self._path, line=line)
 
     @property
     def broker_policy(self) -> Policy:
@@ -230,9 +240,34 @@ class Scenario(Section):
             entry["Policy"] = self.policy_of(entry["Center"]).canonical()
         return plain
 
+    def readable(self) -> dict[str, Any]:
+        """Write this scenario for people: defaults filled in, policies by name where they are presets; it loads as the same."""
+        from apportion.policy.load import preset_names
+
+        plain = self.model_dump(mode="json", exclude_none=True)
+        for entry, policy in [(plain["broker"], self.broker_policy)] + [
+            (entry, self.policy_of(entry["Center"])) for entry in plain["centers"]
+        ]:
+            named = entry["Policy"]
+            if not (isinstance(named, str) and named.lower().partition("+")[0] in preset_names()):
+                entry["Policy"] = policy.canonical()
+        return {key: _without_empty(value) for key, value in plain.items() if value not in ("", [])}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Keys of its policies that Slurm knows and that are not simulated yet, a line each."""
+        return tuple(dict.fromkeys(line for policy in self._policies.values() for line in policy.warnings))
+
     @cached_property
     def hash(self) -> str:
         """SHA-256 (hex) of the canonical form without names; scenarios of equal meaning have equal hashes."""
         plain = {key: value for key, value in self.canonical().items() if key not in ("Name", "Description")}
         text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _without_empty(value: Any) -> Any:
+    """Leave out what is empty; a rule that matches everything stays."""
+    if isinstance(value, dict):
+        return {k: _without_empty(v) for k, v in value.items() if k == "Match" or v not in ("", [], {})}
+    return [_without_empty(item) for item in value] if isinstance(value, list) else value
