@@ -12,6 +12,7 @@ from apportion.policy.compile import Compiled, compile_policy
 from apportion.policy.load import from_dict
 from apportion.policy.workload import Labels, Submissions
 from apportion.sim import compiled
+from apportion.sim.releases import releases_of
 from apportion.sim.replay import room_for_ends
 from oracles.jobs import Job, Pool, Window
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from apportion.policy.model import Policy
     from apportion.sim.compiled import World
+    from apportion.sim.releases import Precedence
 
 NOTHING: dict[str, Any] = {}
 
@@ -98,21 +100,25 @@ def machine(pools: Sequence[Pool], windows: Sequence[Window] = ()) -> dict[str, 
     return keys
 
 
-def world(jobs: Sequence[Job], policy: Compiled, origin_ms: int = 0) -> World:
+def world(jobs: Sequence[Job], policy: Compiled, origin_ms: int = 0, precedence: Precedence | None = None) -> World:
     """What will happen to the jobs."""
     jobs = by_submit(jobs)
     cancels = sorted((job.cancel + origin_ms, k) for k, job in enumerate(jobs) if job.cancel is not None)
     steps = np.array([step[:2] for step in policy.capacity_steps], np.int64).reshape(-1, 2)
     room = room_for_ends(policy)
+    arrives = np.arange(len(jobs)) if precedence is None else np.flatnonzero(~precedence.follows)
     return compiled.World(
         run=np.array([job.run for job in jobs], np.int64),
         end=np.full(len(jobs), -1, np.int64),
+        arrival_time=policy.state.jobs.submit[arrives],
+        arrival_job=arrives,
         cancel_time=np.array([time for time, _ in cancels], np.int64),
         cancel_job=np.array([k for _, k in cancels], np.int64),
         capacity_time=np.ascontiguousarray(steps[:, 0]),
         capacity_pool=np.ascontiguousarray(steps[:, 1]),
         end_time=np.zeros(room, np.int64),
         end_job=np.zeros(room, np.int64),
+        releases=releases_of(precedence),
         at=np.zeros(5, np.int64),
     )
 

@@ -55,6 +55,49 @@ def test_the_schedule_is_a_trace_again(trace, tmp_path):
     assert (abs(wait_s - table["wait_s"].to_numpy()) < 0.51).all()
 
 
+def test_users_who_wait_for_what_they_submitted(trace, tmp_path, capsys):
+    """The schedule of a slow policy as a log; under a better one its users come back sooner. A report, a diff and a comparison can be made of it."""
+    log = tmp_path / "log" / "schedule.swf"
+    apportion("replay", trace, "--policy", "fcfs", "--out", log.parent, "--no-report")
+    for name, feedback in (("open", "none"), ("closed", "sessions")):
+        apportion("replay", log, "--policy", "easy", "--feedback", feedback, "--out", tmp_path / name)
+    tables = {name: pd.read_parquet(tmp_path / name / "jobs.parquet") for name in ("open", "closed")}
+    closed = tables["closed"]
+    assert "recorded_submit_s" not in tables["open"]
+    assert closed["submit_s"].is_monotonic_increasing
+    assert sorted(closed["job_id"]) == sorted(tables["open"]["job_id"])
+    assert closed["submit_s"].sum() < closed["recorded_submit_s"].sum()
+    assert (closed["wait_s"] == closed["start_s"] - closed["submit_s"]).all()
+    facts = json.loads((tmp_path / "closed" / "manifest.json").read_text())
+    assert facts["conventions"]["feedback"] == "sessions"
+    assert facts["counts"]["following"] > 200
+    again = read(tmp_path / "closed" / "schedule.swf")
+    assert (again.jobs["submit_ms"] / 1000 - closed["submit_s"]).abs().max() < 0.51
+    assert again.jobs["job_id"].tolist() == closed["job_id"].tolist()
+    capsys.readouterr()
+    apportion("diff", tmp_path / "open", tmp_path / "closed", expect=3)
+    assert "differ in: conventions" in capsys.readouterr().out
+    apportion("compare", tmp_path / "open", tmp_path / "closed")
+
+
+def test_jobs_that_wait_for_others_for_ever(tmp_path, capsys):
+    """Job 2 follows job 1, which its user may not run."""
+    lines = ["; MaxProcs: 4"]
+    for job, after, user in ((1, -1, 1), (2, 1, 2)):
+        fields = (job, 0, -1, 10, 1, -1, -1, 1, 20, -1, 1, user, 1, -1, -1, -1, after, -1)
+        lines.append(" ".join(map(str, fields)))
+    (tmp_path / "log.swf").write_text("\n".join(lines) + "\n")
+    (tmp_path / "held.toml").write_text(
+        "[[users]]\nUser = '1'\nAccount = '1'\nMaxJobs = 0\n[[accounts]]\nAccount = '1'\n"
+    )
+    words = ("replay", tmp_path / "log.swf", "--policy", tmp_path / "held.toml", "--dependencies", "honour")
+    apportion(*words, "--out", tmp_path / "run")
+    waiting = json.loads((tmp_path / "run" / "manifest.json").read_text())["waiting"]
+    assert [job["job_id"] for job in waiting] == [1, 2]
+    assert waiting[1]["reasons"] == ["Dependency: waits for job 1"]
+    assert "never started" in capsys.readouterr().out
+
+
 def test_runs_that_differ_are_told_apart(trace, tmp_path, capsys):
     for policy in ("fcfs", "easy"):
         apportion("replay", trace, "--policy", policy, "--out", tmp_path / policy, "--no-report")
@@ -81,6 +124,9 @@ def test_conformance_holds(capsys):
         ([], "name a trace", 2),
         (["TRACE", "--no-rule", "no-siez"], "no-size", 1),
         (["TRACE", "--warm-up", "9999-0"], "shorter", 1),
+        (["TRACE", "--feedback", "sessions"], "no waits", 1),
+        (["TRACE", "--feedback", "sessions", "--cancelled", "replay"], "cancel", 1),
+        (["--scenario", "x", "--feedback", "sessions"], "not of a --scenario", 2),
     ],
 )
 def test_a_mistake_is_one_clear_line_and_leaves_nothing(words, said, code, trace, tmp_path, capsys):

@@ -68,7 +68,11 @@ def level_fs(root: Node) -> dict[str, float]:
 
 def fair_tree(root: Node, merge_ties: bool = True) -> dict[str, float]:
     """Fair-share factor of every user."""
-    level = level_fs(root)
+    return ranks(root, level_fs(root), merge_ties)
+
+
+def ranks(root: Node, level: dict[str, float], merge_ties: bool = True) -> dict[str, float]:
+    """Rank of every user / number of users, by a walk that visits the highest level first."""
     n = len(users(root))
     visited: list[tuple[str, bool]] = []  # users in order, and whether each ties with the one before
 
@@ -96,13 +100,13 @@ def fair_tree(root: Node, merge_ties: bool = True) -> dict[str, float]:
             ties = False
 
     visit(compared(root), False)
-    ranks: dict[str, int] = {}
+    found: dict[str, int] = {}
     rank = n
     for i, (name, ties) in enumerate(visited):
         if not ties:
             rank = n - i
-        ranks[name] = rank
-    return {name: rank / n for name, rank in ranks.items()}
+        found[name] = rank
+    return {name: rank / n for name, rank in found.items()}
 
 
 def classic(root: Node, dampening: float = 1.0) -> dict[str, float]:

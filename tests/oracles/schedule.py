@@ -7,16 +7,18 @@ further round, with a pass of its own, until a round brings nothing.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from oracles.backfill import Conservative, Easy, Scheduler, SlurmBackfill, Strict
 from oracles.jobs import ORDERS, Job, Key, Pool, Window, fits
 from oracles.multifactor import Multifactor
+from oracles.predictions import Predictions, Predictor
 from oracles.world import News, World
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 def scheduler_named(backfill: str) -> Scheduler:
@@ -39,6 +41,8 @@ def simulate(
     backfill: str | Scheduler = "none",
     windows: Sequence[Window] = (),
     max_jobs_per_user: int | None = None,
+    follows: Mapping[int, Sequence[tuple[int, int]]] | None = None,
+    predictor: Predictor | None = None,
 ) -> list[int]:
     """Return the start of each job, -1 for those that never start.
 
@@ -47,22 +51,28 @@ def simulate(
     function (job, now) whose smallest value goes first; ties go by submit, then id. It is asked anew at each
     pass. backfill A name (see `scheduler_named`), or a fresh scheduler with its own settings. windows Capacity
     that is known in advance to be away. max_jobs_per_user Jobs that a user may have running at once, over all
-    pools.
+    pools. follows For some ids, the ids of the jobs that must have ended, each with the time that must have passed since;
+    such a job is submitted then, but not before its own submit.
+    predictor Gives the time that a job is planned with, in place of its limit, from what its user's jobs took so far and its limit.
     """
     pools = [Pool(procs)] if isinstance(procs, int) else list(procs)
     check(jobs, pools, windows)
     scheduler = scheduler_named(backfill) if isinstance(backfill, str) else backfill
     key = ORDERS[order] if isinstance(order, str) else order
     world = World(pools, windows, key, max_jobs_per_user, free=[pool.capacity for pool in pools])
+    if predictor is not None:
+        world.predictions = Predictions(predictor)
     if isinstance(key, Multifactor):
         key.world, key.jobs = world, {job.id: job for job in jobs}
-    coming = sorted(jobs, key=lambda job: (job.submit, job.id), reverse=True)  # the next one last
+    follows = follows or {}
+    apart = [job for job in jobs if job.id in follows]
+    coming = sorted((job for job in jobs if job.id not in follows), key=_by_submit, reverse=True)  # the next one last
     edges = sorted({time for window in windows for time in (window.start, window.end)}, reverse=True)
 
     while (instant := next_instant(world, scheduler, coming, edges)) is not None:
         world.now = instant
         for round_ in range(len(jobs) + 2):
-            news = happen(world, coming, edges)
+            news = happen(world, coming, edges, apart, follows)
             if not news and round_ > 0:
                 break
             scheduler.decide(world, news, first_round=round_ == 0)
@@ -79,6 +89,8 @@ def next_instant(world: World, scheduler: Scheduler, coming: list[Job], edges: l
     times += [job.cancel for job in world.pending if job.cancel is not None]
     times += [job.submit for job in coming[-1:]]
     times += edges[-1:]
+    if world.predictions is not None and world.pending:
+        times += [start + job.limit for job, start in world.running if job.run > job.limit]
     if isinstance(world.key, Multifactor) and world.pending:
         times.append(world.key.tick(world.now) + world.key.period)
     wake = scheduler.wakes_at(world)
@@ -87,14 +99,39 @@ def next_instant(world: World, scheduler: Scheduler, coming: list[Job], edges: l
     return min(times, default=None)
 
 
-def happen(world: World, coming: list[Job], edges: list[int]) -> News:
+def _by_submit(job: Job) -> tuple[int, int]:
+    return job.submit, job.id
+
+
+def release(
+    world: World, coming: list[Job], apart: list[Job], follows: Mapping[int, Sequence[tuple[int, int]]]
+) -> None:
+    """Let those come whose predecessors have all ended."""
+    for job in list(apart):
+        if all(before in world.ends for before, _ in follows[job.id]):
+            time = max([job.submit, *(world.ends[before] + delay for before, delay in follows[job.id])])
+            apart.remove(job)
+            coming.append(replace(job, submit=time))
+    coming.sort(key=_by_submit, reverse=True)
+
+
+def happen(
+    world: World,
+    coming: list[Job],
+    edges: list[int],
+    apart: list[Job],
+    follows: Mapping[int, Sequence[tuple[int, int]]],
+) -> News:
     """Apply all that happens now, in the order of the instant rule."""
     now, news = world.now, News()
     over = [(job, start) for job, start in world.running if start + job.run <= now]
     for job, start in sorted(over, key=lambda pair: pair[0].id):
         world.end(job, start)
+        if world.predictions is not None:
+            world.predictions.note(job)
         news.ended += 1
         news.freed = news.freed or job.run < job.limit
+    release(world, coming, apart, follows)
     while edges and edges[-1] <= now:
         edges.pop()
         news.capacity += 1
@@ -106,8 +143,10 @@ def happen(world: World, coming: list[Job], edges: list[int]) -> News:
     while coming and coming[-1].submit <= now:
         job = coming.pop()
         if job.cancel is None or job.cancel > now:
-            world.pending.append(job)
+            world.pending.append(job if world.predictions is None else world.predictions.of(job))
         news.submitted += 1
+    if world.predictions is not None:
+        news.corrected = world.predictions.correct(world)
     return news
 
 

@@ -11,6 +11,8 @@ from oracles.profile import Profile
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from oracles.predictions import Predictions
+
 
 @dataclass
 class News:
@@ -20,10 +22,11 @@ class News:
     capacity: int = 0
     cancelled: int = 0
     submitted: int = 0
+    corrected: int = 0  # predictions that a job has outrun
     freed: bool = False  # a job ended before its limit: room that no plan counted on
 
     def __bool__(self) -> bool:
-        return bool(self.ended or self.capacity or self.cancelled or self.submitted)
+        return bool(self.ended or self.capacity or self.cancelled or self.submitted or self.corrected)
 
 
 @dataclass
@@ -38,7 +41,9 @@ class World:
     pending: list[Job] = field(default_factory=list)
     running: list[tuple[Job, int]] = field(default_factory=list)  # (job, start), in order of start
     starts: dict[int, int] = field(default_factory=dict)
+    ends: dict[int, int] = field(default_factory=dict)
     free: list[Vector] = field(default_factory=list)  # of each pool, now
+    predictions: Predictions | None = None
 
     def queue(self) -> list[Job]:
         """Return the pending jobs in order of priority, evaluated now."""
@@ -77,4 +82,5 @@ class World:
 
     def end(self, job: Job, start: int) -> None:
         self.running.remove((job, start))
+        self.ends[job.id] = self.now
         self.free[job.pool] = plus(self.free[job.pool], job.need)

@@ -19,6 +19,7 @@ from apportion.policy.model import (
     QosEntry,
     ReservationEntry,
     SchedulerOptions,
+    ShareOptions,
     UserEntry,
 )
 
@@ -133,6 +134,7 @@ entries = st.fixed_dictionaries(
         for name, model in SECTIONS.items()
     }
     | {"assign": st.lists(st.fixed_dictionaries({}, optional={"Match": values, "Set": values}), max_size=3)}
+    | {"ShareParameters": st.dictionaries(keys(ShareOptions), scalars, max_size=4)}
     | {"SchedulerParameters": st.dictionaries(keys(SchedulerOptions), scalars, max_size=4) | st.text(max_size=20)},
 )
 

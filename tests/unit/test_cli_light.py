@@ -61,7 +61,7 @@ def test_the_installed_command_shows_the_same_help():
 
 def test_numba_loads_without_scipy_and_scipy_can_be_had_later():
     code = (
-        "import sys; from apportion.cli.startup import hasten; hasten();"
+        "import sys; from apportion.cli.startup import load_numba; load_numba();"
         "print('scipy.linalg' in sys.modules); import apportion.core.jit, scipy.linalg; print(scipy.linalg.det([[2.0]]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -24,6 +24,7 @@ JOB = Job(
     gpus=2.0,
     qos_priority=10.0,
     nice=100.0,
+    critical_path=7200.0,
     fairshare=0.25,
     age=1800.0,
 )

@@ -19,12 +19,14 @@ from apportion.policy.model import (
     QosEntry,
     ReservationEntry,
     SchedulerOptions,
+    ShareOptions,
     UserEntry,
 )
 
 MODELS = (
     Policy,
     SchedulerOptions,
+    ShareOptions,
     AccountEntry,
     UserEntry,
     QosEntry,

@@ -37,13 +37,14 @@ def scores(address, columns, out):
             columns[i, 9],
             columns[i, 10],
             columns[i, 11],
+            columns[i, 12],
         )
 
 
 def jobs(count: int = 300) -> np.ndarray:
     random = np.random.default_rng(7)
     columns = np.floor(10.0 ** random.uniform(0, 6, (count, len(JOB_COLUMNS))))
-    columns[:, 10] = random.uniform(0, 1, count)
+    columns[:, JOB_COLUMNS.index("fairshare")] = random.uniform(0, 1, count)
     columns[0] = 0.0
     return columns
 
@@ -74,7 +75,7 @@ PUBLISHED = {
 def test_published_formula(name):
     function = order_function(load(name))
     for r, n, s, w in [(3600.0, 64.0, 86400.0, 1800.0), (1.0, 2.0, 1.0, 0.0), (172800.0, 1024.0, 3.1e7, 90000.0)]:
-        job = Job(s + w, w, s, r, n, 1, 0, 0, 0, 0, 1, w)
+        job = Job(s + w, w, s, r, n, 1, 0, 0, 0, 0, r, 1, w)
         assert function.python(*map(float, job)) == pytest.approx(PUBLISHED[name](r, n, s, w), rel=1e-14)
 
 

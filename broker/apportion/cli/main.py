@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from apportion.cli.startup import collect_seldom
 from apportion.cli.version import __version__
 from apportion.core.errors import UserError
 
@@ -23,6 +24,7 @@ COMMANDS = {
     "traces": ("apportion.cli.traces:traces", "Read, clean, convert, describe and make job traces."),
     "policy": ("apportion.cli.policy:policy", "Show, check and compare scheduling policies."),
     "jobs": ("apportion.cli.jobs:jobs", "List the jobs of a run, as sacct does."),
+    "why": ("apportion.cli.why:why", "Tell why a job waited, and what would have helped."),
     "compare": ("apportion.cli.compare:compare", "Set runs side by side, with confidence intervals."),
     "report": ("apportion.cli.report:report", "Write a run's report anew."),
     "diff": ("apportion.cli.diff:diff", "Find the first decision in which two runs part."),
@@ -102,6 +104,7 @@ def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line; a user's mistake becomes one line on stderr, never a traceback."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
+    collect_seldom()
     try:
         sys.exit(cli.main(args=args, prog_name="apportion", standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from apportion.cli.options import SLURM_TIME, print_json, split_list
-from apportion.cli.startup import hasten
+from apportion.cli.startup import load_numba
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +84,20 @@ PLACEMENTS = (
     help="Jobs cancelled before they started: left out, or cancelled at their recorded moment.",
 )
 @click.option(
+    "--dependencies",
+    type=click.Choice(["ignore", "honour"]),
+    default="ignore",
+    show_default=True,
+    help="Whether jobs wait for the jobs that they follow by the trace.",
+)
+@click.option(
+    "--feedback",
+    type=click.Choice(["none", "sessions"]),
+    default="none",
+    show_default=True,
+    help="Whether users submit their next batch of jobs when the last has come back, after the recorded think time.",
+)
+@click.option(
     "--warm-up",
     type=SLURM_TIME,
     default="0",
@@ -121,6 +135,8 @@ def replay(
     limit: str,
     over_limit: str,
     cancelled: str,
+    dependencies: str,
+    feedback: str,
     warm_up: int,
     cool_down: int,
     no_rule: tuple[str, ...],
@@ -149,10 +165,12 @@ def replay(
             "name a trace, a --scenario, or give --demo; `apportion traces list` shows public traces"
         )
     say = _say(quiet=as_json)
-    hasten()
+    load_numba()
     from apportion.sim.conventions import Conventions
 
-    conventions = Conventions(size, limit, over_limit, cancelled, warm_up / 1000.0, cool_down / 1000.0)
+    conventions = Conventions(
+        size, limit, over_limit, cancelled, dependencies, feedback, warm_up / 1000.0, cool_down / 1000.0
+    )
     if scenario is not None:
         from apportion.cli.federation import replay_scenario
 
@@ -327,6 +345,7 @@ def _print_summary(
     click.echo(f"utilization          {show('utilization.used_fraction', ' %', 100, 2)}")
     click.echo(f"decisions            {schedule.decision_hash} ({schedule.engine}, {rate:,.0f} jobs/s)")
     chosen = f"size {conventions.size}, limit {conventions.limit}, over limit {conventions.over_limit}, cancelled {conventions.cancelled}"
+    chosen += f", dependencies {conventions.dependencies}, feedback {conventions.feedback}"
     click.echo(f"conventions          {chosen}")
     for job in waiting.explain(workload, schedule, policy, most=1):
         more = f" (and {len(waiting.pending(schedule)) - 1:,} more)" if len(waiting.pending(schedule)) > 1 else ""

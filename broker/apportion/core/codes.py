@@ -32,6 +32,11 @@ BACKFILL_EASY_SJBF: Final = 2
 BACKFILL_CONSERVATIVE: Final = 3
 BACKFILL_SLURM: Final = 4
 
+# What backfill takes a job's run time to be: its limit, or by what its user's last jobs took.
+PREDICT_LIMIT: Final = 0
+PREDICT_MEAN: Final = 1
+PREDICT_QUANTILE: Final = 2
+
 # Values of Pools.head beside a job index.
 HEAD_NONE: Final = -1  # no job of this pool is blocked
 HEAD_UNKNOWN: Final = -2  # jobs wait, but the last pass did not have to look at them

@@ -68,7 +68,7 @@ def try_backfill(s: State, now: int, job: int) -> bool:
     if need > s.pools.free[pool]:
         return False
     look_ahead(s, pool)
-    late = now + s.jobs.limit[job] > s.pools.shadow[pool]
+    late = now + s.jobs.expected[job] > s.pools.shadow[pool]
     if (late and need > s.pools.spare[pool]) or quota.held(s, job):
         return False
     if late:

@@ -42,6 +42,12 @@ def fair_tree(accounts: Accounts, usage: Floats, state: ShareState, merge_ties: 
         Merge accounts with equal level fairshare, or visit them in the order of their indices.
     """
     _level_fs(usage, state.ratio, state.compared_in, state.effective_usage, state.level_fs)
+    rank_by_level(accounts.is_user, state, merge_ties)
+
+
+@kernel
+def rank_by_level(is_user: Ints, state: ShareState, merge_ties: bool) -> None:
+    """Rank all users by walking the lists, those of the highest ``state.level_fs`` first."""
     lists, start, memory = state.lists, state.start, state.memory
     changed = memory[0] == REMEMBERS_NOTHING or memory[0] == MERGED_BY_VALUE
     for k in range(lists.shape[0]):
@@ -49,7 +55,7 @@ def fair_tree(accounts: Accounts, usage: Floats, state: ShareState, merge_ties: 
         if _sort_list(state, start[account], start[account + 1]):
             changed = True
     if changed:
-        memory[0] = _rank(accounts.is_user, state, merge_ties)
+        memory[0] = _rank(is_user, state, merge_ties)
 
 
 @kernel

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import digest, lifecycle, limit_usage, placement, queue, quota, rank, running, step, usage
-from apportion.core.codes import CANCEL, CANCELLED, CAPACITY, END, KILLED, PENDING, REJECTED, RUNNING, SUBMIT, UNSEEN
+from apportion.core import digest, lifecycle, limit_usage, placement, queue, quota, rank, running, step
+from apportion.core.codes import CANCEL, CANCELLED, CAPACITY, END, KILLED, PENDING, REJECTED, RUNNING, SUBMIT
 from apportion.core.federation_tables import (
     ALLOWED,
     ARRIVE,
     ARRIVED,
     BOUND,
+    DATA,
     HOME,
     N_TERMS,
     PLACE_BY_SCORE,
@@ -26,6 +27,7 @@ from apportion.core.federation_tables import (
     QUEUED,
     REACH,
     SENT,
+    STUCK,
     WITHDRAWN,
 )
 from apportion.core.jit import kernel
@@ -86,14 +88,17 @@ def apply(f: Federation, now: int, event: int, subject: int) -> None:
     now : int
         Time of the instant, ms.
     event : int
-        END, CAPACITY, CANCEL, SUBMIT, TIMER, ARRIVE or REACH.
+        END, CAPACITY, CANCEL, SUBMIT, TIMER, DATA, ARRIVE or REACH.
     subject : int
-        Job index; for CAPACITY the row of `Seen`, for REACH the center, which is cut off or back.
+        Job index; for CAPACITY the row of `Seen`, for REACH the center, which is cut off or back, for DATA the dataset times the number of
+        centers plus the center.
     """
     if event == SUBMIT:
         _submit(f, now, subject)
     elif event == END:
         _end(f, now, subject)
+    elif event == DATA:
+        _complete(f, subject)
     elif event == ARRIVE:
         _arrive(f, now, subject)
     elif event == CANCEL:
@@ -103,21 +108,44 @@ def apply(f: Federation, now: int, event: int, subject: int) -> None:
         _touch(f, now, center)
         step.apply(f.cores[center], now, CAPACITY, f.seen.pool[subject])
     elif event == REACH:
-        f.centers.reachable[subject] = 1 - f.centers.reachable[subject]
-        f.clock.stale[0] = 1
+        _reach(f, now, subject)
 
 
 @kernel
 def _submit(f: Federation, now: int, job: int) -> None:
+    f.broker.jobs.submit[job] = now  # what follows other jobs comes when they let it
     if f.places.where[job] == HOME:
         center = f.places.home[job]
         _touch(f, now, center)
+        f.cores[center].jobs.submit[job] = now
         _hand_over(f, now, center, job)
         if f.rules.placement == PLACE_BY_SCORE:
             procs = f.cores[center].jobs.procs[job]
             f.places.foreseen[job] = placement.work_ahead(f, now, _seen_of(f, center, job), procs)
         return
     step.apply(f.broker, now, SUBMIT, job)
+    f.clock.stale[0] = 1
+
+
+@kernel
+def _reach(f: Federation, now: int, center: int) -> None:
+    """A center is cut off; or it is back, and lets in who stands at its door."""
+    f.centers.reachable[center] = 1 - f.centers.reachable[center]
+    f.clock.stale[0] = 1
+    if f.centers.reachable[center] == 0:
+        return
+    for i in range(f.clock.watched[0]):
+        job = f.watch[i]
+        if f.places.where[job] == STUCK and f.places.center[job] == center:
+            f.places.where[job] = SENT
+            _arrive(f, now, job)
+
+
+@kernel
+def _complete(f: Federation, subject: int) -> None:
+    """A center holds all of a dataset from now on."""
+    n_centers = f.centers.wake.size
+    f.data_ms[subject // n_centers, subject % n_centers] = 0
     f.clock.stale[0] = 1
 
 
@@ -137,14 +165,14 @@ def _arrive(f: Federation, now: int, job: int) -> None:
     if f.places.where[job] != SENT:
         return  # it was cancelled on the way
     center = f.places.center[job]
+    if f.centers.reachable[center] == 0:
+        f.places.where[job] = STUCK
+        return
     core = f.cores[center]
     area = _area(f, center, job)
     f.places.where[job] = ARRIVED
     f.places.travel[job] = now - f.places.bound[job]
     f.seen.on_way[_seen_of(f, center, job)] -= area
-    dataset = f.places.dataset[job]
-    if dataset >= 0:
-        f.data_ms[dataset, center] = 0
     _touch(f, now, center)
     if f.centers.managed[center] == 1:
         step.join(core, job)
@@ -177,15 +205,19 @@ def _cancel(f: Federation, now: int, job: int) -> None:
     where = f.places.where[job]
     if where == QUEUED:
         step.apply(f.broker, now, CANCEL, job)
-    elif where == SENT:
+    elif where in (SENT, STUCK):
         center = f.places.center[job]
         f.places.where[job] = ARRIVED
         f.seen.on_way[_seen_of(f, center, job)] -= _area(f, center, job)
         f.centers.waiting[center] -= 1
         _forget(f, now, center, job)
-        lifecycle.decide(f.broker, now, job, CANCELLED)
-    elif where == HOME and f.cores[f.places.home[job]].live.state[job] == UNSEEN:
-        step.apply(f.cores[f.places.home[job]], now, CANCEL, job)
+        _touch(f, now, center)
+        step.apply(f.cores[center], now, CANCEL, job)
+    elif where == HOME and f.places.center[job] < 0:  # at the very instant of its submission, or before
+        center = f.places.home[job]
+        _touch(f, now, center)
+        f.places.center[job] = center
+        step.apply(f.cores[center], now, CANCEL, job)
     else:
         for center in range(f.centers.wake.size):
             if f.cores[center].live.state[job] == PENDING:
@@ -195,7 +227,10 @@ def _cancel(f: Federation, now: int, job: int) -> None:
                     f.centers.waiting[center] -= 1
                     if f.centers.managed[center] == 0:
                         _forget(f, now, center, job)
+                f.places.center[job] = center
                 step.apply(f.cores[center], now, CANCEL, job)
+        if where != HOME and f.rules.placement == PLACE_REDUNDANT and f.places.center[job] >= 0:
+            _tell(f, job, CANCELLED)
 
 
 @kernel
@@ -225,6 +260,9 @@ def decide(f: Federation, now: int) -> None:
         _place_pending(f, now)
         if not _anything_touched(f):
             break
+    for k in range(f.broker.clock.decided[0]):
+        job = f.broker.decided[k]
+        _tell(f, job, f.broker.live.state[job])
     wake = f.clock.patience[0]
     for c in range(f.centers.wake.size):
         wake = min(wake, f.centers.wake[c])
@@ -262,7 +300,8 @@ def _take_note(f: Federation, now: int, center: int) -> None:
         what = core.live.state[job]
         if what == RUNNING:
             _note_start(f, now, center, job)
-        if what in (RUNNING, KILLED):
+        # a job that was sent everywhere is over only when it is over everywhere
+        if what in (RUNNING, KILLED) or f.places.where[job] == HOME or f.rules.placement != PLACE_REDUNDANT:
             _tell(f, job, what)
 
 
@@ -312,35 +351,15 @@ def _charge_start(f: Federation, now: int, center: int, job: int) -> None:
     """Charge the federation's accounts for a job that an autonomous center has started."""
     b = f.broker
     if b.rules.charged == 1:
-        usage.charge_start(
-            b.usage,
-            b.usage_params,
-            b.accounts.parent,
-            b.jobs.assoc[job],
-            b.jobs.qos[job],
-            b.jobs.billing[job] * f.centers.exchange[center] // 1000,
-            b.jobs.procs[job],
-            b.jobs.extra[job],
-            now,
-        )
+        lifecycle.charge_start(b, now, job, b.jobs.billing[job] * f.centers.exchange[center] // 1000)
 
 
 @kernel
 def _charge_end(f: Federation, now: int, center: int, job: int) -> None:
     b = f.broker
     if b.rules.charged == 1:
-        usage.charge_end(
-            b.usage,
-            b.usage_params,
-            b.accounts.parent,
-            b.jobs.assoc[job],
-            b.jobs.qos[job],
-            b.jobs.billing[job] * f.centers.exchange[center] // 1000,
-            b.jobs.procs[job],
-            b.jobs.extra[job],
-            f.cores[center].live.start[job],
-            now,
-        )
+        billing = b.jobs.billing[job] * f.centers.exchange[center] // 1000
+        lifecycle.charge_end(b, now, job, billing, f.cores[center].live.start[job])
     if b.rules.limited == 1 and f.places.where[job] != HOME:
         limit_usage.on_end(b.limits, b.counters, b.jobs, job, now, b.rules.second_factor)
 
@@ -411,15 +430,15 @@ def _place_pending(f: Federation, now: int) -> None:
     rank.refresh(b, now)
     q = b.queue
     queue.skip_dead(q, b.live.state)
-    seen = 0
+    seen = 0  # jobs that stay in the queue; those that leave it make room for others to be looked at
     i = q.head[0]
     while i < q.tail[0] and seen < f.rules.depth:
         job = q.order[i]
         i += 1
         if b.live.state[job] != PENDING:
             continue
-        seen += 1
         if quota.held(b, job):
+            seen += 1
             continue
         if f.rules.placement == PLACE_REDUNDANT:
             _send_everywhere(f, now, job)
@@ -430,6 +449,7 @@ def _place_pending(f: Federation, now: int) -> None:
             lifecycle.decide(b, now, job, REJECTED)
             continue
         if not _has_room(f, f.targets.center[target]):
+            seen += 1
             continue
         _leave_broker(f, now, job)
         _send(f, now, job, target)
@@ -489,6 +509,8 @@ def _send(f: Federation, now: int, job: int, target: int) -> None:
         )  # what it does from now on is not the broker's to say
     _write_log(f, now, job, target)
     dataset = f.places.dataset[job]
+    if dataset >= 0 and f.data_ms[dataset, center] > 0 and f.data_due[dataset, center] == NEVER:
+        f.data_due[dataset, center] = now + f.data_ms[dataset, center]
     if f.centers.latency[center] == 0 and (dataset < 0 or f.data_ms[dataset, center] == 0):
         _arrive(f, now, job)
     else:
@@ -529,10 +551,13 @@ def _write_log(f: Federation, now: int, job: int, target: int) -> None:
 
 @kernel
 def _send_everywhere(f: Federation, now: int, job: int) -> None:
-    """Submit a job to the best target of every center that may have it; the first to start it keeps it."""
+    """Submit a job to the best target of every center that may have it and holds its data; the first to start it keeps it."""
     placement.choose(f, now, job)
     sent = 0
+    dataset = f.places.dataset[job]
     for c in range(f.centers.wake.size):
+        if dataset >= 0 and f.data_ms[dataset, c] > 0:
+            continue
         best = -1
         for t in range(f.reason.size):
             if f.targets.center[t] == c and f.reason[t] == ALLOWED and (best < 0 or f.score[t] < f.score[best]):
@@ -581,7 +606,7 @@ def _reconsider(f: Federation, now: int) -> None:
     for i in range(n):
         job = f.watch[i]
         center = f.places.center[job]
-        if f.places.where[job] == SENT:
+        if f.places.where[job] in (SENT, STUCK):
             f.watch[kept] = job
             kept += 1
             patience = min(patience, max(f.places.patience[job], now + MINUTE_MS))

@@ -16,10 +16,13 @@ HOME = 0  # it does not move: its own center has it from the beginning
 QUEUED = 1  # in the broker's queue
 SENT = 2  # bound, on its way to the center
 ARRIVED = 3  # in the center's queue, running there or ended there
+STUCK = 4  # at the door of a center that is cut off
 
-# Events beside those of a single core, applied after them: a bound job reaches its center; a center is cut off or back.
-ARRIVE = 16
-REACH = 17
+# Events beside those of a single core, applied after them: a dataset is complete at a center; a bound job reaches its center; a center
+# is cut off or back.
+DATA = 16
+ARRIVE = 17
+REACH = 18
 
 # Decisions beside those of a single core.
 BOUND = 32
@@ -141,7 +144,7 @@ class Seen(NamedTuple):
 class Places(NamedTuple):
     """Where each job is; one row a job.
 
-    ``home`` : center it was submitted at. ``where`` : HOME, QUEUED, SENT, ARRIVED. ``center``, ``target`` : where it is bound or runs, -1
+    ``home`` : center it was submitted at. ``where`` : HOME, QUEUED, SENT, STUCK, ARRIVED. ``center``, ``target`` : where it is bound or runs, -1
     none. ``group`` : row of ``Federation.barred``. ``dataset`` : -1 none. ``dice`` : a random number below 2^32, drawn in advance.
     ``predicted`` : start that was expected when it was bound, ms. ``foreseen`` : wait at its center by the work before it, ms.
     ``patience`` : when it is worth a second look, ms. ``bound`` : when it was bound last, ms. ``travel`` : ms from then until it could
@@ -224,7 +227,8 @@ class Federation(NamedTuple):
     """A broker and its centers.
 
     ``barred`` (n_groups, n_targets) : reason code for jobs of a group. ``data_ms`` (n_datasets, n_centers) : time to bring a dataset to a
-    center, 0 if it is there, -1 if it cannot be. ``decided``, ``what`` : jobs in order of decision, and the decision (a state of
+    center over links that nobody else uses, 0 if it is there, -1 if it cannot be; ``data_due`` : when it should be there by that, of
+    datasets that are under way, else NEVER, ms. ``decided``, ``what`` : jobs in order of decision, and the decision (a state of
     a job, or BOUND). ``watch`` : jobs that are bound and have not started. ``score``, ``reason``, ``expected``, ``foreseen``
     (n_targets; ms), ``terms`` (n_targets, N_TERMS) : scratch of a placement.
     ``digest`` : shared by all cores.
@@ -241,6 +245,7 @@ class Federation(NamedTuple):
     clock: FederationClock
     barred: Ints
     data_ms: Ints
+    data_due: Ints
     decided: Ints
     what: Ints
     watch: Ints

@@ -13,7 +13,7 @@ import hashlib
 import operator
 import os
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -34,7 +34,7 @@ from numba.extending import (
 )
 from numba.np.arrayobj import populate_array
 
-from apportion.core.parts import PartCompiler
+from apportion.core.parts import PartCompiler, WholeCompiler
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -87,19 +87,22 @@ def kernel(function: F) -> F:
     before = config.CACHE_DIR
     config.CACHE_DIR = CACHE_DIR  # read by Numba at decoration only
     try:
-        compiled = njit(cache=True)(function)
+        compiled = njit(cache=True, pipeline_class=WholeCompiler)(function)
     finally:
         config.CACHE_DIR = before
-    part = njit(pipeline_class=PartCompiler, no_cpython_wrapper=True)(function)
+
+    @cache
+    def part() -> Any:  # made when a caller is compiled, that is not at all where the caller comes from the cache
+        return njit(pipeline_class=PartCompiler, no_cpython_wrapper=True)(function)
 
     def called(args: Any, kws: Any) -> Any:
         # A number written in a call is an int64 like any other; Numba would compile a case of its own for each.
-        return part.get_call_template(
+        return part().get_call_template(
             [types.unliteral(arg) for arg in args], {name: types.unliteral(kws[name]) for name in kws}
         )
 
     compiled.get_call_template = called
-    compiled.get_overload = part.get_overload
+    compiled.get_overload = lambda signature: part().get_overload(signature)
     return cast("F", compiled)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import digest, limit_usage, running, usage
-from apportion.core.codes import ENDED, RUNNING
+from apportion.core import digest, limit_usage, predict, running, usage
+from apportion.core.codes import ENDED, PREDICT_LIMIT, RUNNING
+from apportion.core.engines import history
 from apportion.core.jit import kernel
 from apportion.core.reasons import PRIORITY, RESOURCES
+from apportion.core.share import CONDOR
 
 if TYPE_CHECKING:
     from apportion.core.tables import State
@@ -54,23 +56,41 @@ def start(s: State, now: int, job: int) -> None:
     s.pools.free[pool] -= s.jobs.procs[job]
     for e in range(s.pools.extra.shape[1]):
         s.pools.extra_free[pool, e] -= s.jobs.extra[job, e]
-    running.add(s.running, s.live.state, pool, now + s.jobs.limit[job], s.jobs.procs[job], job)
+    running.add(s.running, s.live.state, pool, now + s.jobs.expected[job], s.jobs.procs[job], job)
     leave(s)
     decide(s, now, job, RUNNING)
     if s.rules.charged == 1:
-        usage.charge_start(
-            s.usage,
-            s.usage_params,
-            s.accounts.parent,
-            s.jobs.assoc[job],
-            s.jobs.qos[job],
-            s.jobs.billing[job],
-            s.jobs.procs[job],
-            s.jobs.extra[job],
-            now,
-        )
+        charge_start(s, now, job, s.jobs.billing[job])
     if s.rules.limited == 1:
         limit_usage.on_start(s.limits, s.counters, s.jobs, job, now)
+
+
+@kernel
+def charge_start(s: State, now: int, job: int, billing: int) -> None:
+    """Begin to charge a job ``billing`` thousandths a second."""
+    accounts, jobs, assoc, qos = s.accounts, s.jobs, s.jobs.assoc[job], s.jobs.qos[job]
+    procs, extra = jobs.procs[job], jobs.extra[job]
+    usage.charge_start(s.usage, s.usage_params, accounts.parent, assoc, qos, billing, procs, extra, now)
+    if s.share.engine >= CONDOR:
+        amount = _amount(s, qos, billing)
+        history.begin(s.share.history, accounts.parent, assoc, amount, procs, extra, now, jobs.limit[job])
+
+
+@kernel
+def charge_end(s: State, now: int, job: int, billing: int, start: int) -> None:
+    """Stop charging a job; arguments as for `charge_start`, and when it started."""
+    accounts, jobs, assoc, qos = s.accounts, s.jobs, s.jobs.assoc[job], s.jobs.qos[job]
+    procs, extra = jobs.procs[job], jobs.extra[job]
+    usage.charge_end(s.usage, s.usage_params, accounts.parent, assoc, qos, billing, procs, extra, start, now)
+    if s.share.engine >= CONDOR:
+        amount = _amount(s, qos, billing)
+        history.end(s.share.history, accounts.parent, assoc, amount, procs, extra, start, jobs.limit[job], now)
+
+
+@kernel
+def _amount(s: State, qos: int, billing: int) -> int:
+    """Thousandths of units with UsageFactor."""
+    return billing * s.usage_params.usage_factor[qos] // 1000 if qos >= 0 else billing
 
 
 @kernel
@@ -97,19 +117,10 @@ def end(s: State, now: int, job: int) -> None:
     s.pools.free[pool] += s.jobs.procs[job]
     for e in range(s.pools.extra.shape[1]):
         s.pools.extra_free[pool, e] += s.jobs.extra[job, e]
-    running.remove(s.running, pool, s.live.start[job] + s.jobs.limit[job], job)
+    running.remove(s.running, pool, s.live.start[job] + s.jobs.expected[job], job)
+    if s.rules.predictor != PREDICT_LIMIT:
+        predict.note_end(s, now, job)
     if s.rules.charged == 1:
-        usage.charge_end(
-            s.usage,
-            s.usage_params,
-            s.accounts.parent,
-            s.jobs.assoc[job],
-            s.jobs.qos[job],
-            s.jobs.billing[job],
-            s.jobs.procs[job],
-            s.jobs.extra[job],
-            s.live.start[job],
-            now,
-        )
+        charge_end(s, now, job, s.jobs.billing[job], s.live.start[job])
     if s.rules.limited == 1:
         limit_usage.on_end(s.limits, s.counters, s.jobs, job, now, s.rules.second_factor)

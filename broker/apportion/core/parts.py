@@ -2,13 +2,15 @@
 
 Left to itself, Numba optimizes every function with all that it calls and makes machine code of it, and does so again for each of
 its callers: of a call chain eight deep the last link is compiled eight times. A *part* stays intermediate code; what Python
-calls takes in the parts that it needs, directly or not, and is optimized as a whole.
+calls, a *whole*, takes in the parts that it needs, directly or not, and is optimized with them. Nobody else calls those copies, and
+saying so lets LLVM take in what is called once, and drop what is never looked at of arguments and results.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from llvmlite.binding import Linkage
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
@@ -26,6 +28,31 @@ class _PartLibrary(JITCodeLibrary):
             code = library._get_module_for_linking()  # noqa: SLF001
             self._final_module.link_in(code, preserve=True)
         self._finalized = True
+
+
+class _WholeLibrary(JITCodeLibrary):
+    """Code that takes in its parts for itself alone."""
+
+    def _optimize_final_module(self) -> None:
+        """Called by Numba once all parts are in."""
+        for function in self._final_module.functions:
+            if function.linkage == Linkage.linkonce_odr:
+                function.linkage = Linkage.internal
+        super()._optimize_final_module()
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _WholeLowering(NativeLowering):
+    """Lower to a `_WholeLibrary`."""
+
+    _name = "whole_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        """Called by Numba."""
+        state.library = _WholeLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        done: bool = super().run_pass(state)
+        return done
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -46,15 +73,29 @@ class _PartLowering(NativeLowering):
         return True
 
 
-class PartCompiler(CompilerBase):
+class _Compiler(CompilerBase):
     """Numba's usual pipeline, but for the lowering."""
+
+    lowering: type[NativeLowering]
 
     def define_pipelines(self) -> list[Any]:
         """Called by Numba."""
         passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
         passes.passes = [
-            (_PartLowering, description) if cls is NativeLowering else (cls, description)
+            (self.lowering, description) if cls is NativeLowering else (cls, description)
             for cls, description in passes.passes
         ]
         passes.finalize()
         return [passes]
+
+
+class PartCompiler(_Compiler):
+    """For what kernels call."""
+
+    lowering = _PartLowering
+
+
+class WholeCompiler(_Compiler):
+    """For what Python calls."""
+
+    lowering = _WholeLowering

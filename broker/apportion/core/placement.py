@@ -110,6 +110,16 @@ def usual(f: Federation, center: int, kind: int) -> float:
 
 
 @kernel
+def data_wait(f: Federation, now: int, job: int, center: int) -> int:
+    """Time until a job that is bound now could wait at a center with its data, in ms, as far as the broker can tell."""
+    dataset = f.places.dataset[job]
+    if dataset < 0:
+        return int(f.centers.latency[center])
+    under_way = max(f.data_due[dataset, center] - now, 0)
+    return int(f.centers.latency[center] + min(f.data_ms[dataset, center], under_way))
+
+
+@kernel
 def judge(f: Federation, now: int, job: int, target: int) -> None:
     """Work out the terms and the score of one target that is allowed."""
     center = f.targets.center[target]
@@ -119,8 +129,7 @@ def judge(f: Federation, now: int, job: int, target: int) -> None:
     ahead = work_ahead(f, now, v, procs)
     start = now + int(ahead * usual(f, center, job_class(procs, f.seen.procs[v], limit)))
     f.foreseen[target] = ahead
-    dataset = f.places.dataset[job]
-    data = f.centers.latency[center] + (f.data_ms[dataset, center] if dataset >= 0 else 0)
+    data = data_wait(f, now, job, center)
     run_s = limit * f.centers.habit[f.places.home[job]] / 1000.0
     begin = max(start, now + data)
     energy = f.targets.watts[target] * procs * run_s / 3.6e6

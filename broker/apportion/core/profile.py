@@ -20,8 +20,8 @@ BLOCK = 32  # steps looked at together
 
 @kernel
 def length(s: State, job: int) -> int:
-    """Time that a plan must leave room for: the limit, at least one millisecond."""
-    return max(s.jobs.limit[job], 1)
+    """Time that a plan must leave room for, at least one millisecond."""
+    return max(s.jobs.expected[job], 1)
 
 
 @kernel

@@ -35,7 +35,7 @@ def ranks_before(key: Floats | Ints, submit: Ints, a: int, b: int) -> bool:
 def _place(queue: Queue, jobs: Jobs, i: int, job: int) -> None:
     queue.order[i] = job
     queue.procs[i] = jobs.procs[job]
-    queue.limit[i] = jobs.limit[job]
+    queue.limit[i] = jobs.expected[job]
 
 
 @kernel
@@ -76,6 +76,15 @@ def skip_dead(queue: Queue, state: Bytes) -> None:
         i += 1
     queue.dead[0] -= i - queue.head[0]
     queue.head[0] = i
+
+
+@kernel
+def is_last(queue: Queue, submit: Ints, job: int) -> bool:
+    """Whether ``job`` was submitted after all in a queue by (submit, job); it was not if others, in the same instant, came before it."""
+    if queue.tail[0] == queue.head[0]:
+        return True
+    other = queue.order[queue.tail[0] - 1]
+    return submit[other] < submit[job] or (submit[other] == submit[job] and other < job)
 
 
 @kernel

@@ -24,6 +24,7 @@ TIER = 2.0**33  # above any priority; a score is minus (tier x TIER + priority),
 def enter(s: State, job: int) -> None:
     """Put an arriving job into the queue."""
     if s.rules.order == ORDER_FIXED:
+        s.live.score[job] = operators_score(s, s.jobs.submit[job], job)
         queue.insert(s.queue, s.jobs, s.live.state, s.live.score, job)
     elif (
         s.rules.order == ORDER_MULTIFACTOR and s.clock.tick[0] == s.usage.clock[LAST_TICK] and s.clock.unsorted[0] == 0
@@ -53,7 +54,7 @@ def multifactor_score(s: State, job: int) -> float:
 
 
 @kernel
-def moving_score(s: State, now: int, job: int) -> float:
+def operators_score(s: State, now: int, job: int) -> float:
     """Score of a pending job by an order that an operator wrote, in seconds from the origin."""
     submit = s.jobs.submit[job]
     wait_s = (now - submit) / 1000.0
@@ -71,6 +72,7 @@ def moving_score(s: State, now: int, job: int) -> float:
         features[2],
         features[3],
         features[4],
+        features[5],
         fairshare,
         wait_s,
     )
@@ -103,7 +105,9 @@ def refresh(s: State, now: int) -> bool:
     for i in range(s.queue.head[0], s.queue.tail[0]):
         job = s.queue.order[i]
         if s.live.state[job] == PENDING:
-            s.live.score[job] = multifactor_score(s, job) if order == ORDER_MULTIFACTOR else moving_score(s, now, job)
+            s.live.score[job] = (
+                multifactor_score(s, job) if order == ORDER_MULTIFACTOR else operators_score(s, now, job)
+            )
     s.clock.unsorted[0] = 0
     moved = queue.sort(s.queue, s.jobs, s.live.state, s.live.score, s.work)
     if moved and order == ORDER_MULTIFACTOR:
@@ -114,14 +118,16 @@ def refresh(s: State, now: int) -> bool:
 
 @kernel
 def tick(s: State, now: int) -> None:
-    """Make usage, the minutes of limits and INCR_ONLY's priorities what they are at the last tick before or at ``now``."""
+    """Make usage, the share engine's history, the minutes of limits and INCR_ONLY's priorities what they are at the last tick up to ``now``."""
     if s.rules.metered == 0 and s.rules.incr_only == 0:
         usage.advance(s.usage, s.usage_params, now)
+        share.advance(s.accounts, s.share, now)
         return
     from_tick = s.usage.clock[LAST_TICK] + s.usage_params.period
     while from_tick <= now:
         reset = s.usage.clock[usage.NEXT_RESET] <= from_tick
         usage.advance(s.usage, s.usage_params, from_tick)
+        share.advance(s.accounts, s.share, from_tick)
         if reset:
             limit_usage.decay(s.limits, s.counters, 0.0)
         settle_all(s)

@@ -1,6 +1,6 @@
 """Scores of jobs by a function that the core does not know: how it is called at compiled speed.
 
-A score function takes the twelve columns of `JOB_COLUMNS` as float64 and returns a float64; the smallest score comes
+A score function takes the thirteen columns of `JOB_COLUMNS` as float64 and returns a float64; the smallest score comes
 first. The core holds only its address (int64), so kernels stay the same, and stay cached, whatever order an operator
 writes.
 """
@@ -25,6 +25,7 @@ JOB_COLUMNS: Final = (
     "gpus",
     "qos_priority",
     "nice",
+    "critical_path",  # seconds of the limits along the longest chain of jobs that begins with it
     "fairshare",  # factor, 0..1
     "age",  # seconds eligible
 )
@@ -51,6 +52,7 @@ if JIT_DISABLED:
         gpus: float,
         qos_priority: float,
         nice: float,
+        critical_path: float,
         fairshare: float,
         age: float,
     ) -> float:
@@ -66,6 +68,7 @@ if JIT_DISABLED:
             float(gpus),
             float(qos_priority),
             float(nice),
+            float(critical_path),
             float(fairshare),
             float(age),
         )
@@ -90,6 +93,7 @@ else:
         gpus,  # noqa: ANN001, ARG001
         qos_priority,  # noqa: ANN001, ARG001
         nice,  # noqa: ANN001, ARG001
+        critical_path,  # noqa: ANN001, ARG001
         fairshare,  # noqa: ANN001, ARG001
         age,  # noqa: ANN001, ARG001
     ):

@@ -6,7 +6,7 @@ kernels, `apply` and `decide`, in the same order.
 
 from __future__ import annotations
 
-from apportion.core import conservative, easy, lifecycle, limit_usage, limits, queue, rank, slurm, windowed
+from apportion.core import conservative, easy, lifecycle, limit_usage, limits, predict, queue, rank, slurm, windowed
 from apportion.core.codes import (
     BACKFILL_CONSERVATIVE,
     BACKFILL_EASY_SJBF,
@@ -20,6 +20,7 @@ from apportion.core.codes import (
     KILLED,
     ORDER_ARRIVAL,
     PENDING,
+    PREDICT_LIMIT,
     REJECTED,
     RUNNING,
     SUBMIT,
@@ -100,33 +101,35 @@ def _submit(s: State, now: int, job: int) -> None:
             return
         limit_usage.on_submit(s.limits, s.counters, s.jobs, job)
         s.live.reasons[job] |= limits.binding(s.limits, s.counters, s.jobs, job)  # no pass need come to it
-    _enter(s, job, 1)
+    _enter(s, job)
 
 
 @kernel
-def _enter(s: State, job: int, in_turn: int) -> None:
-    """Put an accepted job into the queue; ``in_turn`` is 1 if it was submitted after all that wait."""
+def _enter(s: State, job: int) -> None:
+    """Put an accepted job into the queue."""
     pool = s.jobs.pool[job]
     s.live.state[job] = PENDING
+    if s.rules.predictor != PREDICT_LIMIT:
+        predict.note_submit(s, job)
     s.clock.pending[0] += 1
     s.clock.arrived[0] += 1
     s.clock.last_arrived[0] = job
     s.pools.min_procs[pool] = min(s.pools.min_procs[pool], s.jobs.procs[job])
     if s.rules.order != ORDER_ARRIVAL:
         rank.enter(s, job)
-    elif in_turn == 1:
+    elif queue.is_last(s.queue, s.jobs.submit, job):
         queue.append(s.queue, s.jobs, s.live.state, job)
     else:
         queue.insert(s.queue, s.jobs, s.live.state, s.jobs.submit, job)
         s.clock.stale[0] = 1
     if s.rules.backfill == BACKFILL_EASY_SJBF:
-        queue.insert(s.short_queue, s.jobs, s.live.state, s.jobs.limit, job)
+        queue.insert(s.short_queue, s.jobs, s.live.state, s.jobs.expected, job)
 
 
 @kernel
 def join(s: State, job: int) -> None:
     """Let a job in that has been in the queue of a broker since it was submitted, and is counted against the limits already."""
-    _enter(s, job, 0)
+    _enter(s, job)
     s.clock.happened[0] = 1
 
 
@@ -186,6 +189,8 @@ def decide(s: State, now: int) -> None:
     """Decide what starts at this instant; the decisions are appended to ``s.decided``."""
     first_round = s.clock.now[0] != now
     s.clock.now[0] = now
+    if s.rules.predictor != PREDICT_LIMIT:
+        predict.correct(s, now)
     if s.clock.pending[0] > 0:
         if s.rules.backfill == BACKFILL_CONSERVATIVE:
             rank.refresh(s, now)
@@ -257,6 +262,8 @@ def _wake(s: State, now: int) -> int:
         time = NEVER
     if s.rules.guarded == 1:
         time = min(time, s.clock.next_plan[0])
+    if s.rules.predictor != PREDICT_LIMIT:
+        time = min(time, predict.next_correction(s))
     by_time = s.rules.metered == 1 or s.counters.accrue_since.size > 0
     if s.rules.calc_period > 0 and (by_time or not (rank.is_alone(s) or _hopeless(s))):
         time = min(time, rank.next_tick(s, now))

@@ -31,17 +31,19 @@ SHARES_PARENT = -1  # Slurm's FairShare=parent
 
 @table
 class Jobs(NamedTuple):
-    """What the core may know of the jobs, one row a job; filled by the driver, only read by the core.
+    """What the core may know of the jobs, one row a job; filled by the driver, only read by the core but for ``expected``.
 
-    ``submit``, ``limit`` : ms. ``procs`` : processors. ``extra`` : (n_jobs, n_extra) further resources.
+    ``submit``, ``limit`` : ms. ``expected`` : ms that backfill plans a job with; the very column ``limit``
+    unless the policy has a predictor. ``procs`` : processors. ``extra`` : (n_jobs, n_extra) further resources.
     ``pool`` : index of the pool of resources that the job runs in. ``partition``, ``assoc``, ``user``, ``qos`` : indices.
     ``tier`` : PriorityTier of the partition. ``static_priority`` : the multifactor terms that never change.
-    ``billing`` : billed units per second x 1000. ``features`` : (n_jobs, 5) nodes, memory in MiB, GPUs, QOS priority and nice, for
-    orders that an operator wrote. Columns that the policy does not use are empty.
+    ``billing`` : billed units per second x 1000. ``features`` : (n_jobs, 6) nodes, memory in MiB, GPUs, QOS priority, nice and critical path in
+    seconds, for orders that an operator wrote. Columns that the policy does not use are empty.
     """
 
     submit: Ints
     limit: Ints
+    expected: Ints
     procs: Ints
     extra: Ints
     pool: Ints
@@ -92,7 +94,7 @@ class Live(NamedTuple):
 class Queue(NamedTuple):
     """Pending jobs by rank: ``order[head[0]:tail[0]]``. Entries whose job is no longer pending are skipped and swept out later.
 
-    ``procs``, ``limit`` : what the job of each entry asks for (processors, ms). ``dead`` : entries to be swept out.
+    ``procs``, ``limit`` : what the job of each entry asks for, and how long it is planned with (ms). ``dead`` : entries to be swept out.
     """
 
     order: Ints
@@ -138,7 +140,8 @@ class Running(NamedTuple):
     """Running jobs of pool p, by expected end: rows ``first[p]`` to ``first[p] + count[p]`` once they are settled (`core/running.py`).
 
     ``first`` (n_pools + 1). ``count`` : jobs that run. ``rows`` : rows in use, some perhaps of jobs that have ended; the first
-    ``ordered`` of them are in order. ``unread`` : starts since somebody last read the rows. ``end`` : start plus limit, ms.
+    ``ordered`` of them are in order. ``unread`` : starts since somebody last read the rows. ``end`` : start plus
+    expected run time, ms.
     """
 
     first: Ints
@@ -149,6 +152,20 @@ class Running(NamedTuple):
     end: Ints
     procs: Ints
     job: Ints
+
+
+@table
+class History(NamedTuple):
+    """What is remembered for predictions; empty where the policy makes none.
+
+    ``ran`` (n_users, so many) : run times of each user's last jobs, ms, in a ring; row 0 is nobody's. ``ended`` : how many have ended.
+    ``outrun`` : how often each job has outrun its prediction. ``work`` : scratch.
+    """
+
+    ran: Ints
+    ended: Ints
+    outrun: Ints
+    work: Ints
 
 
 @table
@@ -200,7 +217,7 @@ class Clock(NamedTuple):
 class Rules(NamedTuple):
     """The policy in numbers.
 
-    ``order``, ``backfill`` : codes. ``score_function`` : address of a compiled order (ORDER_MOVING). ``origin`` : ms, its time 0.
+    ``order``, ``backfill`` : codes. ``score_function`` : address of a compiled order (ORDER_FIXED and ORDER_MOVING). ``origin`` : ms, its time 0.
     ``plain`` : 1 if processors of constant number are all there is to a pool.
     ``charged`` : 1 if usage is kept. ``limited`` : 1 if limits of associations or QOS may hold jobs; ``metered`` : 1 if some of them
     run on minutes and so on time; ``assoc_limit_stop`` : 1 if a held job also holds those behind it.
@@ -208,6 +225,7 @@ class Rules(NamedTuple):
     ``age_weight``, ``fairshare_weight``, ``max_age`` (ms) : of the multifactor priority.
     ``bf_*``, ``main_depth``, ``sched_interval`` : Slurm's SchedulerParameters (times in ms, 0 unlimited). ``calc_period`` :
     PriorityCalcPeriod in ms, 0 if there are no ticks. ``incr_only`` : 1 if a priority never falls.
+    ``predictor`` : code; ``predictor_quantile`` : thousandths.
     ``second_factor`` : what one second multiplies old usage with.
     """
 
@@ -235,6 +253,8 @@ class Rules(NamedTuple):
     bf_min_prio_reserve: int
     main_depth: int
     sched_interval: int
+    predictor: int
+    predictor_quantile: int
 
 
 @table
@@ -261,6 +281,7 @@ class State(NamedTuple):
     share: ShareState
     limits: LimitTables
     counters: LimitCounters
+    history: History
     decided: Ints
     digest: Ints
     work: Ints

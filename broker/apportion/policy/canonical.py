@@ -16,11 +16,16 @@ def canonical(policy: Policy) -> dict[str, Any]:
     """Policy as plain data that loads again as the same policy.
 
     Keys are sorted; defaults are filled in; what is derived (share engine, enforcement, capacity, hash of a plug-in's
-    source) is written out; limits that are not set are left out; units are those that Slurm prints. Entries keep their
-    order: rules are tried in it, and sums over siblings are made in it.
+    source) is written out; limits that are not set are left out, and so are parameters of share engines that do not
+    run; units are those that Slurm prints. Entries keep their order: rules are tried in it, and sums over siblings are
+    made in it.
     """
+    from apportion.policy.model import ENGINE_KEYS
+
     plain = policy.model_dump(mode="json", exclude_none=True)
     plain["ShareEngine"] = policy.share_engine
+    read = ENGINE_KEYS[policy.share_engine]
+    plain["ShareParameters"] = {key: value for key, value in plain["ShareParameters"].items() if key in read}
     plain["PriorityFlags"] = [flag for flag in policy.PriorityFlags if flag not in ("FAIR_TREE", "NO_FAIR_TREE")]
     plain["AccountingStorageEnforce"] = sorted(policy.enforce) or ["none"]
     for entry, model in zip(plain["partitions"], policy.partitions, strict=True):

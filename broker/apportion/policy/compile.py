@@ -15,15 +15,14 @@ import numpy as np
 from apportion.core import billing, codes, multifactor
 from apportion.core.calendar import DAY_MS, RESETS
 from apportion.core.errors import PolicyError
-from apportion.core.jit import kernel
 from apportion.core.limit_build import no_limits
 from apportion.core.limit_tables import WAIT_BOUND, build_counters
-from apportion.core.scoring import call_score
 from apportion.core.share import ENGINES, share_state
 from apportion.core.tables import (
     NEVER,
     Clock,
     Floats,
+    History,
     Ints,
     Jobs,
     Live,
@@ -37,6 +36,7 @@ from apportion.core.tables import (
 from apportion.core.usage import new_usage, usage_params
 from apportion.policy.assign import Assigned, assign
 from apportion.policy.associations import Tree, accounts_table, association_priorities, build_tree
+from apportion.policy.engines import history_of
 from apportion.policy.limits import build_limits, limits_mention
 from apportion.policy.orders import order_function
 from apportion.policy.pools import UNBOUNDED, PoolPlan, plan_pools
@@ -52,6 +52,11 @@ _BACKFILL = {
     "easy-sjbf": codes.BACKFILL_EASY_SJBF,
     "conservative": codes.BACKFILL_CONSERVATIVE,
     "slurm": codes.BACKFILL_SLURM,
+}
+_PREDICTOR = {
+    "limit": codes.PREDICT_LIMIT,
+    "last-two": codes.PREDICT_MEAN,
+    "quantile": codes.PREDICT_QUANTILE,
 }
 _MAX_BINS = 50_000_000  # cells of daily usage that are still worth keeping
 
@@ -132,19 +137,22 @@ def compile_policy(
     table = Jobs(
         submit=jobs.submit_ms,
         limit=jobs.limit_ms,
+        expected=jobs.limit_ms if policy.Predictor == "limit" else jobs.limit_ms.copy(),
         procs=jobs.procs,
         extra=extra,
         pool=plan.pool_of,
         partition=assigned.partition if has_limits else empty_i,
         assoc=tree.of_job if tree is not None else empty_i,
-        user=jobs.user.codes + 1 if policy.SchedulerParameters.bf_max_job_user else empty_i,
+        user=jobs.user.codes + 1
+        if policy.SchedulerParameters.bf_max_job_user or policy.Predictor != "limit"
+        else empty_i,
         qos=qos if charged or has_limits else empty_i,
         tier=_tier(policy, assigned) if is_multifactor else empty_i,
         static_priority=_static_priority(policy, jobs, assigned, tree, qos, extra_names, extra, plan)
         if is_multifactor and tree is not None
         else empty_f,
         billing=billed,
-        features=_features(policy, jobs, assigned, qos) if order is not None else np.zeros((0, 5)),
+        features=_features(policy, jobs, assigned, qos) if order is not None else np.zeros((0, 6)),
     )
     rules = _rules(
         policy, jobs, order, plain=plain, charged=charged, limited=has_limits, metered=metered, guarded=guarded
@@ -182,15 +190,19 @@ def compile_policy(
         accounts=accounts,
         usage_params=params,
         usage=new_usage(n_assoc, params, start_ms, span_days if span_days * n_assoc <= _MAX_BINS else 0),
-        share=share_state(ENGINES[_engine(policy)], accounts, policy.FairShareDampeningFactor),
+        share=share_state(
+            ENGINES[_engine(policy)],
+            accounts,
+            policy.FairShareDampeningFactor,
+            history_of(policy, n_assoc, start_ms, _whole_machine(plan)),
+        ),
         limits=limits,
         counters=counters,
+        history=_history(policy, jobs),
         decided=np.zeros(len(jobs) + 1, np.int64),
         digest=np.zeros(2, np.int64),
         work=np.zeros(max(len(jobs), len(plan.names), len(jobs.user.names) + 1, 8), np.int64),
     )
-    if order is not None and not order.dynamic and len(jobs):
-        fixed_scores(state, order.address)
     steps = sorted((time, pool, change[0]) for pool, time, change in plan.steps)
     names = tuple(entry.PartitionName for entry in policy.partitions) or ("",)
     return Compiled(
@@ -207,19 +219,6 @@ def compile_policy(
         tuple(steps),
         order,
     )
-
-
-@kernel
-def fixed_scores(s: State, address: int) -> None:
-    """Score all jobs by an order that does not change with time."""
-    origin = s.rules.origin
-    for job in range(s.jobs.submit.size):
-        submit = (s.jobs.submit[job] - origin) / 1000.0
-        f = s.jobs.features[job]
-        limit = s.jobs.limit[job] / 1000.0
-        procs = float(s.jobs.procs[job])
-        score = call_score(address, submit, 0.0, submit, limit, procs, f[0], f[1], f[2], f[3], f[4], 1.0, 0.0)
-        s.live.score[job] = score if score == score else np.inf  # noqa: PLR0124  (NaN comes last)
 
 
 def _extra_tres(policy: Policy) -> tuple[str, ...]:
@@ -261,9 +260,17 @@ def _qos_index(policy: Policy, labels: Labels) -> Ints:
     return lookup[labels.codes]
 
 
+def _whole_machine(plan: PoolPlan) -> tuple[int, ...]:
+    """Processors and further TRES of all pools; 0 for what is not limited."""
+    whole = np.where(plan.capacity >= UNBOUNDED, 0, plan.capacity).sum(axis=0)
+    return tuple(int(amount) for amount in whole)
+
+
 def _engine(policy: Policy) -> str:
     if policy.share_engine == "classic":
         return "depth_oblivious" if "DEPTH_OBLIVIOUS" in policy.PriorityFlags else "classic"
+    if policy.share_engine != "fair_tree":
+        return policy.share_engine
     return "fair_tree_slurm_26" if policy.FairTreeTies == "slurm-26" else "fair_tree"
 
 
@@ -355,13 +362,14 @@ def _static_priority(
 
 
 def _features(policy: Policy, jobs: Submissions, assigned: Assigned, qos: Ints) -> Floats:
-    """Nodes, memory in MiB, GPUs, QOS priority and nice of each job, as orders read them; 0 where unknown."""
-    table = np.zeros((len(jobs), 5))
+    """Nodes, memory in MiB, GPUs, QOS priority, nice and critical path of each job, as orders read them; 0 where unknown."""
+    table = np.zeros((len(jobs), 6))
     for k, name in enumerate(("node", "mem", "gres/gpu")):
         if name in jobs.resources:
             table[:, k] = np.maximum(jobs.resources[name], 0)
     table[:, 3] = np.array([*(entry.Priority for entry in policy.qos), 0], np.float64)[qos]
     table[:, 4] = assigned.nice
+    table[:, 5] = (jobs.limit_ms if jobs.critical_path_ms is None else jobs.critical_path_ms) / 1000.0
     return table
 
 
@@ -390,7 +398,7 @@ def _rules(
     return Rules(
         order=kind,
         backfill=_BACKFILL[policy.Backfill],
-        score_function=order.address if order is not None and order.dynamic else 0,
+        score_function=order.address if order is not None else 0,
         origin=jobs.origin_ms,
         plain=int(plain),
         charged=int(charged),
@@ -412,7 +420,17 @@ def _rules(
         bf_min_prio_reserve=options.bf_min_prio_reserve if policy.Backfill == "slurm" else 0,
         main_depth=options.default_queue_depth,
         sched_interval=options.sched_interval * 1000,
+        predictor=_PREDICTOR[policy.Predictor],
+        predictor_quantile=round(policy.PredictorQuantile * 1000),
     )
+
+
+def _history(policy: Policy, jobs: Submissions) -> History:
+    if policy.Predictor == "limit":
+        return History(np.zeros((0, 0), np.int64), *(np.zeros(0, np.int64) for _ in range(3)))
+    n_users, kept = len(jobs.user.names) + 1, 2 if policy.Predictor == "last-two" else policy.PredictorJobs
+    shapes = ((n_users, kept), (n_users,), (len(jobs),), (kept,))
+    return History(*(np.zeros(shape, np.int64) for shape in shapes))
 
 
 def _live(n: int, rules: Rules) -> Live:

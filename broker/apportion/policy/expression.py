@@ -4,8 +4,8 @@ An expression gives a job's score from named columns; the smallest score comes f
 Columns are in seconds, processors, nodes and MiB:
 
 ``submit`` and ``now`` (seconds from the trace's origin), ``wait``, ``limit`` (requested time), ``procs``, ``nodes``,
-``mem``, ``gpus``, ``area`` (``limit * procs``), ``qos_priority``, ``nice``, ``fairshare`` (0..1) and ``age`` (seconds
-the job has been eligible).
+``mem``, ``gpus``, ``area`` (``limit * procs``), ``qos_priority``, ``nice``, ``critical_path`` (limits along the longest chain of jobs that
+begins with it), ``fairshare`` (0..1) and ``age`` (seconds the job has been eligible).
 
 Operators: ``+ - * / % **``, comparisons (1 or 0), ``and or not``, ``a if c else b``. Functions: log (natural), log2,
 log10, sqrt, exp, min, max, abs, pow, floor. Arithmetic is that of IEEE 754 and never fails: ``1/0`` is

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from apportion.policy.fields import write_seconds
-from apportion.policy.model import GroupLimits, JobLimits
+from apportion.policy.model import ENGINE_KEYS, GroupLimits, JobLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,8 +134,17 @@ def _fairshare(policy: Policy) -> Iterator[Finding]:
             "give PriorityWeightFairshare a weight" if policy.Order == "multifactor" else 'set Order = "multifactor"'
         )
         yield Finding("Fairshare", "shares are given, but nothing weighs them", remedy)
-    if policy.share_engine == "fair_tree" and policy.FairShareDampeningFactor != 1:
-        yield Finding("FairShareDampeningFactor", "no effect with Fair Tree", 'set ShareEngine = "classic", or drop it')
+    if policy.share_engine != "classic" and policy.FairShareDampeningFactor != 1:
+        name = "Fair Tree" if policy.share_engine == "fair_tree" else policy.share_engine
+        yield Finding("FairShareDampeningFactor", f"no effect with {name}", 'set ShareEngine = "classic", or drop it')
+    read = ENGINE_KEYS[policy.share_engine]
+    for key in sorted(policy.ShareParameters.model_fields_set - set(read)):
+        engine = next(name for name, keys in ENGINE_KEYS.items() if key in keys)
+        yield Finding(
+            "ShareParameters",
+            f"{key} has no effect with ShareEngine {policy.share_engine}",
+            f'set ShareEngine = "{engine}", or drop it',
+        )
     half_life = policy.PriorityDecayHalfLife
     if 0 < half_life < 10 * policy.PriorityCalcPeriod:
         yield Finding(

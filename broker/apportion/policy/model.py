@@ -11,16 +11,20 @@ Field names are attribute names (``policy.PriorityWeightAge``). Values are ready
   the epoch).
 
 ``Policy``: Name, Description, Order, OrderExpression, OrderPlugin, OrderPluginSha256, Backfill, SchedulerParameters,
-MaxWait, MaxWaitReserveAt, PriorityWeight{Age,Assoc,Fairshare,JobSize,Partition,QOS,TRES}, PriorityMaxAge,
+Predictor, PredictorQuantile, PredictorJobs, MaxWait,
+MaxWaitReserveAt, PriorityWeight{Age,Assoc,Fairshare,JobSize,Partition,QOS,TRES}, PriorityMaxAge,
 PriorityDecayHalfLife, PriorityUsageResetPeriod, PriorityCalcPeriod, PriorityFavorSmall, PriorityFlags,
-FairShareDampeningFactor, ShareEngine, FairTreeTies, Decay, AccountingStorageEnforce, DefaultFairshare,
+FairShareDampeningFactor, ShareEngine, ShareParameters, FairTreeTies, Decay, AccountingStorageEnforce, DefaultFairshare,
 AllowZeroShares, DefaultQOS, TRES, TRESBillingWeights, Licenses, accounts, users, qos, partitions, reservations,
-assign. Resolved: ``policy.share_engine`` ("fair_tree", "classic"), ``policy.billing_mode`` ("sum", "max_tres",
+assign. Resolved: ``policy.share_engine`` ("fair_tree", "classic", "condor", ...), ``policy.billing_mode`` ("sum", "max_tres",
 "max_tres_gres"), ``policy.enforce`` (frozenset), ``partition.capacity``, ``partition.pool``, ``partition.labels``,
 ``reservation.capacity``, ``reservation.duration``; ``policy.canonical()``, ``policy.hash``, ``policy.warnings``.
 
 ``SchedulerParameters``: bf_window (min), bf_resolution (s), bf_max_job_test, bf_max_job_user (0 = no cap),
 bf_interval (s), bf_min_prio_reserve, default_queue_depth, sched_interval (s), assoc_limit_stop.
+
+``ShareParameters`` (`ShareOptions`): keys of the share engines of other schedulers, in these schedulers' own words;
+`ENGINE_KEYS` says which engine reads which.
 
 Associations (`AccountEntry`: Account, Parent; `UserEntry`: User, Account; both): Fairshare (int or "parent"), Priority,
 DefaultQOS, GrpJobs, GrpJobsAccrue, GrpSubmitJobs, GrpTRES, GrpTRESMins, GrpTRESRunMins, GrpWall, MaxJobs,
@@ -90,6 +94,32 @@ ORDERS = (
     "plugin",
 )
 BACKFILLS = ("none", "easy", "easy-sjbf", "conservative", "slurm")
+PREDICTORS = ("limit", "last-two", "quantile")
+# Share engines, and the keys of ShareParameters that each reads.
+ENGINE_KEYS: dict[str, tuple[str, ...]] = {
+    "fair_tree": (),
+    "classic": (),
+    "condor": ("PRIORITY_HALFLIFE", "DEFAULT_PRIO_FACTOR"),
+    "drf": (),
+    "flux": ("UsageBins",),
+    "kai": ("KValue", "WindowSize"),
+    "karma": ("Alpha", "Quantum", "InitialCredits"),
+    "lsf": (
+        "HIST_HOURS",
+        "CPU_TIME_FACTOR",
+        "RUN_TIME_FACTOR",
+        "COMMITTED_RUN_TIME_FACTOR",
+        "RUN_JOB_FACTOR",
+        "ENABLE_HIST_RUN_TIME",
+    ),
+    "moab": ("FSINTERVAL", "FSDEPTH", "FSDECAY", "FSUSERWEIGHT", "FSACCOUNTWEIGHT"),
+    "oar": (
+        "SCHEDULER_FAIRSHARING_WINDOW_SIZE",
+        "SCHEDULER_FAIRSHARING_COEF_PROJECT",
+        "SCHEDULER_FAIRSHARING_COEF_USER",
+        "SCHEDULER_FAIRSHARING_COEF_USER_ASK",
+    ),
+}
 
 
 class Section(BaseModel):
@@ -119,6 +149,57 @@ class SchedulerOptions(Section):
     )
     assoc_limit_stop: Switch = Field(
         default=False, description="a job held by an association's limit also holds those behind it"
+    )
+
+
+class ShareOptions(Section):
+    """Keys of the share engines of other schedulers than Slurm."""
+
+    PRIORITY_HALFLIFE: Seconds = Field(
+        default=86400, ge=1, description="`condor`: time in which real priority moves halfway to the cores in use"
+    )
+    DEFAULT_PRIO_FACTOR: Number = Field(
+        default=1000, gt=0, description="`condor`: priority factor of a user with one share; more shares divide it"
+    )
+    UsageBins: Count = Field(
+        default=5,
+        ge=1,
+        le=1000,
+        description="`flux`: bins of PriorityDecayHalfLife that count, the growing one included",
+    )
+    KValue: Number = Field(default=1, description="`kai`: how much past usage counts; 0 for nothing")
+    WindowSize: Seconds = Field(default=7 * 86400, ge=7, description="`kai`: time in which usage counts")
+    Alpha: Annotated[Number, Field(le=1)] = Field(
+        default=0.5, description="`karma`: part of the machine that is not guaranteed to anybody, but lent for credits"
+    )
+    Quantum: Seconds = Field(default=3600, ge=1, description="`karma`: length of a round")
+    InitialCredits: Number = Field(
+        default=100, le=100_000, description="`karma`: credits to begin with, in rounds of one's own share"
+    )
+    HIST_HOURS: Number = Field(default=5, gt=0, description="`lsf`: hours in which what was used decays to a tenth")
+    CPU_TIME_FACTOR: Number = Field(default=0.7, description="`lsf`: weight of decayed CPU hours")
+    RUN_TIME_FACTOR: Number = Field(default=0.7, description="`lsf`: weight of the hours that running jobs have run")
+    COMMITTED_RUN_TIME_FACTOR: Number = Field(
+        default=0, description="`lsf`: weight of the hours that running jobs may yet run"
+    )
+    RUN_JOB_FACTOR: Number = Field(default=3, gt=0, description="`lsf`: weight of slots in use, plus one")
+    ENABLE_HIST_RUN_TIME: Switch = Field(
+        default=False, description="`lsf`: run time of jobs that ended counts on, decaying"
+    )
+    FSINTERVAL: Seconds = Field(default=43200, ge=1, description="`moab`: length of a window")
+    FSDEPTH: Count = Field(default=8, ge=1, le=1000, description="`moab`: windows that count, the growing one included")
+    FSDECAY: Annotated[Number, Field(le=1)] = Field(
+        default=1, description="`moab`: weight of a window / that of the one after it"
+    )
+    FSUSERWEIGHT: Number = Field(default=1, description="`moab`: weight of the user's distance from the target")
+    FSACCOUNTWEIGHT: Number = Field(default=1, description="`moab`: weight of the account's distance")
+    SCHEDULER_FAIRSHARING_WINDOW_SIZE: Seconds = Field(
+        default=30 * 86400, ge=86400, le=366 * 86400, description="`oar`: time in which usage counts, by days"
+    )
+    SCHEDULER_FAIRSHARING_COEF_PROJECT: Number = Field(default=0, description="`oar`: weight of what the project used")
+    SCHEDULER_FAIRSHARING_COEF_USER: Number = Field(default=2, description="`oar`: weight of what the user used")
+    SCHEDULER_FAIRSHARING_COEF_USER_ASK: Number = Field(
+        default=1, description="`oar`: weight of what the user's jobs asked for"
     )
 
 
@@ -361,6 +442,13 @@ class Policy(Section):
     SchedulerParameters: SchedulerOptions = Field(
         default=SchedulerOptions(), description="Slurm's comma-separated text, or a table"
     )
+    Predictor: Annotated[str, OneOf(*PREDICTORS)] = Field(
+        default="limit", description="how long backfill takes jobs to run; they are killed at their limit all the same"
+    )
+    PredictorQuantile: Fraction = Field(
+        default=0.75, description="which quantile of a user's last run times quantile takes"
+    )
+    PredictorJobs: Count = Field(default=10, ge=2, le=1000, description="of how many jobs of the user, at most")
     MaxWait: OptionalSeconds = Field(default=None, description="wait bound of jobs whose QOS sets none")
     MaxWaitReserveAt: Fraction = Field(default=0.5, description="part of MaxWait after which the reservation is made")
 
@@ -402,8 +490,12 @@ class Policy(Section):
         ),
     ] = Field(default=(), description="Slurm's flags of the multifactor priority")
     FairShareDampeningFactor: Count = Field(default=1, ge=1, le=2**31, description="dampens classic fair-share")
-    ShareEngine: Annotated[str | None, OneOf("fair_tree", "classic")] = Field(
-        default=None, description="fair_tree or classic; by PriorityFlags when absent"
+    ShareEngine: Annotated[str | None, OneOf(*ENGINE_KEYS)] = Field(
+        default=None,
+        description="what makes the fair-share factor; fair_tree or classic, by PriorityFlags, when absent",
+    )
+    ShareParameters: ShareOptions = Field(
+        default=ShareOptions(), description="a table of keys of the share engines that are not Slurm's"
     )
     FairTreeTies: Annotated[str, OneOf("documented", "slurm-26")] = Field(
         default="documented", description="how Fair Tree treats tied sibling accounts"
@@ -465,7 +557,7 @@ class Policy(Section):
 
     @property
     def share_engine(self) -> str:
-        """The share engine that runs: "fair_tree" or "classic"."""
+        """The share engine that runs: a key of `ENGINE_KEYS`."""
         if self.ShareEngine is not None:
             return self.ShareEngine
         return "classic" if {"NO_FAIR_TREE", "DEPTH_OBLIVIOUS"} & set(self.PriorityFlags) else "fair_tree"

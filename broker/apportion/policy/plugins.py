@@ -60,6 +60,7 @@ class Job(NamedTuple):
     gpus: float
     qos_priority: float
     nice: float
+    critical_path: float
     fairshare: float
     age: float
 
@@ -296,10 +297,11 @@ def _compiled(function: OrderFunction) -> Any:
         gpus: float,
         qos_priority: float,
         nice: float,
+        critical_path: float,
         fairshare: float,
         age: float,
     ) -> float:
-        job = Job(now, wait, submit, limit, procs, nodes, mem, gpus, qos_priority, nice, fairshare, age)
+        job = Job(now, wait, submit, limit, procs, nodes, mem, gpus, qos_priority, nice, critical_path, fairshare, age)
         result = float(inner(job))
         return result + 0.0 if result == result else inf  # noqa: PLR0124
 
@@ -327,8 +329,8 @@ def _address(function: OrderFunction) -> int:
 
 
 _SAMPLES = (
-    (0.0, 0.0, 0.0, 60.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0),
-    (90000.0, 3600.0, 86400.0, 7200.0, 64.0, 4.0, 4096.0, 2.0, 10.0, 100.0, 0.25, 3600.0),
+    (0.0, 0.0, 0.0, 60.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 60.0, 1.0, 0.0),
+    (90000.0, 3600.0, 86400.0, 7200.0, 64.0, 4.0, 4096.0, 2.0, 10.0, 100.0, 9000.0, 0.25, 3600.0),
 )
 
 

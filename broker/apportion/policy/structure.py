@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pydantic_core import PydanticCustomError
 
-from apportion.policy.fields import nearest
+from apportion.policy.fields import nearest, write_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from apportion.policy.model import Policy
 
+SLURM_ENGINES = ("fair_tree", "classic")
+KAI_WINDOWS = 7  # of which the window of KAI is made: it moves by a seventh at a time
 Place = tuple[str | int, ...]
 
 # Limits that the QOS flag Relative makes percentages: those of TRES, not of TRES-minutes.
@@ -26,8 +28,10 @@ def _fail(problem: str, remedy: str, *at: str | int) -> NoReturn:
 def check_structure(policy: Policy) -> None:
     """Raise a pydantic error, the place of the fault in its context, if parts of a policy contradict each other."""
     _check_order(policy)
+    _check_predictor(policy)
     _check_priority(policy)
     _check_shares(policy)
+    _check_engine(policy)
     _check_tree(policy)
     _check_references(policy)
     _check_relative(policy)
@@ -53,6 +57,27 @@ def _check_order(policy: Policy) -> None:
         _fail("OrderPluginSha256 is given, but there is no OrderPlugin", "drop it", "OrderPluginSha256")
 
 
+def _check_predictor(policy: Policy) -> None:
+    """A prediction may prove wrong, so nothing that is promised can rest on it."""
+    if policy.Predictor == "limit":
+        return
+    if policy.Backfill not in ("easy", "easy-sjbf", "slurm"):
+        _fail(
+            f'Predictor is "{policy.Predictor}", but Backfill is "{policy.Backfill}"',
+            "set Backfill to easy, easy-sjbf or slurm, or drop Predictor",
+            "Predictor",
+        )
+    promised = {"reservations": bool(policy.reservations), "MaxWait": policy.MaxWait is not None}
+    promised["a QOS with MaxWait"] = any(entry.MaxWait is not None for entry in policy.qos)
+    for name, given in promised.items():
+        if given:
+            _fail(
+                f"{name} cannot be kept by predicted run times, which may be too short",
+                'drop it, or set Predictor = "limit"',
+                "Predictor",
+            )
+
+
 def _check_priority(policy: Policy) -> None:
     if policy.PriorityDecayHalfLife == 0 and "PriorityUsageResetPeriod" not in policy.model_fields_set:
         _fail(
@@ -74,6 +99,13 @@ def _check_priority(policy: Policy) -> None:
         _fail(f"ShareEngine is fair_tree, but PriorityFlags hold {min(classic)}", "keep one of the two", "ShareEngine")
     if policy.ShareEngine == "classic" and "FAIR_TREE" in flags:
         _fail("ShareEngine is classic, but PriorityFlags hold FAIR_TREE", "keep one of the two", "ShareEngine")
+    about = flags & {"FAIR_TREE", "NO_FAIR_TREE", "DEPTH_OBLIVIOUS"}
+    if policy.share_engine not in SLURM_ENGINES and about:
+        _fail(
+            f"ShareEngine is {policy.ShareEngine}, but PriorityFlags hold {min(about)}",
+            "keep one of the two",
+            "ShareEngine",
+        )
     enforce = set(policy.AccountingStorageEnforce)
     if "none" in enforce and len(enforce) > 1:
         _fail("AccountingStorageEnforce names none and others", "keep one", "AccountingStorageEnforce")
@@ -88,6 +120,56 @@ def _check_shares(policy: Policy) -> None:
             _fail(
                 "shares of 0 put all jobs behind everyone else's", "give at least 1, or set AllowZeroShares = true", *at
             )
+
+
+def _check_engine(policy: Policy) -> None:
+    """What the share engines that are not Slurm's need."""
+    engine, given = policy.share_engine, policy.ShareParameters
+    if engine in SLURM_ENGINES:
+        return
+    for section, entries in (("accounts", policy.accounts), ("users", policy.users)):
+        for i, entry in enumerate(entries):
+            if entry.Fairshare == "parent":
+                _fail(
+                    f'Fairshare is "parent", which ShareEngine {engine} does not know',
+                    "give a number",
+                    section,
+                    i,
+                    "Fairshare",
+                )
+    if policy.DefaultFairshare == "parent":
+        _fail(
+            f'DefaultFairshare is "parent", which ShareEngine {engine} does not know',
+            "give a number",
+            "DefaultFairshare",
+        )
+    windows = {
+        "flux": ("PriorityDecayHalfLife", policy.PriorityDecayHalfLife),
+        "kai": ("WindowSize", given.WindowSize // KAI_WINDOWS),
+        "karma": ("Quantum", given.Quantum),
+        "moab": ("FSINTERVAL", given.FSINTERVAL),
+        "oar": ("SCHEDULER_FAIRSHARING_WINDOW_SIZE", 86_400),
+    }
+    key, seconds = windows.get(engine, ("", 0))
+    if key and seconds < policy.PriorityCalcPeriod:
+        at = (key,) if key == "PriorityDecayHalfLife" else ("ShareParameters", key)
+        _fail(
+            f"usage is counted in windows of {write_seconds(seconds)}, but only every {write_seconds(policy.PriorityCalcPeriod)}",
+            f"lengthen {key} or shorten PriorityCalcPeriod",
+            *at,
+        )
+    weights = {
+        "moab": ("FSUSERWEIGHT", given.FSUSERWEIGHT + given.FSACCOUNTWEIGHT),
+        "oar": (
+            "SCHEDULER_FAIRSHARING_COEF_USER",
+            given.SCHEDULER_FAIRSHARING_COEF_PROJECT
+            + given.SCHEDULER_FAIRSHARING_COEF_USER
+            + given.SCHEDULER_FAIRSHARING_COEF_USER_ASK,
+        ),
+    }
+    key, weight = weights.get(engine, ("", 1.0))
+    if weight == 0:
+        _fail(f"all weights of ShareEngine {engine} are 0", f"give {key} a weight", "ShareParameters", key)
 
 
 def _check_tree(policy: Policy) -> None:

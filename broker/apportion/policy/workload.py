@@ -46,6 +46,8 @@ class Submissions:
         Time 0 of the trace.
     capacity : dict of str to int
         Size of the whole machine by TRES, ``cpu`` at least.
+    critical_path_ms : int64[n], optional
+        Time by the limits along the longest chain of jobs that begins with each; its own limit where no job follows another.
     """
 
     submit_ms: Ints
@@ -60,6 +62,7 @@ class Submissions:
     origin_ms: int
     capacity: dict[str, int]
     resources: dict[str, Ints] = field(default_factory=dict)
+    critical_path_ms: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.submit_ms)

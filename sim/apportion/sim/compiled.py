@@ -1,7 +1,8 @@
 """The compiled driver: a replay loop around the core's own kernels.
 
 It plays the world of a recorded workload: jobs arrive, end when their run time is over (or at their limit, which the workload has
-already settled), are cancelled, capacity changes. Events of one instant are gathered in the order of `apportion.core.codes`, applied, and
+already settled), are cancelled, capacity changes; what follows other jobs comes when they have ended. Events of one instant are
+gathered in the order of `apportion.core.codes`, applied, and
 the core decides once; a job of zero length opens a further round of the same instant.
 """
 
@@ -9,11 +10,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from apportion.core.codes import CANCEL, CAPACITY, END, KILLED, RUNNING, SUBMIT
+from apportion.core.codes import CANCEL, CANCELLED, CAPACITY, END, KILLED, REJECTED, RUNNING, SUBMIT
 from apportion.core.jit import kernel, table
 from apportion.core.step import apply, begin, decide
 from apportion.core.tables import NEVER, Ints, State
 from apportion.sim import heap
+from apportion.sim.releases import Releases, follow
 
 
 @table
@@ -22,26 +24,54 @@ class World(NamedTuple):
 
     ``run`` : ms each job takes once started. ``end`` : ms, filled in as jobs end, -1 before.
     ``cancel_time``, ``cancel_job`` : cancellations by time. ``capacity_time``, ``capacity_pool`` : changes by time.
+    ``arrival_time``, ``arrival_job`` : jobs that follow no other, by time. ``releases`` : those that do.
     ``end_time``, ``end_job`` : heap of ends to come. ``at`` : int64[5] cursors into arrivals, cancellations and capacity changes,
     the number of ends in the heap, and of instants so far.
     """
 
     run: Ints
     end: Ints
+    arrival_time: Ints
+    arrival_job: Ints
     cancel_time: Ints
     cancel_job: Ints
     capacity_time: Ints
     capacity_pool: Ints
     end_time: Ints
     end_job: Ints
+    releases: Releases
     at: Ints
+
+
+@kernel
+def _let_follow(r: Releases, now: int, job: int) -> None:
+    """Put what may come now that a job is over into the heap of releases."""
+    for k in range(follow(r, now, job)):
+        heap.push(r.due_time, r.due_job, r.n_due[0], r.time[r.known[k]], r.known[k])
+        r.n_due[0] += 1
+
+
+@kernel
+def _submit_in_order(s: State, w: World, now: int, arrival: int) -> int:
+    """Submit what is released now, and before each all that arrive now with a lower index; return the cursor into arrivals."""
+    r = w.releases
+    while r.n_due[0] > 0 and r.due_time[0] == now:
+        job = r.due_job[0]
+        heap.pop(r.due_time, r.due_job, r.n_due[0])
+        r.n_due[0] -= 1
+        while arrival < w.arrival_time.size and w.arrival_time[arrival] == now and w.arrival_job[arrival] < job:
+            apply(s, now, SUBMIT, w.arrival_job[arrival])
+            arrival += 1
+        s.jobs.submit[job] = now
+        apply(s, now, SUBMIT, job)
+    return arrival
 
 
 @kernel
 def replay(s: State, w: World, n_instants: int) -> bool:
     """Play at most ``n_instants`` instants; True when nothing is left to happen."""
-    submit = s.jobs.submit
-    n_jobs = submit.size
+    n_arrival = w.arrival_time.size
+    follows = w.releases.n_jobs > 0
     n_cancel = w.cancel_time.size
     n_capacity = w.capacity_time.size
     arrival = w.at[0]
@@ -51,8 +81,10 @@ def replay(s: State, w: World, n_instants: int) -> bool:
     done = False
     for _ in range(n_instants):
         now = s.clock.wake[0]
-        if arrival < n_jobs and submit[arrival] < now:
-            now = submit[arrival]
+        if arrival < n_arrival and w.arrival_time[arrival] < now:
+            now = w.arrival_time[arrival]
+        if follows and w.releases.n_due[0] > 0 and w.releases.due_time[0] < now:
+            now = w.releases.due_time[0]
         if n_ends > 0 and w.end_time[0] < now:
             now = w.end_time[0]
         if cancel < n_cancel and w.cancel_time[cancel] < now:
@@ -71,14 +103,18 @@ def replay(s: State, w: World, n_instants: int) -> bool:
             if w.end[job] < 0:  # else it was killed before its time
                 w.end[job] = now
                 apply(s, now, END, job)
+                if follows:
+                    _let_follow(w.releases, now, job)
         while capacity < n_capacity and w.capacity_time[capacity] == now:
             apply(s, now, CAPACITY, w.capacity_pool[capacity])
             capacity += 1
         while cancel < n_cancel and w.cancel_time[cancel] == now:
             apply(s, now, CANCEL, w.cancel_job[cancel])
             cancel += 1
-        while arrival < n_jobs and submit[arrival] == now:
-            apply(s, now, SUBMIT, arrival)
+        if follows:
+            arrival = _submit_in_order(s, w, now, arrival)
+        while arrival < n_arrival and w.arrival_time[arrival] == now:
+            apply(s, now, SUBMIT, w.arrival_job[arrival])
             arrival += 1
         decide(s, now)
         for k in range(s.clock.decided[0]):
@@ -89,6 +125,8 @@ def replay(s: State, w: World, n_instants: int) -> bool:
             elif s.live.state[job] == KILLED:
                 heap.push(w.end_time, w.end_job, n_ends, now, job)
                 n_ends += 1
+            elif follows and (s.live.state[job] == REJECTED or s.live.state[job] == CANCELLED):
+                _let_follow(w.releases, now, job)
     w.at[0] = arrival
     w.at[1] = cancel
     w.at[2] = capacity

@@ -29,12 +29,20 @@ CHOICES: Final[dict[str, dict[str, str]]] = {
         "drop": "a job that was cancelled before it started is left out: when its user gave up depends on the old schedule",
         "replay": "a job that was cancelled before it started is submitted and, if it still waits then, cancelled at its recorded moment",
     },
+    "dependencies": {
+        "ignore": "jobs arrive when they were submitted, whatever the trace says of jobs that they follow",
+        "honour": "a job is submitted when those it follows have ended, after the think time that the trace records; without a think time it "
+        "waits in the queue from its recorded submission on, and counts as submitted when they have ended",
+    },
+    "feedback": {
+        "none": "users submit when they did, however long they have to wait",
+        "sessions": "users submit their next batch when the last has come back and they have thought as long as recorded",
+    },
 }
 FIXED: Final = {
     "ties": "all events of an instant are applied (ends, capacity, cancellations, submissions), then one decision is made",
     "too_wide": "a job wider than its pool is rejected, with the reason",
     "processors": "processors are counted, not named: any free ones will do",
-    "dependencies": "dependencies and think times of the trace are ignored: jobs arrive when they were submitted",
     "zero_limit": "a limit is at least one millisecond",
 }
 
@@ -45,7 +53,7 @@ class Conventions:
 
     Attributes
     ----------
-    size, limit, over_limit, cancelled : str
+    size, limit, over_limit, cancelled, dependencies, feedback : str
         One of the keys of ``CHOICES``; the first is the default.
     warm_up_s, cool_down_s : float
         Parts of the submit time at the beginning and end that metrics leave out. None by default, so that results agree with
@@ -56,6 +64,8 @@ class Conventions:
     limit: str = "requested"
     over_limit: str = "kill"
     cancelled: str = "drop"
+    dependencies: str = "ignore"
+    feedback: str = "none"
     warm_up_s: float = 0.0
     cool_down_s: float = 0.0
 
@@ -64,6 +74,11 @@ class Conventions:
             value = getattr(self, name)
             if value not in choices:
                 raise UserError(f"convention {name} is '{value}'", f"choose {' or '.join(choices)}")
+        if self.cancelled == "replay" and (self.dependencies == "honour" or self.feedback == "sessions"):
+            raise UserError(
+                "recorded moments of cancellation mean nothing for jobs that are submitted at other moments",
+                "leave cancelled jobs out (--cancelled drop), or submit all as recorded (--dependencies ignore --feedback none)",
+            )
         if self.warm_up_s < 0 or self.cool_down_s < 0:
             raise UserError("warm-up and cool-down cannot be negative")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,8 +40,10 @@ def first_divergence(a: Path, b: Path) -> Divergence:
     from apportion.metrics.run import load_run
 
     one, two = load_run(a), load_run(b)
-    if len(one.jobs) != len(two.jobs) or not (one.jobs["job_id"].to_numpy() == two.jobs["job_id"].to_numpy()).all():
-        raise RunError("the runs are not of the same jobs", "compare runs of one trace, cleaned alike", path=b)
+    if not _same_jobs(one, two):  # in another order where jobs are submitted when others have ended
+        one, two = (replace(run, jobs=run.jobs.sort_values("job_id", kind="stable")) for run in (one, two))
+        if not _same_jobs(one, two):
+            raise RunError("the runs are not of the same jobs", "compare runs of one trace, cleaned alike", path=b)
     start_a, start_b = (run.jobs["start_s"].to_numpy() for run in (one, two))
     state_a, state_b = (run.jobs["state"].astype(str).to_numpy() for run in (one, two))
     differ = ~((start_a == start_b) | (np.isnan(start_a) & np.isnan(start_b)))
@@ -70,6 +72,11 @@ def first_divergence(a: Path, b: Path) -> Divergence:
         lines.append(f"at the same instant also: {others}{' ...' if len(tied) > SHOWN + 1 else ''}")
     lines += _around(one, first)
     return Divergence(first, row["job_id"], int(differ.sum()), tuple(lines))
+
+
+def _same_jobs(one: Run, two: Run) -> bool:
+    ids = [run.jobs["job_id"].to_numpy() for run in (one, two)]
+    return len(ids[0]) == len(ids[1]) and bool((ids[0] == ids[1]).all())
 
 
 def _when(start: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from apportion.core.errors import UserError
 from apportion.core.jit import handle
 from apportion.core.tables import NEVER, Ints
 from apportion.policy.compile import Compiled, compile_policy
+from apportion.sim.releases import releases_of
 from apportion.sim.workload import Workload
 
 if TYPE_CHECKING:
@@ -78,15 +80,19 @@ def world_of(workload: Workload, compiled: Compiled) -> World:
     by_time = gives_up[np.argsort(workload.cancel_ms[gives_up], kind="stable")]
     steps = np.array([step[:2] for step in compiled.capacity_steps], np.int64).reshape(-1, 2)
     room = room_for_ends(compiled)
+    arrives = np.arange(n) if workload.precedence is None else np.flatnonzero(~workload.precedence.follows)
     return World(
         run=workload.run_ms,
         end=np.full(n, -1, np.int64),
+        arrival_time=workload.jobs.submit_ms[arrives],
+        arrival_job=arrives,
         cancel_time=workload.cancel_ms[by_time],
         cancel_job=by_time.astype(np.int64),
         capacity_time=np.ascontiguousarray(steps[:, 0]),
         capacity_pool=np.ascontiguousarray(steps[:, 1]),
         end_time=np.zeros(room, np.int64),
         end_job=np.zeros(room, np.int64),
+        releases=releases_of(workload.precedence),
         at=np.zeros(5, np.int64),
     )
 
@@ -113,6 +119,9 @@ def replay(workload: Workload, policy: Policy, engine: str = "auto", progress: P
 
 def run(workload: Workload, compiled: Compiled, engine: str = "auto", progress: Progress | None = None) -> Schedule:
     """Drive a compiled policy through its workload; arguments as for `replay`. The state is used up."""
+    if workload.precedence is not None:  # submit times are found out: not in the columns of the workload
+        jobs = compiled.state.jobs._replace(submit=workload.jobs.submit_ms.copy())
+        compiled = dataclasses.replace(compiled, state=compiled.state._replace(jobs=jobs))
     world = world_of(workload, compiled)
     if engine == "simpy":
         instants, loop_s = _run_simpy(workload, compiled, world, progress)
@@ -130,7 +139,7 @@ def _run_compiled(workload: Workload, compiled: Compiled, world: World, progress
     begin = time.perf_counter()
     while not play(core, happenings, CHUNK):
         if progress is not None:
-            progress(int(world.at[0]) / max(len(workload), 1))
+            progress(int(world.at[0]) / max(len(world.arrival_time), 1))
         if _is_over(workload, compiled, world, int(compiled.state.clock.now[0])):
             break
     return int(world.at[4]), time.perf_counter() - begin
@@ -141,12 +150,9 @@ def _run_simpy(workload: Workload, compiled: Compiled, world: World, progress: P
 
     from apportion.sim.world import SimulatedCenter
 
-    first = min(
-        [int(compiled.state.jobs.submit[0]), *world.cancel_time[:1].tolist(), *world.capacity_time[:1].tolist()]
-    )
+    first = min([*world.arrival_time[:1].tolist(), *world.cancel_time[:1].tolist(), *world.capacity_time[:1].tolist()])
     env = simpy.Environment(initial_time=first)
     center = SimulatedCenter(env, compiled.state, world)
-    submit = compiled.state.jobs.submit
     begin = time.perf_counter()
     while env.peek() < NEVER:
         for _ in range(CHUNK):
@@ -154,7 +160,7 @@ def _run_simpy(workload: Workload, compiled: Compiled, world: World, progress: P
                 break
             env.step()
         if progress is not None:
-            progress(float(np.searchsorted(submit, env.now)) / max(len(workload), 1))
+            progress(float(np.searchsorted(world.arrival_time, env.now)) / max(len(world.arrival_time), 1))
         if _is_over(workload, compiled, world, int(env.now)):
             break
     return center.instants, time.perf_counter() - begin
@@ -167,4 +173,5 @@ def _is_over(workload: Workload, compiled: Compiled, world: World, now: int) -> 
         last = max(last, int(times[-1]) if len(times) else last)
     if now <= last or compiled.state.running.count.any():
         return False
-    return now > max(last, int(world.end.max())) + PATIENCE_MS
+    think = int(world.releases.delay.max(initial=0))
+    return now > max(last, int(world.end.max()) + think) + PATIENCE_MS

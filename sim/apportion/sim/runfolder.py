@@ -21,10 +21,11 @@ import numpy as np
 import pandas as pd
 
 from apportion.core import reasons
-from apportion.core.codes import CANCELLED, ENDED, REJECTED, RUNNING
+from apportion.core.codes import CANCELLED, ENDED, REJECTED, RUNNING, UNSEEN
 from apportion.core.errors import RunError
 from apportion.policy.associations import build_tree, target_shares
 from apportion.sim import waiting
+from apportion.sim.inputs import write_workload
 from apportion.sim.replay import Schedule
 from apportion.sim.workload import STATUS_NAMES, Workload
 from apportion.traces.schema import UNKNOWN, Status
@@ -43,6 +44,8 @@ def jobs_table(workload: Workload, schedule: Schedule) -> pd.DataFrame:
     """One row a job of the cleaned trace, in submit order; times in seconds from the trace's origin.
 
     Jobs that were not replayed (cancelled before they started, or without size) are there with no start and their recorded state.
+    Where jobs follow others, ``submit_s`` is when they were submitted here, and ``recorded_submit_s`` when they were by the trace. The index
+    is the row of the trace.
     """
     trace, compiled = workload.trace, schedule.compiled
     n, row = len(trace), workload.row
@@ -59,7 +62,7 @@ def jobs_table(workload: Workload, schedule: Schedule) -> pd.DataFrame:
 
     start, end = live.start, schedule.end_ms
     started, ended = start >= 0, end >= 0
-    submit = workload.jobs.submit_ms
+    submit = schedule.compiled.state.jobs.submit
     cancelled = live.state == CANCELLED
     gone = np.where(cancelled, workload.cancel_ms, end)
     table = {
@@ -85,7 +88,12 @@ def jobs_table(workload: Workload, schedule: Schedule) -> pd.DataFrame:
     for name, tres in (("nodes", "node"), ("mem_mib", "mem"), ("gpus", "gres/gpu")):
         if tres in workload.jobs.resources:
             table[name] = spread(workload.jobs.resources[tres], 0, np.int64)
-    return pd.DataFrame(table)
+    if workload.precedence is None:
+        return pd.DataFrame(table)
+    table["recorded_submit_s"] = table["submit_s"]
+    table["submit_s"] = table["submit_s"].copy()
+    table["submit_s"][row] = (submit - origin) / 1000.0
+    return pd.DataFrame(table).sort_values("submit_s", kind="stable")
 
 
 def dictionary(codes: Any, names: Any) -> Any:
@@ -137,6 +145,8 @@ def _states(workload: Workload, schedule: Schedule, n: int) -> Any:
     state[recorded == Status.CANCELLED] = index["CANCELLED"]  # those replayed are set below
     core = schedule.compiled.state.live.state
     replayed = np.full(len(workload), index["PENDING"], np.int8)
+    if workload.precedence is not None:
+        replayed[(core == UNSEEN) & ~workload.precedence.is_held] = index["DROPPED"]  # its user never came back
     replayed[core == REJECTED] = index["REJECTED"]
     replayed[core == CANCELLED] = index["CANCELLED"]
     replayed[core == RUNNING] = index["RUNNING"]
@@ -153,21 +163,27 @@ def _states(workload: Workload, schedule: Schedule, n: int) -> Any:
 
 def _backfilled(schedule: Schedule) -> Any:
     """Whether a job started before one that was submitted earlier, and so passed it in the queue."""
-    start = schedule.start_ms
-    live_start = np.where(start >= 0, start, -1)
-    latest = np.maximum.accumulate(live_start)
-    before = np.concatenate([[-1], latest[:-1]]) if len(start) else live_start
-    return (start >= 0) & (start < before)
+    order = np.argsort(schedule.compiled.state.jobs.submit, kind="stable")
+    start = schedule.start_ms[order]
+    latest = np.maximum.accumulate(start)
+    passed = np.zeros(len(start), bool)
+    passed[order[1:]] = (start[1:] >= 0) & (start[1:] < latest[:-1])
+    return passed
 
 
 def _reasons(workload: Workload, schedule: Schedule, n: int) -> Any:
     """Reasons in Slurm's words and in order: all that a job had to wait for, or waits for still; none if it did not wait."""
     live, bit_code = schedule.compiled.state.live, schedule.compiled.state.limits.bit_code
     masks = live.reasons.copy()
-    waited = (schedule.start_ms != workload.jobs.submit_ms) & (live.state != REJECTED)
+    submit = schedule.compiled.state.jobs.submit
+    waited = (schedule.start_ms != submit) & (live.state != REJECTED)
     masks[waited & (masks == 0)] = reasons.PRIORITY
     masks[~waited & (live.state != REJECTED)] = 0
     masks[waiting.pending(schedule)] = waiting.masks(schedule)
+    if workload.precedence is not None:
+        masks[live.state == UNSEEN] = 0
+        late = (submit > workload.jobs.submit_ms) | (live.state == UNSEEN)
+        masks[workload.precedence.is_held & late] |= reasons.DEPENDENCY
     known, codes = np.unique(masks, return_inverse=True)
     words = [",".join(reasons.words(int(mask), bit_code)) if mask else "" for mask in known]
     names = tuple(dict.fromkeys([*words, ""]))
@@ -257,6 +273,7 @@ def manifest(
             "cancelled": int(counts.get("CANCELLED", 0)),
             "killed": int(counts.get("TIMEOUT", 0)),
             "not_replayed": len(workload.trace) - len(workload),
+            "following": 0 if workload.precedence is None else int(workload.precedence.follows.sum()),
             "still_pending": int(counts.get("PENDING", 0)),
         },
         "waiting": waiting.explain(workload, schedule, policy),
@@ -287,7 +304,11 @@ def write_swf_schedule(trace: Trace, table: pd.DataFrame, folder: Path, policy: 
     """Write ``schedule.swf``: the trace as this schedule would have logged it."""
     from apportion.traces import write_swf
 
-    jobs = trace.jobs.copy(deep=False)
+    if "recorded_submit_s" in table:
+        jobs = trace.jobs.iloc[table.index.to_numpy()].copy()
+        jobs["submit_ms"] = np.rint(table["submit_s"].to_numpy() * 1000).astype(np.int64)
+    else:
+        jobs = trace.jobs.copy(deep=False)
     wait, run = table["wait_s"].to_numpy(), table["run_s"].to_numpy()
     jobs["wait_ms"] = np.where(np.isnan(wait), UNKNOWN, np.rint(np.nan_to_num(wait) * 1000)).astype(np.int64)
     jobs["run_ms"] = np.where(np.isnan(run), UNKNOWN, np.rint(np.nan_to_num(run) * 1000)).astype(np.int64)
@@ -367,6 +388,7 @@ def write_run(
     def content(folder: Path) -> dict[str, Any]:
         table = jobs_table(workload, schedule)
         table.to_parquet(folder / "jobs.parquet", index=False, compression="zstd")
+        write_workload([workload], folder)
         write_swf_schedule(workload.trace, table, folder, policy)
         return manifest(
             workload,

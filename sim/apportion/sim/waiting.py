@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from apportion.core import limits, quota, reasons
-from apportion.core.codes import PENDING
+from apportion.core.codes import CANCELLED, ENDED, PENDING, REJECTED, UNSEEN
 from apportion.core.jit import handle
 from apportion.core.limit_tables import ROW_COLUMNS
 
 if TYPE_CHECKING:
-    from apportion.core.tables import Ints
+    from apportion.core.tables import Bytes, Ints
     from apportion.policy.model import Policy
+    from apportion.sim.releases import Precedence
     from apportion.sim.replay import Schedule
     from apportion.sim.workload import Workload
 
 MOST = 20  # jobs that a manifest explains
+SHOWN = 5  # jobs that a reason names
 
 
 def pending(schedule: Schedule) -> Ints:
@@ -32,7 +34,7 @@ def masks(schedule: Schedule) -> Ints:
 
 
 def explain(workload: Workload, schedule: Schedule, policy: Policy, most: int = MOST) -> list[dict[str, Any]]:
-    """Id and reasons of the first ``most`` jobs that wait still, each limit with what it compares."""
+    """Id and reasons of the first ``most`` jobs that wait still, each limit with what it compares, and each job that it must follow."""
     compiled = schedule.compiled
     tree, state = compiled.tree, compiled.state
     names = reasons.Names(
@@ -53,5 +55,20 @@ def explain(workload: Workload, schedule: Schedule, policy: Policy, most: int = 
         said = reasons.describe(rows[:n_rows], names, state.limits.n_assoc)
         rank = quota.reasons_now(core, job) & (reasons.RESOURCES | reasons.PRIORITY)
         said += reasons.words(rank, state.limits.bit_code) if rank else []
-        found.append({"job_id": int(ids[job]), "reasons": said})
+        found.append({"job_id": ids[job : job + 1].tolist()[0], "reasons": said})
+    if workload.precedence is not None:
+        held = np.flatnonzero(workload.precedence.is_held & (state.live.state == UNSEEN))
+        for job in held[: most - len(found)].tolist():
+            waits = _dependency(workload.precedence, state.live.state, job, ids)
+            found.append({"job_id": ids[job : job + 1].tolist()[0], "reasons": [waits]})
     return found
+
+
+def _dependency(precedence: Precedence, state: Bytes, job: int, ids: Any) -> str:
+    """What a job waits for that is held in the queue until others have ended."""
+    before = precedence.before[precedence.after == job]
+    before = before[before < len(ids)]
+    waited_for = before[~np.isin(state[before], (ENDED, REJECTED, CANCELLED))]
+    if not len(waited_for):
+        return "Dependency: a batch of its user has not come back"
+    return "Dependency: waits for " + ", ".join(f"job {name}" for name in ids[waited_for][:SHOWN].tolist())

@@ -12,12 +12,14 @@ from apportion.core.tables import NEVER, Ints
 from apportion.policy.assign import default_times
 from apportion.policy.workload import Labels, Submissions
 from apportion.sim.conventions import Conventions
+from apportion.sim.dependencies import critical_path, precedence
 from apportion.traces.schema import Status, Trace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from apportion.policy.model import Policy
+    from apportion.sim.releases import Precedence
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Workload:
         The cleaned trace; it may have more rows.
     capacity_from : str
         Where the number of processors was taken from.
+    precedence : Precedence, optional
+        Jobs that come when others have ended; their ``jobs.submit_ms`` is what the trace records.
     """
 
     jobs: Submissions
@@ -52,6 +56,7 @@ class Workload:
     row: Ints
     trace: Trace
     capacity_from: str
+    precedence: Precedence | None = None
 
     def __len__(self) -> int:
         return len(self.jobs)
@@ -131,6 +136,13 @@ def from_trace(
     # It is not known how long a job that gave up would have run: its limit is the most the scheduler may count on.
     gives_up = never_ran[row]
     run = np.where(gives_up, jobs.limit_ms, np.minimum(run, jobs.limit_ms))
+    follows = None
+    if conventions.dependencies == "honour":
+        follows = precedence(trace, row, at, dependencies=True, sessions=False)
+        if follows is not None:
+            jobs = replace(jobs, critical_path_ms=critical_path(follows, jobs.limit_ms))
+    if conventions.feedback == "sessions":
+        follows = precedence(trace, row, at, dependencies=follows is not None, sessions=True)
     return Workload(
         jobs=jobs,
         run_ms=run,
@@ -140,6 +152,7 @@ def from_trace(
         row=row.astype(np.int64),
         trace=trace,
         capacity_from=source,
+        precedence=follows,
     )
 
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import simpy
 
-from apportion.core.codes import CANCEL, CAPACITY, END, KILLED, RUNNING, SUBMIT, TIMER
+from apportion.core.codes import CANCEL, CANCELLED, CAPACITY, END, KILLED, REJECTED, RUNNING, SUBMIT, TIMER
 from apportion.core.jit import handle
 from apportion.core.step import step
 from apportion.core.tables import NEVER
+from apportion.sim.releases import follow
 
 if TYPE_CHECKING:
     from apportion.core.tables import State
@@ -50,32 +51,25 @@ class SimulatedCenter:
         room = 2 * len(world.run) + 2 * len(world.capacity_time) + 16
         self._codes = np.zeros(room, np.int64)
         self._subjects = np.zeros(room, np.int64)
-        self._submit = state.jobs.submit.tolist()
-        if self._submit:
-            env.process(self._arrivals())
+        self._releases: Any = handle(world.releases) if world.releases.n_jobs else None
+        if len(world.arrival_time):
+            env.process(self._timetable(world.arrival_time.tolist(), world.arrival_job.tolist(), SUBMIT))
         if len(world.cancel_time):
             env.process(self._timetable(world.cancel_time.tolist(), world.cancel_job.tolist(), CANCEL))
         if len(world.capacity_time):
             env.process(self._timetable(world.capacity_time.tolist(), world.capacity_pool.tolist(), CAPACITY))
 
-    def _arrivals(self) -> Generator[Any, Any, None]:
-        """Submit every job at its time, all of one instant together."""
-        submit, env, n = self._submit, self.env, len(self._submit)
-        job = 0
-        while job < n:
-            time = submit[job]
+    def _timetable(self, times: list[int], subjects: list[int], code: int) -> Generator[Any, Any, None]:
+        """Let what is known to happen happen, all of one instant together."""
+        env, n = self.env, len(times)
+        k = 0
+        while k < n:
+            time = times[k]
             if time > env.now:
                 yield env.timeout(time - env.now)
-            while job < n and submit[job] == time:
-                self._happens(SUBMIT, job)
-                job += 1
-
-    def _timetable(self, times: list[int], subjects: list[int], code: int) -> Generator[Any, Any, None]:
-        """Let what is known to happen happen."""
-        for time, subject in zip(times, subjects, strict=True):
-            if time > self.env.now:
-                yield self.env.timeout(time - self.env.now)
-            self._happens(code, subject)
+            while k < n and times[k] == time:
+                self._happens(code, subjects[k])
+                k += 1
 
     @property
     def _now(self) -> int:
@@ -100,6 +94,19 @@ class SimulatedCenter:
         if self.world.end[job] < 0:  # else it was killed before its time
             self.world.end[job] = self.env.now
             self._happens(END, job)
+            if self._releases is not None:
+                self._let_follow(job)
+
+    def _let_follow(self, job: int) -> None:
+        """See to it that what follows a job that is over is submitted in time."""
+        table = self.world.releases
+        for follower in table.known[: follow(self._releases, self._now, job)].tolist():
+            self._at(int(table.time[follower]), 1, self._job_comes, follower)
+
+    def _job_comes(self, event: simpy.Event) -> None:
+        job = int(event.value or 0)
+        self.state.jobs.submit[job] = self.env.now
+        self._happens(SUBMIT, job)
 
     def _timer(self, _event: simpy.Event) -> None:
         if self._wake == self.env.now and not self._deciding:
@@ -126,6 +133,8 @@ class SimulatedCenter:
                     self._at(now + self._run_ms[job], 1, self._job_ends, job)
                 elif what == KILLED:
                     self._at(now, 1, self._job_ends, job)
+                elif self._releases is not None and what in (REJECTED, CANCELLED):
+                    self._let_follow(job)
         wake = int(self.state.clock.wake[0])
         if wake != self._wake:
             self._wake = wake

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from functools import cache
+from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+import platformdirs
+from jinja2 import Environment, FileSystemBytecodeCache, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from apportion.core.errors import RunError
 from apportion.metrics.run import Run, load_run
 
 if TYPE_CHECKING:
+    from jinja2.bccache import Bucket
+
     from apportion.metrics.compare import Comparison
 
 PACKAGE = "apportion.metrics.report"
@@ -106,11 +111,37 @@ def _write(target: Path, template: str, context: dict[str, Any]) -> Path:
     return target
 
 
+class _TemplateCache(FileSystemBytecodeCache):
+    """Compiled templates in the user's cache; they depend on their text, which Jinja looks at, and on the options below.
+
+    Compiling them takes longer than filling them. A cache that cannot be read or written is no reason to fail.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            str(Path(platformdirs.user_cache_dir("apportion")) / f"templates-{metadata.version('apportion')}")
+        )
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        with contextlib.suppress(OSError):
+            super().load_bytecode(bucket)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        with contextlib.suppress(OSError):
+            Path(self.directory).mkdir(parents=True, exist_ok=True)
+            super().dump_bytecode(bucket)
+
+
 @cache
 def environment() -> Environment:
     """Templates, with everything that comes from traces escaped."""
     made = Environment(
-        loader=PackageLoader(PACKAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader(PACKAGE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        bytecode_cache=_TemplateCache(),
     )
     made.filters["script_json"] = script_json
     made.globals["asset"] = asset

@@ -28,7 +28,8 @@ CONVENTION_WORDS: Final = {
     "ties": "Events of one instant",
     "too_wide": "Jobs wider than their pool",
     "processors": "Processors",
-    "dependencies": "Dependencies",
+    "dependencies": "Jobs that follow others",
+    "feedback": "Feedback on users",
     "zero_limit": "Limits of no length",
 }
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from apportion.core import federation_tables as tables
+from apportion.core.codes import PREDICT_LIMIT
 from apportion.core.errors import UserError
 from apportion.core.tables import NEVER, Ints, State
 from apportion.policy.assign import assign
 from apportion.policy.compile import Compiled, compile_policy
 from apportion.policy.model import AccountEntry, PartitionEntry
 from apportion.policy.pools import UNBOUNDED
+from apportion.sim.failures import FailureSource, timetable
 
 if TYPE_CHECKING:
     from apportion.policy.model import Policy
@@ -45,14 +48,17 @@ class CompiledFederation:
     """Tables ready to run, and the names behind their indices.
 
     ``broker``, ``centers`` : compiled policies. ``target_names`` : (center, partition) by target. ``capacity_steps`` : (ms, row of
-    `Seen`, change of processors) by time.
+    `Seen`, change of processors) by time. ``cuts`` : (ms, center) when one is cut off from the broker, or is back.
     """
+
+    scenario: Scenario
 
     federation: tables.Federation
     broker: Compiled
     centers: tuple[Compiled, ...]
     target_names: tuple[tuple[str, str], ...]
     capacity_steps: tuple[tuple[int, int, int], ...]
+    cuts: tuple[tuple[int, int], ...]
 
 
 def compile_federation(scenario: Scenario, workload: FederationWorkload, moves: Moves) -> CompiledFederation:
@@ -81,6 +87,8 @@ def compile_federation(scenario: Scenario, workload: FederationWorkload, moves: 
     )
     broker = compile_policy(base, workload.jobs, partition)
     state = broker.state
+    state = state._replace(jobs=state.jobs._replace(submit=state.jobs.submit.copy()))  # jobs that follow others
+    broker = replace(broker, state=state)
     if state.rules.metered:
         raise UserError(
             "the policy of the broker limits minutes (GrpTRESMins, GrpTRESRunMins or GrpWall), which is not kept across centers",
@@ -98,7 +106,7 @@ def compile_federation(scenario: Scenario, workload: FederationWorkload, moves: 
             compiled.append(_sharing(compile_policy(local, workload.jobs, partition, open_pools=True), state, entry))
         else:
             local = policy.model_copy(update={"partitions": own[k]}) if entry.partitions else policy
-            one = compile_policy(local, workload.seen_from(k), open_pools=True)
+            one = compile_policy(local, workload.seen_from(k, moves.movable), open_pools=True)
             compiled.append(replace(one, state=one.state._replace(digest=state.digest)))
     return _assemble(scenario, workload, moves, broker, tuple(compiled), own, begins)
 
@@ -158,10 +166,13 @@ def _renamed(entry: PartitionEntry, center: str) -> PartitionEntry:
 def _sharing(compiled: Compiled, broker: State, entry: CenterEntry) -> Compiled:
     """A managed center: accounts, usage, shares and limits are the broker's own tables."""
     state = compiled.state
+    limit = state.jobs.limit.copy()
     jobs = broker.jobs._replace(
         pool=state.jobs.pool.copy(),
         partition=state.jobs.partition.copy(),
-        limit=state.jobs.limit.copy(),
+        limit=limit,
+        expected=limit if state.rules.predictor == PREDICT_LIMIT else limit.copy(),
+        user=state.jobs.user,
         billing=state.jobs.billing * round(entry.ExchangeRate * 1000) // 1000,
     )
     shared = state._replace(
@@ -293,6 +304,7 @@ def _assemble(
         clock=_clock(),
         barred=moves.barred(scenario, names),
         data_ms=moves.data_ms.copy(),
+        data_due=np.full_like(moves.data_ms, NEVER),
         decided=np.zeros(4 * n + 16, np.int64),
         what=np.zeros(4 * n + 16, np.int64),
         watch=np.zeros(n + 1, np.int64),
@@ -308,7 +320,29 @@ def _assemble(
         for k, c in enumerate(centers)
         for time, pool, change in c.capacity_steps
     )
-    return CompiledFederation(fed, broker, centers, tuple(names), tuple(steps))
+    return CompiledFederation(scenario, fed, broker, centers, tuple(names), tuple(steps), _cuts(scenario, workload))
+
+
+def _cuts(scenario: Scenario, workload: FederationWorkload) -> tuple[tuple[int, int], ...]:
+    """When the broker loses a center, and when it has it back."""
+    sources = [
+        FailureSource(
+            place=k,
+            kind="network",
+            distribution=entry.Distribution,
+            mtbf_s=entry.MTBF,
+            repair_s=entry.Repair,
+            shape=entry.Shape,
+            log=Path(entry.Log) if entry.Log else None,
+        )
+        for entry in scenario.failures
+        if entry.Kind == "network"
+        for k, center in enumerate(scenario.centers)
+        if entry.Center in ("", center.Center)
+    ]
+    submit = workload.jobs.submit_ms
+    found = timetable(sources, [0] * len(scenario.centers), int(submit[0]), int(submit[-1]) + 1, scenario.Seed)
+    return tuple(zip(found.time_ms.tolist(), found.place.tolist(), strict=True))
 
 
 def weights(placement: str, own: dict[str, float]) -> np.ndarray:

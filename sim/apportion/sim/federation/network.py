@@ -1,49 +1,137 @@
-"""Routes between centers, and how long data take on them."""
+"""The links between centers, and datasets on their way to where jobs need them."""
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from apportion.core.errors import ScenarioError
+from apportion.core.jit import kernel, table
+from apportion.core.tables import NEVER, Ints
+from apportion.sim.transfers import MAX_BYTES, Network, begin_transfer, build_network, estimate_ms, finish_due
+
 if TYPE_CHECKING:
-    from apportion.core.tables import Ints
+    from apportion.core.federation_tables import Federation
     from apportion.sim.scenario import Scenario
 
 
+@table
+class Traffic(NamedTuple):
+    """Datasets and the copies under way. The *copy* of a dataset to a center is number dataset times the number of centers plus center.
+
+    ``size`` (n_datasets) : bytes. ``holds`` (n_datasets, n_centers) : 1 where the dataset is complete. By copy: ``source`` : center it is read
+    from, ``begin``, ``end`` : ms, -1 before; ``first`` : a job that waits for it, and ``after`` (n_jobs) the next one, -1 none.
+    """
+
+    net: Network
+    size: Ints
+    holds: Ints
+    source: Ints
+    begin: Ints
+    end: Ints
+    first: Ints
+    after: Ints
+
+
+def traffic_of(scenario: Scenario, n_jobs: int) -> Traffic:
+    """Lay out the network of a scenario with every dataset where it is at the beginning.
+
+    Raises
+    ------
+    ScenarioError
+        If a dataset is larger than can be counted.
+    """
+    import networkx as nx
+
+    names = [entry.Center for entry in scenario.centers]
+    graph = nx.DiGraph()
+    graph.add_nodes_from(names)
+    for link in scenario.links:
+        ends = [(link.From, link.To), (link.To, link.From)] if link.Duplex else [(link.From, link.To)]
+        for a, b in ends:
+            graph.add_edge(a, b, capacity=link.Bandwidth, latency_ms=round(link.Latency * 1000))
+    for entry in scenario.datasets:
+        if entry.Size > MAX_BYTES:
+            raise ScenarioError(
+                f"dataset {entry.Dataset} has {entry.Size:,} bytes, more than can be sent at once",
+                f"split it into datasets of at most {MAX_BYTES // 10**12:,} TB",
+            )
+    copies = len(scenario.datasets) * len(names)
+    holds = [[int(name in entry.Replicas) for name in names] for entry in scenario.datasets]
+    return Traffic(
+        net=build_network(graph, names, copies),
+        size=np.array([entry.Size for entry in scenario.datasets], np.int64),
+        holds=np.array(holds, np.int64).reshape(-1, len(names)),
+        source=np.full(copies, -1, np.int64),
+        begin=np.full(copies, -1, np.int64),
+        end=np.full(copies, -1, np.int64),
+        first=np.full(copies, -1, np.int64),
+        after=np.full(n_jobs, -1, np.int64),
+    )
+
+
 def data_times(scenario: Scenario) -> Ints:
-    """Time to bring each dataset to each center while nothing else is under way, ms: 0 where it is, -1 without a route.
+    """Time to bring each dataset to each center while nothing else is under way, ms: 0 where it is, -1 if it cannot be there.
 
     Returns
     -------
     int64[n_datasets, n_centers]
     """
-    import networkx as nx
-
-    graph = nx.DiGraph()
-    graph.add_nodes_from(entry.Center for entry in scenario.centers)
-    for link in scenario.links:
-        ends = [(link.From, link.To), (link.To, link.From)] if link.Duplex else [(link.From, link.To)]
-        for a, b in ends:
-            graph.add_edge(a, b, latency=link.Latency, rate=link.Bandwidth)
-    table = np.full((len(scenario.datasets), len(scenario.centers)), -1, np.int64)
+    traffic = traffic_of(scenario, 0)
+    times = np.where(traffic.holds == 1, 0, -1)
     for d, dataset in enumerate(scenario.datasets):
-        for c, center in enumerate(scenario.centers):
-            if center.Center in dataset.Replicas:
-                table[d, c] = 0
-                continue
-            if center.Storage is not None and dataset.Size > center.Storage:
-                continue
-            found = []
-            for source in dataset.Replicas:
-                try:
-                    path = nx.shortest_path(graph, source, center.Center, weight="latency")
-                except nx.NetworkXNoPath:
-                    continue
-                edges = [graph.edges[a, b] for a, b in pairwise(path)]
-                seconds = sum(edge["latency"] for edge in edges) + dataset.Size / min(edge["rate"] for edge in edges)
-                found.append(max(round(seconds * 1000), 1))
-            if found:
-                table[d, c] = min(found)
-    return table
+        for c, entry in enumerate(scenario.centers):
+            fits = entry.Storage is None or dataset.Size <= entry.Storage
+            if times[d, c] < 0 and fits:
+                soonest = min(_copy_ms(traffic, d, source, c) for source in range(len(scenario.centers)))
+                times[d, c] = soonest if soonest < NEVER else -1
+    return times.astype(np.int64)
+
+
+@kernel
+def _copy_ms(t: Traffic, dataset: int, source: int, center: int) -> int:
+    """Time to copy a dataset from one center to another, if it began now; NEVER if it is not there or cannot be sent."""
+    if t.holds[dataset, source] == 0:
+        return NEVER
+    return int(estimate_ms(t.net, source * t.holds.shape[1] + center, t.size[dataset]))
+
+
+@kernel
+def bring_data(t: Traffic, f: Federation, now: int, job: int) -> bool:
+    """See to the data of a job that has been bound; True if all are there.
+
+    A copy that is missing is begun, from the center from where it comes soonest, of equals the first; the job waits for it.
+    """
+    dataset = f.places.dataset[job]
+    center = f.places.center[job]
+    if dataset < 0 or t.holds[dataset, center] == 1:
+        return True
+    n_centers = t.holds.shape[1]
+    copy = dataset * n_centers + center
+    if t.begin[copy] < 0:
+        best = -1
+        soonest = NEVER
+        for source in range(n_centers):
+            ms = _copy_ms(t, dataset, source, center)
+            if ms < soonest:
+                best = source
+                soonest = ms
+        begin_transfer(t.net, now, copy, best * n_centers + center, t.size[dataset])
+        t.source[copy] = best
+        t.begin[copy] = now
+    t.after[job] = t.first[copy]
+    t.first[copy] = job
+    return False
+
+
+@kernel
+def complete(t: Traffic, now: int) -> int:
+    """Number of copies that are complete now; they are ``t.net.due[:n]``, and the jobs that waited for each are listed from ``t.first``."""
+    n = finish_due(t.net, now)
+    n_centers = t.holds.shape[1]
+    for k in range(n):
+        copy = t.net.due[k]
+        t.holds[copy // n_centers, copy % n_centers] = 1
+        t.end[copy] = now
+    return int(n)

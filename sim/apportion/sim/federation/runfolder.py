@@ -12,10 +12,11 @@ import pandas as pd
 
 from apportion.core import federation_tables as tables
 from apportion.core import reasons
-from apportion.core.codes import CANCELLED, ENDED, PENDING, REJECTED, RUNNING
+from apportion.core.codes import CANCELLED, ENDED, PENDING, REJECTED, RUNNING, UNSEEN
 from apportion.policy.associations import build_tree, target_shares
 from apportion.sim import runfolder
 from apportion.sim.federation.compile import TERMS
+from apportion.sim.inputs import write_workload
 from apportion.sim.workload import STATUS_NAMES
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def jobs_table(given: FederationInput, schedule: FederationSchedule) -> pd.DataF
     """One row a job, in submit order; times in seconds from the origin of the merged trace.
 
     Beside the columns of a single machine's run: ``home`` (where it was submitted), ``center`` (where it ran, else home), ``moved``,
-    ``own_id`` (its id in its own trace), ``bound_s`` (when the broker bound it last), ``predicted_start_s``, ``transfer_s`` (from then
+    ``own_id`` (its id in its own trace), ``dataset`` (that it needs),
+    ``bound_s`` (when the broker bound it last), ``predicted_start_s``, ``transfer_s`` (from then
     until it could wait at its center), ``energy_j`` and ``cost``.
     """
     workload, jobs = given.workload, given.workload.jobs
@@ -73,17 +75,18 @@ def jobs_table(given: FederationInput, schedule: FederationSchedule) -> pd.DataF
         "moved": started & (here != workload.home),
         "partition": _partitions(schedule, here),
         "procs": jobs.procs,
-        "submit_s": (jobs.submit_ms - origin) / 1000.0,
+        "submit_s": (schedule.submit_ms - origin) / 1000.0,
         "start_s": seconds(start, started),
         "end_s": seconds(gone, ended | cancelled),
         "run_s": np.where(ended, run_s, np.nan),
         "limit_s": _limits(schedule) / 1000.0,
-        "wait_s": np.where(started, (start - jobs.submit_ms) / 1000.0, np.nan),
+        "wait_s": np.where(started, (start - schedule.submit_ms) / 1000.0, np.nan),
         "state": _states(given, schedule),
         "restarts": np.zeros(len(workload), np.int64),
         "backfilled": np.zeros(len(workload), bool),
         "planned_start_s": seconds(schedule.first_plan, schedule.first_plan >= 0),
         "reasons": _reasons(given, schedule),
+        "dataset": _labels(given.moves.dataset, tuple(entry.Dataset for entry in given.scenario.datasets)),
         "bound_s": seconds(f.places.bound, f.places.bound >= 0),
         "predicted_start_s": seconds(f.places.predicted, f.places.predicted >= 0),
         "transfer_s": np.where(f.places.bound >= 0, f.places.travel / 1000.0, 0.0),
@@ -93,7 +96,10 @@ def jobs_table(given: FederationInput, schedule: FederationSchedule) -> pd.DataF
     for name, tres in (("nodes", "node"), ("mem_mib", "mem"), ("gpus", "gres/gpu")):
         if tres in jobs.resources:
             table[name] = jobs.resources[tres]
-    return pd.DataFrame(table)
+    if workload.precedence is None:
+        return pd.DataFrame(table)
+    table["recorded_submit_s"] = (jobs.submit_ms - origin) / 1000.0
+    return pd.DataFrame(table).sort_values("submit_s", kind="stable")
 
 
 def _labels(codes: Any, names: tuple[str, ...]) -> Any:
@@ -123,12 +129,14 @@ def _partitions(schedule: FederationSchedule, here: Any) -> Any:
 
 
 def _states(given: FederationInput, schedule: FederationSchedule) -> Any:
-    names = ["COMPLETED", "TIMEOUT", *dict.fromkeys(STATUS_NAMES.values()), "REJECTED", "PENDING", "RUNNING"]
+    names = ["COMPLETED", "TIMEOUT", *dict.fromkeys(STATUS_NAMES.values()), "REJECTED", "PENDING", "RUNNING", "DROPPED"]
     index = {name: k for k, name in enumerate(names)}
     core, workload = schedule.state, given.workload
     state = np.full(len(workload), index["PENDING"], np.int8)
     for code, name in ((REJECTED, "REJECTED"), (CANCELLED, "CANCELLED"), (RUNNING, "RUNNING"), (ENDED, "COMPLETED")):
         state[core == code] = index[name]
+    if workload.precedence is not None:
+        state[(core == UNSEEN) & ~workload.precedence.is_held] = index["DROPPED"]  # its user never came back
     status = np.concatenate([part.status for part in workload.parts])
     killed = np.concatenate([part.killed for part in workload.parts])
     begins = np.concatenate([[0], np.cumsum([len(part) for part in workload.parts])])
@@ -143,10 +151,15 @@ def _states(given: FederationInput, schedule: FederationSchedule) -> Any:
 
 def _reasons(given: FederationInput, schedule: FederationSchedule) -> Any:
     """Reasons in Slurm's words, with those of the center where the job was."""
-    waited = (schedule.start_ms != given.workload.jobs.submit_ms) & (schedule.state != REJECTED)
+    waited = (schedule.start_ms != schedule.submit_ms) & (schedule.state != REJECTED)
     masks = schedule.reasons.copy()
     masks[waited & (masks == 0)] = reasons.PRIORITY
     masks[~waited & (schedule.state != REJECTED)] = 0
+    precedence = given.workload.precedence
+    if precedence is not None:
+        late = (schedule.submit_ms > given.workload.jobs.submit_ms) | (schedule.state == UNSEEN)
+        masks[schedule.state == UNSEEN] = 0
+        masks[precedence.is_held & late] |= reasons.DEPENDENCY
     text = np.full(len(masks), "", object)
     f = schedule.compiled.federation
     for k in range(-1, len(f.cores)):
@@ -157,6 +170,31 @@ def _reasons(given: FederationInput, schedule: FederationSchedule) -> Any:
         text[mine] = words[codes] if len(known) else ""
     names, codes = np.unique(text.astype(str), return_inverse=True)
     return _labels(codes.ravel(), tuple(names.tolist()))
+
+
+def transfers_table(given: FederationInput, schedule: FederationSchedule) -> pd.DataFrame:
+    """Every copy of a dataset: ``dataset``, ``source``, ``center``, ``bytes``, ``begin_s``, ``end_s``, ``jobs`` (that waited for it)."""
+    traffic, centers = schedule.traffic, given.workload.centers
+    origin = given.trace.meta.origin_ms or 0
+    rows = []
+    for copy in np.flatnonzero(traffic.begin >= 0).tolist():
+        dataset, center = divmod(copy, len(centers))
+        waited, job = 0, int(traffic.first[copy])
+        while job >= 0:
+            waited, job = waited + 1, int(traffic.after[job])
+        end = int(traffic.end[copy])
+        rows.append(
+            {
+                "dataset": given.scenario.datasets[dataset].Dataset,
+                "source": centers[int(traffic.source[copy])],
+                "center": centers[center],
+                "bytes": int(traffic.size[dataset]),
+                "begin_s": (int(traffic.begin[copy]) - origin) / 1000.0,
+                "end_s": (end - origin) / 1000.0 if end >= 0 else np.nan,
+                "jobs": waited,
+            }
+        )
+    return pd.DataFrame(rows).sort_values("begin_s", kind="stable", ignore_index=True) if rows else pd.DataFrame(rows)
 
 
 def placements_table(given: FederationInput, schedule: FederationSchedule) -> pd.DataFrame:
@@ -274,6 +312,7 @@ def manifest(
             "rejected": int(counts.get("REJECTED", 0)),
             "cancelled": int(counts.get("CANCELLED", 0)),
             "killed": int(counts.get("TIMEOUT", 0)),
+            "following": 0 if workload.precedence is None else int(workload.precedence.follows.sum()),
             "still_pending": int((schedule.state == PENDING).sum()),
         },
         "federation": {
@@ -339,6 +378,11 @@ def write_run(
             table.to_parquet(folder / "jobs.parquet", index=False, compression="zstd")
             if of.compiled.federation.log.rows[0]:
                 placements_table(given, of).to_parquet(folder / "placements.parquet", index=False, compression="zstd")
+            transfers = transfers_table(given, of)
+            if len(transfers):
+                transfers.to_parquet(folder / "transfers.parquet", index=False, compression="zstd")
+            if of is schedule:
+                write_workload(given.workload.parts, folder)
             runfolder.write_swf_schedule(given.trace, table, folder, given.scenario.broker_policy)
             return manifest(given, of, conventions, table, command=command, timings_s=dict(timings_s or {}))
 

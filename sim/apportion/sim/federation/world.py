@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import simpy
 
-from apportion.core.codes import CANCEL, CAPACITY, END, KILLED, RUNNING, SUBMIT, TIMER
+from apportion.core.codes import CANCELLED, END, KILLED, REJECTED, RUNNING, SUBMIT, TIMER
 from apportion.core.federation import step_all
-from apportion.core.federation_tables import ARRIVE, BOUND
+from apportion.core.federation_tables import ARRIVE, BOUND, DATA
 from apportion.core.jit import handle
 from apportion.core.tables import NEVER
+from apportion.sim.federation.network import bring_data, complete
+from apportion.sim.releases import follow
+from apportion.sim.transfers import next_done
 
 if TYPE_CHECKING:
     from apportion.core.federation_tables import Federation
     from apportion.sim.federation.compiled import FederationWorld
 
-DECIDE = 2  # after SimPy's URGENT (0) and NORMAL (1)
+HAPPENS = 1  # SimPy's NORMAL
+DECIDE = 2  # after all that happens
 
 
 class SimulatedFederation:
@@ -30,7 +34,7 @@ class SimulatedFederation:
         Its time is int ms since the epoch.
     federation : Federation
     world : FederationWorld
-        What will happen; ``world.end`` is filled in.
+        What will happen; ``world.end`` and ``world.traffic`` are filled in.
     """
 
     def __init__(self, env: simpy.Environment, federation: Federation, world: FederationWorld) -> None:
@@ -39,25 +43,23 @@ class SimulatedFederation:
         self.world = world
         self.instants = 0
         self._core = handle(federation)
+        self._traffic = handle(world.traffic)
+        self._net = handle(world.traffic.net)
+        self._releases: Any = handle(world.releases) if world.releases.n_jobs else None
+        self._has_data = len(world.traffic.size) > 0
         self._run_ms = world.run.tolist()
         self._speed = federation.centers.speed.tolist()
         self._latency = federation.centers.latency.tolist()
         self._events: list[tuple[int, int]] = []
         self._deciding = False
         self._wake = NEVER
-        room = 2 * len(world.run) + 2 * len(world.capacity_time) + 16
+        self._sent = NEVER
+        room = 2 * len(world.run) + 2 * len(world.event_time) + 2 * len(world.traffic.end) + 16
         self._codes = np.zeros(room, np.int64)
         self._subjects = np.zeros(room, np.int64)
-        submit = federation.broker.jobs.submit
-        for times, subjects, code in (
-            (submit, np.arange(len(submit)), SUBMIT),
-            (world.cancel_time, world.cancel_job, CANCEL),
-            (world.capacity_time, world.capacity_seen, CAPACITY),
-        ):
-            if len(times):
-                env.process(self._timetable(times.tolist(), subjects.tolist(), code))
+        env.process(self._timetable(world.event_time.tolist(), world.event_code.tolist(), world.event_subject.tolist()))
 
-    def _timetable(self, times: list[int], subjects: list[int], code: int) -> Generator[Any, Any, None]:
+    def _timetable(self, times: list[int], codes: list[int], subjects: list[int]) -> Generator[Any, Any, None]:
         """Let what is known to happen happen, all of one instant together."""
         env, n = self.env, len(times)
         k = 0
@@ -66,7 +68,7 @@ class SimulatedFederation:
             if time > env.now:
                 yield env.timeout(time - env.now)
             while k < n and times[k] == time:
-                self._happens(code, subjects[k])
+                self._happens(codes[k], subjects[k])
                 k += 1
 
     def _happens(self, code: int, subject: int) -> None:
@@ -88,6 +90,18 @@ class SimulatedFederation:
         if self.world.end[job] < 0:  # else it was killed before its time
             self.world.end[job] = self.env.now
             self._happens(END, job)
+            self._let_follow(job)
+
+    def _let_follow(self, job: int) -> None:
+        """Let come what waited for a job that is over."""
+        if self._releases is None:
+            return
+        table, now = self.world.releases, int(self.env.now)
+        for follower in table.known[: follow(self._releases, now, job)].tolist():
+            self._at(int(table.time[follower]), HAPPENS, self._job_is_released, follower)
+
+    def _job_is_released(self, event: simpy.Event) -> None:
+        self._happens(SUBMIT, int(event.value or 0))
 
     def _job_arrives(self, event: simpy.Event) -> None:
         self._happens(ARRIVE, int(event.value or 0))
@@ -103,12 +117,30 @@ class SimulatedFederation:
         ms: int = self._run_ms[job]
         return ms if home == here else max(-(-ms * home // here), 1)
 
-    def _travel_time(self, job: int) -> int:
-        """Time from the moment a job is bound until it can wait at its center."""
-        places = self.federation.places
-        center, dataset = int(places.center[job]), int(places.dataset[job])
-        data = int(self.federation.data_ms[dataset, center]) if dataset >= 0 else 0
-        return int(self._latency[center]) + data
+    def _sets_out(self, job: int) -> None:
+        """A bound job reaches its center after the latency, but not before its data."""
+        now = int(self.env.now)
+        if not self._has_data or bring_data(self._traffic, self._core, now, job):
+            self._at(now + self._latency[self.federation.places.center[job]], HAPPENS, self._job_arrives, job)
+        self._mind_the_network()
+
+    def _mind_the_network(self) -> None:
+        """See to it that the next change on the links is noticed; one that has been overtaken does no harm."""
+        if self._has_data:
+            sent = int(next_done(self._net))
+            if sent < NEVER and sent != self._sent:
+                self._at(sent, HAPPENS, self._data_move)
+            self._sent = sent
+
+    def _data_move(self, _event: simpy.Event) -> None:
+        traffic, now = self.world.traffic, int(self.env.now)
+        for copy in traffic.net.due[: complete(self._traffic, now)].tolist():
+            self._happens(DATA, copy)
+            job = int(traffic.first[copy])
+            while job >= 0:
+                self._at(now + self._latency[self.federation.places.center[job]], HAPPENS, self._job_arrives, job)
+                job = int(traffic.after[job])
+        self._mind_the_network()
 
     def _decide(self, _event: simpy.Event) -> None:
         """Hand the events of this instant to the broker, in order, and carry out what it decides."""
@@ -127,12 +159,14 @@ class SimulatedFederation:
         if n_decided:
             for job, what in zip(f.decided[:n_decided].tolist(), f.what[:n_decided].tolist(), strict=True):
                 if what == RUNNING:
-                    self._at(now + self._run_time(job), 1, self._job_ends, job)
+                    self._at(now + self._run_time(job), HAPPENS, self._job_ends, job)
                 elif what == KILLED:
-                    self._at(now, 1, self._job_ends, job)
+                    self._at(now, HAPPENS, self._job_ends, job)
                 elif what == BOUND:
-                    self._at(now + self._travel_time(job), 1, self._job_arrives, job)
+                    self._sets_out(job)
+                elif what in (REJECTED, CANCELLED):
+                    self._let_follow(job)
         wake = int(f.clock.wake[0])
         if wake < NEVER and wake != self._wake:
-            self._at(max(wake, now), 1, self._timer)
+            self._at(max(wake, now), HAPPENS, self._timer)
         self._wake = wake

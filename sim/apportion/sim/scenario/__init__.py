@@ -1,6 +1,6 @@
 """Scenarios: several centers with their traces, what may move between them, and the broker that moves it."""
 
-from apportion.sim.scenario.load import load_scenario, preset_names, schema
+from apportion.sim.scenario.load import load_scenario, preset_names, scenario_from_dict, schema
 from apportion.sim.scenario.model import (
     BrokerEntry,
     CenterEntry,
@@ -23,5 +23,6 @@ __all__ = [
     "Scenario",
     "load_scenario",
     "preset_names",
+    "scenario_from_dict",
     "schema",
 ]

@@ -65,12 +65,28 @@ def _load_file(path: Path) -> Scenario:
         data, find = parse_file(path, "scenario")
     except UnreadableTextError as fault:
         raise ScenarioError(fault.problem, fault.remedy, path=path, line=fault.line) from None
-    locate = partial(find, spellings=spellings())
+    return _build(data, path, partial(find, spellings=spellings()))
+
+
+def scenario_from_dict(data: Mapping[str, Any], folder: Path = Path()) -> Scenario:
+    """Scenario from plain data; paths in it count from ``folder``.
+
+    Raises
+    ------
+    ScenarioError
+        As `load_scenario`.
+    """
+    return _build(data, None, lambda _: None, folder)
+
+
+def _build(data: Mapping[Any, Any], path: Path | None, locate: Any, folder: Path | None = None) -> Scenario:
     try:
         keys, _ = normalise(data, Scenario)
     except UnusableKeyError as fault:
         raise ScenarioError(fault.problem, fault.remedy, path=path, line=locate(fault.at)) from None
-    keys.setdefault("Name", path.stem)
+    if path is not None:
+        keys.setdefault("Name", path.stem)
+        folder = path.parent
     try:
         scenario = Scenario.model_validate(keys)
     except ValidationError as error:
@@ -80,7 +96,7 @@ def _load_file(path: Path) -> Scenario:
     places += [(entry.Center, entry.Policy, ("centers", k, "Policy")) for k, entry in enumerate(scenario.centers)]
     for key, reference, at in places:
         try:
-            scenario._policies[key] = _policy(reference, path.parent)  # noqa: SLF001
+            scenario._policies[key] = _policy(reference, folder or Path())  # noqa: SLF001
         except PolicyError as error:
             if error.path is not None:
                 raise

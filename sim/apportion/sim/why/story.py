@@ -1,0 +1,292 @@
+"""A job's story in plain English, from `apportion.sim.why.facts`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+WHY: Final = {
+    "Resources": "not enough processors were free",
+    "Priority": "jobs that ranked before it waited too",
+    "Dependency": "jobs that it follows had not ended",
+    "Reservation": "a reservation kept the processors",
+    "PartitionDown": "the partition was down",
+    "PartitionInactive": "the partition was inactive",
+    "JobHeldAdmin": "an administrator held it",
+    "QuotaNominal": "the quota of its account was used up",
+    "QuotaBorrowingLimit": "its account had borrowed as much as it may",
+    "QuotaCohort": "the quota of all accounts that lend to it was used up",
+    "QuotaOrder": "an older job of its account waited for quota",
+    "QuotaBudget": "the core-hour budget of the period could not hold it",
+}
+REFUSED: Final = {
+    "NoAccess": "its account has no access there",
+    "SiteVeto": "the site refuses its account",
+    "DataResidency": "its data may not be there",
+    "NoDataRoute": "its data cannot be brought there",
+    "GpuType": "there is no such GPU",
+    "Drained": "the center is drained",
+    "PartitionNodeLimit": "it is too wide for it",
+    "PartitionTimeLimit": "its limit is too long for it",
+    "PartitionConfig": "it asks for more than there is",
+    "Unreachable": "the center was out of reach",
+}
+ENDS: Final = {
+    "COMPLETED": "completed",
+    "TIMEOUT": "was stopped at its limit",
+    "FAILED": "failed",
+    "CANCELLED": "was cancelled",
+    "PREEMPTED": "was preempted and did not come back",
+    "NODE_FAIL": "was lost with its node",
+}
+Event = tuple[float, list[str]]  # when, and the lines that tell it
+MOST_LINES: Final = 6  # of a history
+
+
+def tell(facts: dict[str, Any]) -> list[str]:
+    """The story as lines: a heading, what happened in order of time, who was ahead, and what would have helped."""
+    clock = _clock(facts)
+    events = [*_broker(facts, clock), *_history(facts, clock), *_stops(facts, clock)]
+    lines = [_heading(facts), *_submission(facts, clock)]
+    for _, told in sorted(events, key=lambda event: event[0]):
+        lines += told
+    return lines + _meanwhile(facts, clock) + _end(facts, clock) + _changes(facts, clock)
+
+
+def _clock(facts: dict[str, Any]) -> Callable[[float], str]:
+    """How moments are written: as dates (UTC) where the trace has a calendar, else as times from its start."""
+    origin = facts.get("origin_ms")
+
+    def say(seconds: float) -> str:
+        if not origin:
+            return f"t = {span(seconds)}"
+        moment = datetime.fromtimestamp(origin / 1000 + seconds, UTC)
+        return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+    return say
+
+
+def span(seconds: float) -> str:
+    """A length of time in words: the two largest units that count."""
+    whole = round(seconds)
+    if whole == 0:
+        return "0 s"
+    parts = []
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        n, whole = divmod(whole, size)
+        if n:
+            parts.append(f"{n} {unit}")
+    return " ".join(parts[:2])
+
+
+def _heading(facts: dict[str, Any]) -> str:
+    account = f" of account {facts['account']}" if facts.get("account") else ""
+    name = f"Job {facts['job_id']}"
+    if facts.get("own_id"):
+        name += f" ({facts['home']}/{facts['own_id']})"
+    plural = "" if facts["procs"] == 1 else "s"
+    return f"{name}, user {facts['user'] or 'unknown'}{account}: {facts['procs']} processor{plural} for at most {span(facts['limit_s'])}."
+
+
+def _submission(facts: dict[str, Any], clock: Callable[[float], str]) -> list[str]:
+    where = f" at {facts['home']}" if facts.get("home") else ""
+    line = f"{clock(facts['submit_s'])}  submitted{where}"
+    if "history" not in facts:
+        return [line + f"; it was not replayed ({facts['state']})."]
+    if not facts["history"]:
+        if facts["start_s"] is None:
+            return [
+                f"{line}; it ended there: {facts['state']}" + (f" ({facts['reasons']})." if facts["reasons"] else ".")
+            ]
+        return [f"{line} and started at once."]
+    ahead = facts["ahead"]
+    if ahead["pending"] > 1:
+        line += f"; it ranked {_ordinal(ahead['rank'])} of {ahead['pending']:,} jobs that waited"
+    elif ahead["pending"] == 1:
+        line += "; nobody else waited"
+    lines = [line + "."]
+    ran = ahead["ran_at_submit"]
+    if ran["jobs"]:
+        at = f" at {facts['center']}" if facts.get("home") else ""
+        lines.append(
+            f"    Then {_count(ran['jobs'])} ran{at} on {ran['procs']:,} processors, the widest of them {_jobs(ran['largest'])}."
+        )
+    return lines
+
+
+def _history(facts: dict[str, Any], clock: Callable[[float], str]) -> list[Event]:
+    history = facts.get("history") or []
+    return [
+        (part["from_s"], [f"{clock(part['from_s'])}  {_where(part, facts)} ({length})."])
+        for part, length in _parts(history)
+    ]
+
+
+def _meanwhile(facts: dict[str, Any], clock: Callable[[float], str]) -> list[str]:
+    """What was planned, and who started while the job waited."""
+    lines = []
+    plans = facts.get("plans") or []
+    if plans:
+        first, last = plans[0], plans[-1]
+        line = f"    Planned start: {clock(first['start_s'])}, known at {clock(first['at_s'])}"
+        if len(plans) > 1:
+            line += f"; changed {len(plans) - 1} times, in the end {clock(last['start_s'])}"
+        lines.append(line + ".")
+    if facts.get("history"):
+        ahead = facts["ahead"]
+        earlier, later = ahead["started_submitted_earlier"], ahead["started_submitted_later"]
+        if earlier["jobs"]:
+            lines.append(
+                f"    While it waited, {_count(earlier['jobs'])} that had come before it started ({earlier['core_h']:,.1f} core-hours), "
+                f"the widest {_jobs(earlier['largest'])}."
+            )
+        if later["jobs"]:
+            lines.append(
+                f"    {_count(later['jobs'])} that came after it started before it ({later['core_h']:,.1f} core-hours), "
+                f"the widest {_jobs(later['largest'])}."
+            )
+    return lines
+
+
+def _parts(history: list[dict[str, Any]]) -> list[tuple[dict[str, Any], str]]:
+    """Stretches of waiting, each with its length in words; where they alternate often, those of one kind together, by their first."""
+    if len(history) <= MOST_LINES:
+        return [(part, _length(part)) for part in history]
+    kinds: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for part in history:
+        kinds.setdefault((part["where"], part["center"], *part["reasons"], part["first_in_line"]), []).append(part)
+    found = []
+    for parts in kinds.values():
+        ended = sum(part["to_s"] - part["from_s"] for part in parts if part["to_s"] is not None)
+        times = "" if len(parts) == 1 else f" in {len(parts)} stretches"
+        still = " and to the end of the run" if parts[-1]["to_s"] is None else ""
+        found.append((parts[0], f"{span(ended)}{times}{still}"))
+    return found
+
+
+def _length(part: dict[str, Any]) -> str:
+    return "to the end of the run" if part["to_s"] is None else span(part["to_s"] - part["from_s"])
+
+
+def _where(part: dict[str, Any], facts: dict[str, Any]) -> str:
+    if part["where"] == "broker":
+        held = " because " + _because(part["reasons"]) if part["reasons"] else " until the best center had room for it"
+        return f"waited in the queue of the broker{held}"
+    if part["where"] == "travel":
+        data = f", and waited for its data ({facts['dataset']})" if facts.get("transfers") else ""
+        return f"was bound to {part['center']}, on its way{data}"
+    if part["where"] == "door":
+        return f"stood at the door of {part['center']}, which was cut off"
+    at = f" at {part['center']}" if part["center"] else ""
+    line = "first in line" if part["first_in_line"] else "in the queue"
+    return f"waited {line}{at} because {_because(part['reasons'])}"
+
+
+def _because(words: list[str]) -> str:
+    return (
+        " and ".join(f"{WHY[word]} ({word})" if word in WHY else f"of the limit {word}" for word in words)
+        or "of its rank"
+    )
+
+
+def _broker(facts: dict[str, Any], clock: Callable[[float], str]) -> list[Event]:
+    events = []
+    for placed in facts.get("placements") or []:
+        lines = [f"{clock(placed['time_s'])}  the broker chose {placed['center']}:"]
+        options = sorted(placed["options"], key=lambda o: (o["score"] is None, o["score"] or 0.0, o["partition"]))
+        events.append((placed["time_s"], lines + [f"      {_option(option)}" for option in options]))
+    for copy in facts.get("transfers") or []:
+        done = f"complete at {clock(copy['end_s'])}" if copy["end_s"] is not None else "not complete"
+        what = f"{copy['bytes'] / 1e9:,.1f} GB of {copy['dataset']}"
+        way = f"from {copy['source']} to {copy['center']}"
+        events.append((copy["begin_s"], [f"{clock(copy['begin_s'])}  {what} set out {way}, {done}."]))
+    return events
+
+
+def _option(option: dict[str, Any]) -> str:
+    """What the broker made of one partition."""
+    name = option["partition"] or option["center"]
+    if option["refused"]:
+        why = REFUSED.get(option["refused"], option["refused"])
+        return f"{name}: out of the question, {why} ({option['refused']})"
+    said = [f"start in {span(option['start_s'])}", f"run {span(option['run_s'])}", f"cost {option['cost']:,.2f}"]
+    if option["data_s"] >= 1:
+        said.insert(1, f"{span(option['data_s'])} more for the data")
+    if option["away"]:
+        said.append("away from home")
+    chosen = "  <- chosen" if option["chosen"] else ""
+    return f"{name}: score {option['score']:,.0f} ({', '.join(said)}){chosen}"
+
+
+def _stops(facts: dict[str, Any], clock: Callable[[float], str]) -> list[Event]:
+    events = []
+    for stop in facts.get("preemptions") or []:
+        by = f" by job {stop['preemptor']}" if stop.get("preemptor") not in (None, -1) else ""
+        lost = f"{stop['lost_core_s'] / 3600:,.2f} core-hours were lost"
+        events.append((stop["time_s"], [f"{clock(stop['time_s'])}  was stopped{by} ({stop['mode']}); {lost}."]))
+    return events
+
+
+def _end(facts: dict[str, Any], clock: Callable[[float], str]) -> list[str]:
+    if facts["start_s"] is None:
+        return []
+    moved = f", away from {facts['home']}" if facts.get("moved") else ""
+    where = f" at {facts['center']}{moved}" if facts.get("home") else ""
+    lines = [f"{clock(facts['start_s'])}  started{where} after {span(facts['wait_s'])} of waiting."]
+    if facts.get("end_s") is not None and facts.get("run_s") is not None:
+        how = ENDS.get(facts["state"], facts["state"])
+        again = f", after {facts['restarts']} restarts" if facts.get("restarts") else ""
+        lines.append(f"{clock(facts['end_s'])}  {how} after {span(facts['run_s'])} of running{again}.")
+    return lines
+
+
+def _changes(facts: dict[str, Any], clock: Callable[[float], str]) -> list[str]:
+    asked = facts.get("changes") or []
+    if not asked:
+        return []
+    lines = ["What would have let it start sooner (each was replayed):"]
+    for change in asked:
+        lines.append("    " + _change(change, clock))
+    return lines
+
+
+def _change(change: dict[str, Any], clock: Callable[[float], str]) -> str:
+    kind = change["kind"]
+    if kind == "center":
+        if not change["possible"]:
+            return f"{change['to']}: it could not have run there."
+        if change["start_s"] is None:
+            return f"{change['to']}: it would not have started sooner there."
+        return f"{change['to']}: it would have started at {clock(change['start_s'])}{_gain(change)}."
+    what = {
+        "limit_s": ("A limit", span(change["to"]), f"even a limit of {span(change['to'])}, which its run needs"),
+        "procs": (
+            "With",
+            f"{change['to']} processors",
+            f"even with {change['to']} processor{'' if change['to'] == 1 else 's'}",
+        ),
+    }[kind]
+    if change["start_s"] is None:
+        return f"{what[2][0].upper()}{what[2][1:]}: no."
+    of = " of " if kind == "limit_s" else " "
+    then = f"it would have started at {clock(change['start_s'])}{_gain(change)}."
+    old = span(change["from"]) if kind == "limit_s" else str(change["from"])
+    return f"{what[0]}{of}{what[1]} instead of {old}: {then}"
+
+
+def _gain(change: dict[str, Any]) -> str:
+    return f", {span(change['sooner_s'])} sooner" if change["sooner_s"] is not None else ""
+
+
+def _jobs(ids: list[Any]) -> str:
+    return ", ".join(str(one) for one in ids)
+
+
+def _count(jobs: int) -> str:
+    return "1 job" if jobs == 1 else f"{jobs:,} jobs"
+
+
+def _ordinal(n: int) -> str:
+    ending = "th" if 10 <= n % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n:,}{ending}"
