@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core.cohort_tables import ALL_FLAVORS
+from apportion.core.cohort_tables import ALL_FLAVORS, NOT_COUNTED, STRICT_FIFO
 from apportion.core.jit import kernel
 from apportion.core.limits import association_of, tres_count
-from apportion.core.reasons import JOB_HELD_ADMIN, QUOTA_BORROWING_LIMIT, QUOTA_COHORT, QUOTA_NOMINAL
+from apportion.core.reasons import JOB_HELD_ADMIN, QUOTA_BORROWING_LIMIT, QUOTA_COHORT, QUOTA_NOMINAL, QUOTA_ORDER
 from apportion.core.tables import NEVER
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def sum_up(Q: Quotas) -> None:
 
 @kernel
 def _change_cell(Q: Quotas, node: int, cell: int, amount: int, sign: int) -> None:
-    if Q.governed[node, cell] == 0:
+    if Q.governed[node, cell] == 0 or amount == 0:
         return
     if sign > 0:
         add_usage(Q, node, cell, amount)
@@ -137,18 +137,67 @@ def _change_cell(Q: Quotas, node: int, cell: int, amount: int, sign: int) -> Non
 
 
 @kernel
-def change_usage(Q: Quotas, jobs: Jobs, j: int, flavor: int, sign: int) -> None:
-    """Count a job that starts (1) or ends (-1) in a flavour."""
+def _change_usage(Q: Quotas, jobs: Jobs, j: int, flavor: int, sign: int) -> None:
+    """Add what a job asks for in a flavour, and in all flavours together, to the usage of its node, or take it off (-1)."""
     node = node_of(Q, jobs, j)
-    if node < 0:
-        return
     for resource in range(Q.tres.size):
         amount = tres_count(jobs, j, Q.tres[resource])
-        if amount == 0:
-            continue
         _change_cell(Q, node, cell_of(Q, ALL_FLAVORS, resource), amount, sign)
         if flavor != ALL_FLAVORS:
             _change_cell(Q, node, cell_of(Q, flavor, resource), amount, sign)
+
+
+@kernel
+def reserve(Q: Quotas, jobs: Jobs, j: int, flavor: int) -> None:
+    """Let a job have its quota in a flavour, if it has none yet."""
+    if node_of(Q, jobs, j) >= 0 and Q.counted[j] == NOT_COUNTED:
+        Q.counted[j] = flavor
+        _change_usage(Q, jobs, j, flavor, 1)
+
+
+@kernel
+def release(Q: Quotas, jobs: Jobs, j: int) -> None:
+    """Take back the quota of a job, if it has any."""
+    if node_of(Q, jobs, j) >= 0 and Q.counted[j] != NOT_COUNTED:
+        _change_usage(Q, jobs, j, Q.counted[j], -1)
+        Q.counted[j] = NOT_COUNTED
+
+
+@kernel
+def enter(Q: Quotas, jobs: Jobs, j: int) -> None:
+    """A job begins to wait."""
+    node = node_of(Q, jobs, j)
+    if node < 0:
+        return
+    Q.waiting[node] += 1
+    if Q.strict[node] == STRICT_FIFO:
+        last = Q.newest[node]
+        Q.older[j] = last
+        Q.newer[j] = -1
+        Q.newest[node] = j
+        if last < 0:
+            Q.oldest[node] = j
+        else:
+            Q.newer[last] = j
+
+
+@kernel
+def leave(Q: Quotas, jobs: Jobs, j: int) -> None:
+    """A job waits no longer."""
+    node = node_of(Q, jobs, j)
+    if node < 0:
+        return
+    Q.waiting[node] -= 1
+    if Q.strict[node] == STRICT_FIFO:
+        before, after = Q.older[j], Q.newer[j]
+        if before < 0:
+            Q.oldest[node] = after
+        else:
+            Q.newer[before] = after
+        if after < 0:
+            Q.newest[node] = before
+        else:
+            Q.older[after] = before
 
 
 @kernel
@@ -171,11 +220,13 @@ def _binding_in(Q: Quotas, node: int, cell: int, amount: int) -> int:
 
 @kernel
 def binding(Q: Quotas, jobs: Jobs, j: int, flavor: int) -> int:
-    """Mask of the quotas that hold a job in a flavour; 0 if it fits."""
+    """Mask of the quotas that hold a pending job in a flavour; 0 if it fits, or has its quota already."""
     node = node_of(Q, jobs, j)
-    if node < 0:
+    if node < 0 or Q.counted[j] != NOT_COUNTED:
         return 0
     mask = JOB_HELD_ADMIN if Q.stopped[node] == 1 else 0
+    if Q.strict[node] == STRICT_FIFO and Q.oldest[node] >= 0 and Q.oldest[node] != j:
+        mask |= QUOTA_ORDER
     for resource in range(Q.tres.size):
         amount = tres_count(jobs, j, Q.tres[resource])
         mask |= _binding_in(Q, node, cell_of(Q, ALL_FLAVORS, resource), amount)

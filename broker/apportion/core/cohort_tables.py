@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 UNLIMITED: Final = -1
 ALL_FLAVORS: Final = -1  # flavour of the quotas that name none
-MOST: Final = 2**42  # largest sum of quotas of a cell: with it all products below fit an int64
-MOST_LEVELS: Final = 60  # of the forest; they are bits of a mask
+NOT_COUNTED: Final = -2
+MOST: Final = 2**42  # largest sum of quotas of a cell: millions of it, or weights times it, fit an int64
 UNIT_WEIGHT: Final = 1000
+MOST_WEIGHT: Final = 1000 * UNIT_WEIGHT
 
 # When an account's jobs may start although an older one of it waits for quota.
 BEST_EFFORT_FIFO: Final = 0
@@ -44,6 +45,9 @@ class Quotas(NamedTuple):
     ``lease_end`` (nodes) : ms from which nothing is lent, NEVER. ``lease_length`` : ms after which it is decided anew whether to lend, 0
     never; ``lease_next`` : when next, ms. ``lent`` : 1 while the node lends. ``waiting`` : its pending jobs.
     ``turn`` : int64[1], next time at which a lease ends or is decided anew, ms.
+    ``counted`` (jobs) : flavour in which a job's usage is counted, NOT_COUNTED.
+    ``oldest``, ``newest`` (nodes), ``older``, ``newer`` (jobs) : pending jobs of the nodes with STRICT_FIFO, as lists; -1 at the ends. The
+    columns by jobs are empty without such nodes.
     """
 
     parent: Ints
@@ -65,13 +69,28 @@ class Quotas(NamedTuple):
     lent: Ints
     waiting: Ints
     turn: Ints
+    counted: Ints
+    oldest: Ints
+    newest: Ints
+    older: Ints
+    newer: Ints
 
 
 def new_quotas(
-    parent: Ints, nominal: Ints, borrowing: Ints, lending: Ints, *, of_assoc: Ints, tres: Ints, governed: Ints
+    parent: Ints,
+    nominal: Ints,
+    borrowing: Ints,
+    lending: Ints,
+    *,
+    of_assoc: Ints,
+    tres: Ints,
+    governed: Ints,
+    strict: Ints,
+    n_jobs: int,
 ) -> Quotas:
     """Quotas without usage, leases, stops or weights; arguments as in `Quotas`, ``subtree`` is still to be summed up."""
     nodes = len(parent)
+    in_line = n_jobs if (strict == STRICT_FIFO).any() else 0
     return Quotas(
         parent=parent,
         of_assoc=of_assoc,
@@ -84,7 +103,7 @@ def new_quotas(
         own=np.zeros_like(nominal),
         usage=np.zeros_like(nominal),
         weight=np.full(nodes, UNIT_WEIGHT, np.int64),
-        strict=np.full(nodes, BEST_EFFORT_FIFO, np.int64),
+        strict=strict,
         stopped=np.zeros(nodes, np.int64),
         lease_end=np.full(nodes, NEVER, np.int64),
         lease_length=np.zeros(nodes, np.int64),
@@ -92,10 +111,25 @@ def new_quotas(
         lent=np.ones(nodes, np.int64),
         waiting=np.zeros(nodes, np.int64),
         turn=np.full(1, NEVER, np.int64),
+        counted=np.full(n_jobs, NOT_COUNTED, np.int64),
+        oldest=np.full(nodes, -1, np.int64),
+        newest=np.full(nodes, -1, np.int64),
+        older=np.full(in_line, -1, np.int64),
+        newer=np.full(in_line, -1, np.int64),
     )
 
 
 def no_quotas() -> Quotas:
     """Tables of a policy without quotas."""
     none, cells = np.zeros(0, np.int64), np.zeros((0, 0), np.int64)
-    return new_quotas(none, cells, cells.copy(), cells.copy(), of_assoc=none.copy(), tres=none.copy(), governed=cells.copy())
+    return new_quotas(
+        none,
+        cells,
+        cells.copy(),
+        cells.copy(),
+        of_assoc=none.copy(),
+        tres=none.copy(),
+        governed=cells.copy(),
+        strict=none.copy(),
+        n_jobs=0,
+    )

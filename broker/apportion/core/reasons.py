@@ -41,8 +41,8 @@ FIXED: Final[tuple[str, ...]] = (
     "PartitionConfig",
 )
 
-# Not Slurm's: the account's quota, a borrowing limit, or all of its cohort is used up; an older job of an account with StrictFIFO waits
-# for quota; the budget of the period does not hold the job's time limit.
+# Not Slurm's: the account's quota, a borrowing limit, or all of its cohort is used up; an older job of an account with StrictFIFO waits;
+# the budget of the period does not hold the job's time limit.
 QUOTA: Final[tuple[str, ...]] = ("QuotaNominal", "QuotaBorrowingLimit", "QuotaCohort", "QuotaOrder", "QuotaBudget")
 
 JOB_HELD_ADMIN: Final = 1 << 0
