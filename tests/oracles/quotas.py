@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from oracles.jobs import Job
 
 INFINITE = 10**30
 Cell = tuple[str, str]  # flavour, resource
@@ -89,3 +95,39 @@ class Node:
         if self.weight == 0:
             return ratio > 0, ratio
         return False, ratio / self.weight
+
+
+@dataclass
+class AccountQuotas:
+    """Quotas of accounts, as a schedule asks about them. ``account`` : of each user who has quotas. ``flavor`` : of each pool, "" for none."""
+
+    account: Mapping[int, Node]
+    flavor: Sequence[str]
+    strict: frozenset[str] = frozenset()
+    stopped: frozenset[str] = frozenset()
+
+    def asked(self, job: Job) -> dict[Cell, int]:
+        """What a job takes in its flavour, and in all together, as far as its tree has such quotas."""
+        node = self.account[job.user]
+        flavors = ["*", *filter(None, [self.flavor[job.pool]])]
+        amounts = {"cpu": job.procs, "mem": job.mem, "gres/gpu": job.gpus}
+        cells = {(flavor, name): amount for flavor in flavors for name, amount in amounts.items() if amount}
+        return {cell: amount for cell, amount in cells.items() if node.governed(cell)}
+
+    def held(self, job: Job, running: Sequence[tuple[Job, int]], pending: Sequence[Job], _now: int) -> bool:
+        node = self.account.get(job.user)
+        if node is None:
+            return False
+        if node.name in self.stopped:
+            return True
+        mine = [other for other in pending if self.account.get(other.user) is node]
+        if node.name in self.strict and min(mine, key=lambda other: (other.submit, other.id)) != job:
+            return True
+        for every in node.root().all_below():
+            every.own = {}
+        for other, _ in running:
+            if other.user in self.account:
+                own = self.account[other.user].own
+                for cell, amount in self.asked(other).items():
+                    own[cell] = own.get(cell, 0) + amount
+        return any(node.available(cell) < amount for cell, amount in self.asked(job).items())
