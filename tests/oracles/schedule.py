@@ -20,6 +20,8 @@ from oracles.world import News, World
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from oracles.quotas import AccountQuotas
+
 
 def scheduler_named(backfill: str) -> Scheduler:
     """Return a fresh scheduler: none, easy, easy-sjbf, conservative or slurm."""
@@ -43,6 +45,7 @@ def simulate(
     max_jobs_per_user: int | None = None,
     follows: Mapping[int, Sequence[tuple[int, int]]] | None = None,
     predictor: Predictor | None = None,
+    quotas: AccountQuotas | None = None,
 ) -> list[int]:
     """Return the start of each job, -1 for those that never start.
 
@@ -53,13 +56,14 @@ def simulate(
     that is known in advance to be away. max_jobs_per_user Jobs that a user may have running at once, over all
     pools. follows For some ids, the ids of the jobs that must have ended, each with the time that must have passed since;
     such a job is submitted then, but not before its own submit.
+    quotas Of accounts; a user is an account of its own.
     predictor Gives the time that a job is planned with, in place of its limit, from what its user's jobs took so far and its limit.
     """
     pools = [Pool(procs)] if isinstance(procs, int) else list(procs)
     check(jobs, pools, windows)
     scheduler = scheduler_named(backfill) if isinstance(backfill, str) else backfill
     key = ORDERS[order] if isinstance(order, str) else order
-    world = World(pools, windows, key, max_jobs_per_user, free=[pool.capacity for pool in pools])
+    world = World(pools, windows, key, max_jobs_per_user, free=[pool.capacity for pool in pools], quotas=quotas)
     if predictor is not None:
         world.predictions = Predictions(predictor)
     if isinstance(key, Multifactor):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from oracles.predictions import Predictions
+    from oracles.quotas import AccountQuotas
 
 
 @dataclass
@@ -44,13 +45,16 @@ class World:
     ends: dict[int, int] = field(default_factory=dict)
     free: list[Vector] = field(default_factory=list)  # of each pool, now
     predictions: Predictions | None = None
+    quotas: AccountQuotas | None = None
 
     def queue(self) -> list[Job]:
         """Return the pending jobs in order of priority, evaluated now."""
         return sorted(self.pending, key=lambda job: (self.key(job, self.now), job.submit, job.id))
 
     def held(self, job: Job) -> bool:
-        """Tell whether the job's user has as many jobs running as allowed."""
+        """Tell whether the job's user has as many jobs running as allowed, or a quota keeps it."""
+        if self.quotas is not None and self.quotas.held(job, self.running, self.pending, self.now):
+            return True
         if self.max_jobs_per_user is None:
             return False
         return sum(other.user == job.user for other, _ in self.running) >= self.max_jobs_per_user

@@ -123,10 +123,10 @@ def decide(s: State, now: int) -> None:
             profile.trim(s, pool, now)
         if s.clock.replan[0] == 1:
             replan(s)
-        if s.clock.arrived[0] == 1 and s.rules.limited == 0:
+        if s.clock.arrived[0] == 1 and s.rules.holds == 0:
             if s.live.plan[s.clock.last_arrived[0]] < 0:
                 place(s, s.clock.last_arrived[0])
-        elif s.clock.arrived[0] > 0 or s.rules.limited == 1:
+        elif s.clock.arrived[0] > 0 or s.rules.holds == 1:
             for i in range(s.queue.head[0], s.queue.tail[0]):
                 job = s.queue.order[i]
                 if s.live.state[job] == PENDING and s.live.plan[job] < 0 and not quota.held(s, job):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import digest, limit_usage, predict, running, usage
+from apportion.core import cohort, digest, limit_usage, predict, running, usage
 from apportion.core.codes import ENDED, PREDICT_LIMIT, RUNNING
 from apportion.core.engines import history
 from apportion.core.jit import kernel
@@ -63,6 +63,9 @@ def start(s: State, now: int, job: int) -> None:
         charge_start(s, now, job, s.jobs.billing[job])
     if s.rules.limited == 1:
         limit_usage.on_start(s.limits, s.counters, s.jobs, job, now)
+    if s.rules.quotas == 1:
+        cohort.leave(s.quotas, s.jobs, job)
+        cohort.reserve(s.quotas, s.jobs, job, s.pools.flavor[pool])
 
 
 @kernel
@@ -124,3 +127,5 @@ def end(s: State, now: int, job: int) -> None:
         charge_end(s, now, job, s.jobs.billing[job], s.live.start[job])
     if s.rules.limited == 1:
         limit_usage.on_end(s.limits, s.counters, s.jobs, job, now, s.rules.second_factor)
+    if s.rules.quotas == 1:
+        cohort.release(s.quotas, s.jobs, job)

@@ -1,10 +1,10 @@
-"""Limits of associations and QOS, as the passes ask about them."""
+"""Limits of associations and QOS, and quotas of accounts, as the passes ask about them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import lifecycle, limits
+from apportion.core import cohort, lifecycle, limits
 from apportion.core.codes import ORDER_MULTIFACTOR
 from apportion.core.jit import kernel
 from apportion.core.reasons import PRIORITY, RESOURCES
@@ -19,16 +19,32 @@ PRIORITY_RANGE = 2**33  # what a score adds for each PriorityTier (see `apportio
 @kernel
 def held(s: State, job: int) -> bool:
     """True if the job may not start now although resources might be free; its reasons are noted."""
-    if s.rules.limited == 0 or limits.may_start(s.limits, s.counters, s.jobs, job):
+    if s.rules.holds == 0:
         return False
-    s.live.reasons[job] |= limits.binding(s.limits, s.counters, s.jobs, job)
-    return True
+    mask = _by_quotas(s, job)
+    if s.rules.limited == 1 and not limits.may_start(s.limits, s.counters, s.jobs, job):
+        mask |= limits.binding(s.limits, s.counters, s.jobs, job)
+    s.live.reasons[job] |= mask
+    return mask != 0
+
+
+@kernel
+def _by_quotas(s: State, job: int) -> int:
+    """Mask of the quotas that hold a pending job where it is."""
+    return cohort.binding(s.quotas, s.jobs, job, s.pools.flavor[s.jobs.pool[job]]) if s.rules.quotas == 1 else 0
+
+
+@kernel
+def binding(s: State, job: int) -> int:
+    """Mask of all limits and quotas that hold a pending job now."""
+    mask = limits.binding(s.limits, s.counters, s.jobs, job) if s.rules.limited == 1 else 0
+    return mask | _by_quotas(s, job)
 
 
 @kernel
 def reasons_now(s: State, job: int) -> int:
     """Mask of all that keeps a pending job from starting at this moment: limits and resources, else its rank."""
-    mask = limits.binding(s.limits, s.counters, s.jobs, job) if s.rules.limited == 1 else 0
+    mask = binding(s, job)
     if not lifecycle.fits_now(s, job):
         mask |= RESOURCES
     return mask if mask != 0 else PRIORITY

@@ -6,7 +6,8 @@ A *code* is an index into ``WORDS``. A *mask* is an int64 whose bits are in the 
 bits   meaning
 ====== ==========================================================================================
 0-14   reasons that every policy has (held, dependency, partition, ...)
-15-59  the limits that the policy at hand sets, one bit for each pair of limit and TRES
+15-54  the limits that the policy at hand sets, one bit for each pair of limit and TRES
+55-59  quotas and budgets; these words are not Slurm's
 60, 61 ``Resources``, ``Priority``: the job may run, but not yet
 ====== ==========================================================================================
 
@@ -40,6 +41,10 @@ FIXED: Final[tuple[str, ...]] = (
     "PartitionConfig",
 )
 
+# Not Slurm's: the account's quota, a borrowing limit, or all of its cohort is used up; an older job of an account with StrictFIFO waits;
+# the budget of the period does not hold the job's time limit.
+QUOTA: Final[tuple[str, ...]] = ("QuotaNominal", "QuotaBorrowingLimit", "QuotaCohort", "QuotaOrder", "QuotaBudget")
+
 JOB_HELD_ADMIN: Final = 1 << 0
 JOB_HELD_USER: Final = 1 << 1
 DEPENDENCY: Final = 1 << 2
@@ -55,11 +60,17 @@ RESERVATION: Final = 1 << 11
 REQ_NODE_NOT_AVAIL: Final = 1 << 12
 LICENSES: Final = 1 << 13
 PARTITION_CONFIG: Final = 1 << 14
+QUOTA_NOMINAL: Final = 1 << 55
+QUOTA_BORROWING_LIMIT: Final = 1 << 56
+QUOTA_COHORT: Final = 1 << 57
+QUOTA_ORDER: Final = 1 << 58
+QUOTA_BUDGET: Final = 1 << 59
 RESOURCES: Final = 1 << 60
 PRIORITY: Final = 1 << 61
 
 FIRST_LIMIT_BIT: Final = 15
-LIMIT_BITS: Final = 45
+LIMIT_BITS: Final = 40
+FIRST_QUOTA_BIT: Final = 55
 RESOURCES_BIT: Final = 60
 PRIORITY_BIT: Final = 61
 MASK_BITS: Final = 62
@@ -217,7 +228,7 @@ def _spell() -> tuple[tuple[str, ...], tuple[int, ...], tuple[tuple[int, int], .
             origin.append((family, kind))
         words.append("QOSResourceLimit" if family < ASSOC_GRP_JOBS else "AssociationResourceLimit")
         origin.append((family, WHOLE))
-    return tuple(words), tuple(first), tuple(origin)
+    return (*words, *QUOTA), tuple(first), (*origin, *[(-1, -1)] * len(QUOTA))
 
 
 _SPELLED: Final = _spell()
@@ -259,13 +270,15 @@ def fixed_bit_codes() -> list[int]:
     """Codes of the 62 bits for a policy without limits; a bit that means nothing has ``NONE_CODE``."""
     codes = [NONE_CODE] * MASK_BITS
     codes[: len(FIXED)] = range(1, len(FIXED) + 1)
+    for k, word in enumerate(QUOTA):
+        codes[FIRST_QUOTA_BIT + k] = WORDS.index(word)
     codes[RESOURCES_BIT] = RESOURCES_CODE
     codes[PRIORITY_BIT] = PRIORITY_CODE
     return codes
 
 
 def words(mask: int, bit_code: Iterable[int]) -> list[str]:
-    """Slurm's words for a mask, in the order of enforcement; ``["None"]`` for a job not looked at yet.
+    """Words for a mask, in the order of enforcement; ``["None"]`` for a job not looked at yet.
 
     Parameters
     ----------

@@ -6,7 +6,21 @@ kernels, `apply` and `decide`, in the same order.
 
 from __future__ import annotations
 
-from apportion.core import conservative, easy, lifecycle, limit_usage, limits, predict, queue, rank, slurm, windowed
+from apportion.core import (
+    cohort,
+    cohort_lease,
+    conservative,
+    easy,
+    lifecycle,
+    limit_usage,
+    limits,
+    predict,
+    queue,
+    quota,
+    rank,
+    slurm,
+    windowed,
+)
 from apportion.core.codes import (
     BACKFILL_CONSERVATIVE,
     BACKFILL_EASY_SJBF,
@@ -42,6 +56,10 @@ def begin(s: State, now: int) -> None:
         rank.tick(s, now)
         if s.rules.metered == 1 and s.usage.clock[LAST_TICK] != tick:
             _kill_spent(s, now)
+    if s.rules.quotas == 1 and cohort_lease.advance(s.quotas, now):
+        s.clock.stale[0] = 1
+        s.clock.changed[0] = 1
+        s.clock.full[0] = 1
 
 
 @kernel
@@ -100,7 +118,10 @@ def _submit(s: State, now: int, job: int) -> None:
             lifecycle.decide(s, now, job, REJECTED)
             return
         limit_usage.on_submit(s.limits, s.counters, s.jobs, job)
-        s.live.reasons[job] |= limits.binding(s.limits, s.counters, s.jobs, job)  # no pass need come to it
+    if s.rules.holds == 1:
+        s.live.reasons[job] |= quota.binding(s, job)  # no pass need come to it
+    if s.rules.quotas == 1:
+        cohort.enter(s.quotas, s.jobs, job)
     _enter(s, job)
 
 
@@ -167,6 +188,9 @@ def _cancel(s: State, now: int, job: int) -> None:
     lifecycle.leave(s)
     if s.rules.limited == 1:
         limit_usage.on_cancel_pending(s.limits, s.counters, s.jobs, job)
+    if s.rules.quotas == 1:
+        cohort.leave(s.quotas, s.jobs, job)
+        cohort.release(s.quotas, s.jobs, job)
     lifecycle.decide(s, now, job, CANCELLED)
     s.clock.stale[0] = 1
 
@@ -226,7 +250,7 @@ def _decide_easy(s: State, now: int) -> None:
         s.clock.stale[0] = 1
     if s.rules.plain == 0:
         windowed.decide(s, now)
-    elif s.clock.stale[0] == 1 or s.clock.arrived[0] > 1 or s.rules.limited == 1:
+    elif s.clock.stale[0] == 1 or s.clock.arrived[0] > 1 or s.rules.holds == 1:
         easy.full_pass(s, now)
     elif s.clock.arrived[0] == 1 and not easy.arrival_pass(s, now, s.clock.last_arrived[0]):
         easy.full_pass(s, now)
@@ -262,6 +286,8 @@ def _wake(s: State, now: int) -> int:
         time = NEVER
     if s.rules.guarded == 1:
         time = min(time, s.clock.next_plan[0])
+    if s.rules.quotas == 1:
+        time = min(time, s.quotas.turn[0])
     if s.rules.predictor != PREDICT_LIMIT:
         time = min(time, predict.next_correction(s))
     by_time = s.rules.metered == 1 or s.counters.accrue_since.size > 0

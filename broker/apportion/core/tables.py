@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from apportion.core.jit import table
 
 if TYPE_CHECKING:
+    from apportion.core.cohort_tables import Quotas
     from apportion.core.limit_tables import LimitCounters, LimitTables
     from apportion.core.share import ShareState
     from apportion.core.usage import Usage, UsageParams
@@ -111,7 +112,7 @@ class Pools(NamedTuple):
 
     ``procs``, ``free`` : processors there are, and not in use (negative after a loss of capacity); ``extra``, ``extra_free`` :
     (n_pools, n_extra) likewise. ``largest``, ``extra_largest`` : the most there will ever be. ``min_procs`` :
-    no pending job of the pool asks for less (a lower bound).
+    no pending job of the pool asks for less (a lower bound). ``flavor`` : of the quotas, where they name any.
     ``head`` : first blocked job or a HEAD code; ``shadow``, ``spare`` : its reserved start in ms (-1 until somebody needs it) and the
     processors that it leaves free then (EASY).
     ``step_first`` (n_pools + 1), ``step_next``, ``step_time``, ``step_procs``, ``step_extra`` : capacity changes known in advance, by
@@ -125,6 +126,7 @@ class Pools(NamedTuple):
     largest: Ints
     extra_largest: Ints
     min_procs: Ints
+    flavor: Ints
     head: Ints
     shadow: Ints
     spare: Ints
@@ -220,7 +222,8 @@ class Rules(NamedTuple):
     ``order``, ``backfill`` : codes. ``score_function`` : address of a compiled order (ORDER_FIXED and ORDER_MOVING). ``origin`` : ms, its time 0.
     ``plain`` : 1 if processors of constant number are all there is to a pool.
     ``charged`` : 1 if usage is kept. ``limited`` : 1 if limits of associations or QOS may hold jobs; ``metered`` : 1 if some of them
-    run on minutes and so on time; ``assoc_limit_stop`` : 1 if a held job also holds those behind it.
+    run on minutes and so on time; ``assoc_limit_stop`` : 1 if a held job also holds those behind it. ``quotas`` : 1 if accounts have
+    quotas. ``holds`` : 1 if limits or quotas may hold a job that there is room for.
     ``guarded`` : 1 if some jobs have a wait bound.
     ``age_weight``, ``fairshare_weight``, ``max_age`` (ms) : of the multifactor priority.
     ``bf_*``, ``main_depth``, ``sched_interval`` : Slurm's SchedulerParameters (times in ms, 0 unlimited). ``calc_period`` :
@@ -238,6 +241,8 @@ class Rules(NamedTuple):
     limited: int
     metered: int
     assoc_limit_stop: int
+    quotas: int
+    holds: int
     guarded: int
     age_weight: float
     fairshare_weight: float
@@ -281,6 +286,7 @@ class State(NamedTuple):
     share: ShareState
     limits: LimitTables
     counters: LimitCounters
+    quotas: Quotas
     history: History
     decided: Ints
     digest: Ints

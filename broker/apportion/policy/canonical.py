@@ -18,10 +18,11 @@ def canonical(policy: Policy) -> dict[str, Any]:
 
     Keys are sorted; defaults are filled in; what is derived (share engine, enforcement, capacity, hash of a plug-in's
     source) is written out; limits that are not set are left out, and so are parameters of share engines that do not
-    run; units are those that Slurm prints. Entries keep their order: rules are tried in it, and sums over siblings are
-    made in it.
+    run, and the keys of quotas of accounts that have none; units are those that Slurm prints. Entries keep their order:
+    rules are tried in it, and sums over siblings are made in it.
     """
     from apportion.policy.model import ENGINE_KEYS
+    from apportion.policy.quotas import KEYS, has_quota
 
     plain = policy.model_dump(mode="json", exclude_none=True)
     plain["ShareEngine"] = policy.share_engine
@@ -29,6 +30,9 @@ def canonical(policy: Policy) -> dict[str, Any]:
     plain["ShareParameters"] = {key: value for key, value in plain["ShareParameters"].items() if key in read}
     plain["PriorityFlags"] = [flag for flag in policy.PriorityFlags if flag not in ("FAIR_TREE", "NO_FAIR_TREE")]
     plain["AccountingStorageEnforce"] = sorted(policy.enforce) or ["none"]
+    for entry, account in zip(plain["accounts"], policy.accounts, strict=True):
+        for key in () if has_quota(account) else KEYS:
+            entry.pop(key, None)
     for entry, model in zip(plain["partitions"], policy.partitions, strict=True):
         _fold(entry, model.capacity, "Procs", "Nodes")
     for entry, reservation in zip(plain["reservations"], policy.reservations, strict=True):

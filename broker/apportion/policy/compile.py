@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from apportion.core import billing, codes, multifactor
+from apportion.core import billing, codes, cohort_tables, multifactor
 from apportion.core.calendar import DAY_MS, RESETS
 from apportion.core.errors import PolicyError
 from apportion.core.limit_build import no_limits
@@ -40,6 +40,8 @@ from apportion.policy.engines import history_of
 from apportion.policy.limits import build_limits, limits_mention
 from apportion.policy.orders import order_function
 from apportion.policy.pools import UNBOUNDED, PoolPlan, plan_pools
+from apportion.policy.quotas import KEYS as QUOTA_KEYS
+from apportion.policy.quotas import build_quotas, flavor_index, flavors_of, has_quotas, quotas_mention
 
 if TYPE_CHECKING:
     from apportion.policy.model import Policy
@@ -87,7 +89,12 @@ class Compiled:
 
 
 def compile_policy(
-    policy: Policy, jobs: Submissions, partition: Ints | None = None, *, open_pools: bool = False
+    policy: Policy,
+    jobs: Submissions,
+    partition: Ints | None = None,
+    *,
+    open_pools: bool = False,
+    more_pools: tuple[str, ...] = (),
 ) -> Compiled:
     """Compile ``policy`` for ``jobs``.
 
@@ -97,6 +104,8 @@ def compile_policy(
         Index of each job's partition, whatever the rules of the policy say.
     open_pools : bool
         Make room for any of the jobs to come to any pool, and let all running jobs be read.
+    more_pools : tuple of str
+        Names of pools elsewhere that quotas may be for.
 
     Raises
     ------
@@ -121,11 +130,22 @@ def compile_policy(
     limits, counters = no_limits()
     has_limits = _has_limits(policy)
     tree = None
-    if is_multifactor or reads_usage or has_limits:
+    with_quotas = has_quotas(policy)
+    if is_multifactor or reads_usage or has_limits or with_quotas:
         tree = build_tree(policy, jobs.user, assigned.account)
     if has_limits and tree is not None:
         limits = build_limits(policy, tree, ("cpu", *extra_names, "billing"), plan)
         counters = build_counters(limits, len(jobs))
+    quotas = cohort_tables.no_quotas()
+    if with_quotas and tree is not None:
+        quotas = build_quotas(
+            policy,
+            tree,
+            ("cpu", *extra_names, "billing"),
+            (*plan.names, *more_pools),
+            n_jobs=len(jobs),
+            origin_ms=jobs.origin_ms,
+        )
     metered = counters.ran.size > 0
     charged = is_multifactor or reads_usage or metered or any(e.UsageThreshold is not None for e in policy.qos)
     guarded = bool((limits.qos[:, WAIT_BOUND] >= 0).any()) and policy.Backfill != "conservative"
@@ -133,7 +153,7 @@ def compile_policy(
     qos = _qos_index(policy, assigned.qos)
     empty_i, empty_f = np.zeros(0, np.int64), np.zeros(0, np.float64)
 
-    billed = _billing(policy, jobs, assigned, extra_names, extra) if charged or has_limits else empty_i
+    billed = _billing(policy, jobs, assigned, extra_names, extra) if charged or has_limits or with_quotas else empty_i
     table = Jobs(
         submit=jobs.submit_ms,
         limit=jobs.limit_ms,
@@ -155,7 +175,15 @@ def compile_policy(
         features=_features(policy, jobs, assigned, qos) if order is not None else np.zeros((0, 6)),
     )
     rules = _rules(
-        policy, jobs, order, plain=plain, charged=charged, limited=has_limits, metered=metered, guarded=guarded
+        policy,
+        jobs,
+        order,
+        plain=plain,
+        charged=charged,
+        limited=has_limits,
+        metered=metered,
+        guarded=guarded,
+        quotas=with_quotas,
     )
     factors = np.array([round(entry.UsageFactor * 1000) for entry in policy.qos], np.int64)
     params = usage_params(
@@ -182,7 +210,7 @@ def compile_policy(
         live=_live(len(jobs), rules),
         queue=_queue(len(jobs)),
         short_queue=_queue(len(jobs) if rules.backfill == codes.BACKFILL_EASY_SJBF else 0),
-        pools=_pools(plan),
+        pools=_pools(plan, flavors_of(policy)),
         running=_running(plan, in_pool, is_read=open_pools or not plain or metered or policy.Backfill != "none"),
         profile=_profile(plan, in_pool, rules),
         clock=_clock(),
@@ -198,6 +226,7 @@ def compile_policy(
         ),
         limits=limits,
         counters=counters,
+        quotas=quotas,
         history=_history(policy, jobs),
         decided=np.zeros(len(jobs) + 1, np.int64),
         digest=np.zeros(2, np.int64),
@@ -223,7 +252,7 @@ def compile_policy(
 
 def _extra_tres(policy: Policy) -> tuple[str, ...]:
     """TRES beside cpu and billing that a capacity, a limit or a weight speaks of, sorted."""
-    found = set(policy.TRES) | set(policy.Licenses) | limits_mention(policy)
+    found = set(policy.TRES) | set(policy.Licenses) | limits_mention(policy) | quotas_mention(policy)
     found |= set(policy.TRESBillingWeights) | set(policy.PriorityWeightTRES)
     for entry in policy.partitions:
         found |= set(entry.capacity) | set(entry.TRESBillingWeights)
@@ -244,7 +273,7 @@ def _has_limits(policy: Policy) -> bool:
         or entry.State != "UP"
         for entry in policy.partitions
     )
-    unlimited = {"Fairshare", "DefaultQOS", "Account", "Parent", "User", "Name", "Priority", "UsageFactor"}
+    unlimited = {"Fairshare", "DefaultQOS", "Account", "Parent", "User", "Name", "Priority", "UsageFactor", *QUOTA_KEYS}
     by_entry = any(
         getattr(entry, name) not in (None, {}, ())
         for entry in (*policy.accounts, *policy.users, *policy.qos)
@@ -383,6 +412,7 @@ def _rules(
     limited: bool,
     metered: bool,
     guarded: bool,
+    quotas: bool,
 ) -> Rules:
     if policy.Order == "multifactor":
         kind = codes.ORDER_MULTIFACTOR
@@ -405,6 +435,8 @@ def _rules(
         limited=int(limited),
         metered=int(metered),
         assoc_limit_stop=int(options.assoc_limit_stop),
+        quotas=int(quotas),
+        holds=int(limited or quotas),
         guarded=int(guarded),
         age_weight=float(policy.PriorityWeightAge),
         fairshare_weight=float(policy.PriorityWeightFairshare),
@@ -449,7 +481,7 @@ def _queue(n: int) -> Queue:
     return Queue(*(np.zeros(n + 1, np.int64) for _ in range(3)), *(np.zeros(1, np.int64) for _ in range(3)))
 
 
-def _pools(plan: PoolPlan) -> Pools:
+def _pools(plan: PoolPlan, flavors: tuple[str, ...]) -> Pools:
     n = len(plan.names)
     largest = plan.capacity.copy()
     for pool in range(n):
@@ -467,6 +499,7 @@ def _pools(plan: PoolPlan) -> Pools:
         largest=largest[:, 0].copy(),
         extra_largest=np.ascontiguousarray(largest[:, 1:]),
         min_procs=np.full(n, NEVER, np.int64),
+        flavor=np.array([flavor_index(flavors, name) for name in plan.names], np.int64),
         head=np.full(n, codes.HEAD_NONE, np.int64),
         shadow=np.zeros(n, np.int64),
         spare=np.zeros(n, np.int64),

@@ -27,6 +27,7 @@ from apportion.core.units import MS_PER_SECOND, UNLIMITED, format_duration, pars
 MAX_SECONDS = 10**10  # 317 years; safe as int64 milliseconds
 UINT32 = 2**32 - 1
 MAX_NICE = 2_147_483_645
+ALL_FLAVORS = "*"  # in a table of quotas by flavour: all together
 
 
 class Moment(NamedTuple):
@@ -180,6 +181,21 @@ def _tres(value: object) -> dict[str, int]:
     return parse_tres(value)
 
 
+def _quota(value: object) -> dict[str, dict[str, int]]:
+    """TRES, or a table of TRES by flavour, in which * stands for all flavours together."""
+    if not isinstance(value, Mapping) or not value:
+        return {ALL_FLAVORS: _tres(value)} if value else {}
+    if all(isinstance(part, (str, Mapping)) and not str(part).strip().isdigit() for part in value.values()):
+        return {_label(flavor): _tres(part) for flavor, part in sorted(value.items())}
+    return {ALL_FLAVORS: _tres(value)}
+
+
+def _format_quota(quota: dict[str, dict[str, int]]) -> str | dict[str, str]:
+    if set(quota) <= {ALL_FLAVORS}:
+        return format_tres(quota.get(ALL_FLAVORS, {}))
+    return {flavor: format_tres(counts) for flavor, counts in quota.items()}
+
+
 def _tres_weights(value: object) -> dict[str, float]:
     if not isinstance(value, (str, Mapping)):
         raise ValueError(f"'{shorten(value)}' is not a list of TRES weights; write for example CPU=1.0,Mem=0.25G")
@@ -327,6 +343,12 @@ TresFactors = Annotated[
     BeforeValidator(lambda value: {name: _weight(_whole(weight)) for name, weight in _tres_weights(value).items()}),
     PlainSerializer(format_tres_weights),
     _schema(["string", "object"], "CPU=1000,GRES/gpu=3000"),
+]
+QuotaCounts = Annotated[
+    dict[str, dict[str, int]],
+    BeforeValidator(_quota),
+    PlainSerializer(_format_quota),
+    _schema(["string", "object"], "cpu=100,gres/gpu=8"),
 ]
 LicenseCounts = Annotated[
     dict[str, int],

@@ -14,6 +14,7 @@ from apportion.policy.model import (
     AccountEntry,
     AssignRule,
     Association,
+    CohortEntry,
     GroupLimits,
     JobLimits,
     PartitionEntry,
@@ -41,6 +42,7 @@ ALIASES: dict[type[BaseModel], dict[str, str]] = {
     },
     Association: {"share": "Fairshare", "shares": "Fairshare", "rawshares": "Fairshare", "maxsubmit": "MaxSubmitJobs"},
     AccountEntry: {"name": "Account", "parentname": "Parent"},
+    CohortEntry: {"name": "Cohort"},
     UserEntry: {"name": "User"},
     QosEntry: {
         "maxtresperuser": "MaxTRESPU",
@@ -61,6 +63,7 @@ ALIASES: dict[type[BaseModel], dict[str, str]] = {
     Policy: {
         "account": "accounts",
         "user": "users",
+        "cohort": "cohorts",
         "partition": "partitions",
         "reservation": "reservations",
         "assignment": "assign",

@@ -48,6 +48,7 @@ def lint(policy: Policy, longest_limit_s: int | None = None) -> list[Finding]:
         *_weights(policy),
         *_fairshare(policy),
         *_limits(policy),
+        *_quotas(policy),
         *_names(policy),
     ]
 
@@ -170,6 +171,25 @@ def _limits(policy: Policy) -> Iterator[Finding]:
         yield Finding("AccountingStorageEnforce", "there are limits that are not enforced", 'add "limits"')
     if policy.Licenses and any(name.startswith("license/") for entry in policy.partitions for name in entry.TRES):
         yield Finding("Licenses", "licences are stated for the machine and for a partition", "keep one")
+
+
+def _quotas(policy: Policy) -> Iterator[Finding]:
+    from apportion.policy.quotas import has_quota, lonely_cohorts, promised
+
+    for pool, name, quota, capacity in promised(policy):
+        yield Finding("NominalQuota", f"{quota} {name} are promised, {capacity} there are{pool}", "lower the quotas")
+    with_quota = {entry.Account for entry in policy.accounts if has_quota(entry)}
+    above = {entry.Account: entry.Parent for entry in policy.accounts}
+    for entry in policy.accounts:
+        outer = entry.Parent
+        while outer and outer not in with_quota:
+            outer = above.get(outer, "")
+        if not entry.Cohort and not outer and (entry.BorrowingLimit or entry.LendingLimit):
+            key = "BorrowingLimit" if entry.BorrowingLimit else "LendingLimit"
+            whom = "borrow from" if entry.BorrowingLimit else "lend to"
+            yield Finding(key, f"{entry.Account} has nobody to {whom}", "give it a Cohort")
+    for name, account in lonely_cohorts(policy):
+        yield Finding("Cohort", f"nothing but {account} is in {name}", "correct the name, or list it under cohorts")
 
 
 def _names(policy: Policy) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ Predictor, PredictorQuantile, PredictorJobs, MaxWait,
 MaxWaitReserveAt, PriorityWeight{Age,Assoc,Fairshare,JobSize,Partition,QOS,TRES}, PriorityMaxAge,
 PriorityDecayHalfLife, PriorityUsageResetPeriod, PriorityCalcPeriod, PriorityFavorSmall, PriorityFlags,
 FairShareDampeningFactor, ShareEngine, ShareParameters, FairTreeTies, Decay, AccountingStorageEnforce, DefaultFairshare,
-AllowZeroShares, DefaultQOS, TRES, TRESBillingWeights, Licenses, accounts, users, qos, partitions, reservations,
+AllowZeroShares, DefaultQOS, TRES, TRESBillingWeights, Licenses, accounts, users, cohorts, qos, partitions, reservations,
 assign. Resolved: ``policy.share_engine`` ("fair_tree", "classic", "condor", ...), ``policy.billing_mode`` ("sum", "max_tres",
 "max_tres_gres"), ``policy.enforce`` (frozenset), ``partition.capacity``, ``partition.pool``, ``partition.labels``,
 ``reservation.capacity``, ``reservation.duration``; ``policy.canonical()``, ``policy.hash``, ``policy.warnings``.
@@ -29,6 +29,9 @@ bf_interval (s), bf_min_prio_reserve, default_queue_depth, sched_interval (s), a
 Associations (`AccountEntry`: Account, Parent; `UserEntry`: User, Account; both): Fairshare (int or "parent"), Priority,
 DefaultQOS, GrpJobs, GrpJobsAccrue, GrpSubmitJobs, GrpTRES, GrpTRESMins, GrpTRESRunMins, GrpWall, MaxJobs,
 MaxJobsAccrue, MaxSubmitJobs, MaxTRESPerJob, MaxTRESPerNode, MaxTRESMinsPerJob, MaxWall, MinPrioThreshold.
+
+Quotas of accounts and of `CohortEntry` (Cohort, Parent): NominalQuota, BorrowingLimit, LendingLimit (TRES by flavour, ``*`` for
+all together), FairWeight, LendUntil; of accounts also Cohort, LendingLease, QueueingStrategy, StopPolicy.
 
 `QosEntry`: Name, Priority, Flags, UsageFactor, UsageThreshold, LimitFactor, MaxWait, MaxWaitReserveAt, GrpJobs,
 GrpJobsAccrue, GrpSubmitJobs, GrpTRES, GrpTRESMins, GrpTRESRunMins, GrpWall, MaxJobsPU, MaxJobsPA, MaxJobsAccruePU,
@@ -65,6 +68,7 @@ from apportion.policy.fields import (
     OptionalNumber,
     OptionalSeconds,
     OptionalWhen,
+    QuotaCounts,
     Seconds,
     Shares,
     SomeOf,
@@ -242,11 +246,47 @@ class Association(GroupLimits, JobLimits):
     MaxSubmitJobs: OptionalCount = Field(default=None, description="jobs of one user pending and running")
 
 
-class AccountEntry(Association):
+class QuotaKeys(Section):
+    """Quotas in Kueue's words; each is TRES, or a table of TRES by pool or center."""
+
+    NominalQuota: QuotaCounts = Field(default={}, description="what it may use at any time")
+    BorrowingLimit: QuotaCounts = Field(
+        default={}, description="how much more it may use of what others leave; no limit when absent"
+    )
+    LendingLimit: QuotaCounts = Field(
+        default={}, description="how much of its quota others may use meanwhile; all when absent"
+    )
+    FairWeight: Annotated[Number, Field(le=1000)] = Field(
+        default=1, description="its part of what is borrowed, against its siblings' weights"
+    )
+    LendUntil: OptionalWhen = Field(default=None, description="time from which it lends nothing")
+
+
+class CohortEntry(QuotaKeys):
+    """A group of accounts and cohorts that lend quota to each other; one without quotas need not be listed."""
+
+    Cohort: Label = Field(description="name")
+    Parent: OptionalLabel = Field(default="", description="cohort above it")
+
+
+class AccountEntry(Association, QuotaKeys):
     """An account: a node of the association tree. ``root`` may be listed to set its limits."""
 
     Account: Label = Field(description="name")
     Parent: OptionalLabel = Field(default="", description="account above it; root when absent")
+    Cohort: OptionalLabel = Field(
+        default="",
+        description="cohort that it borrows from and lends to; the next account above with a quota when absent",
+    )
+    LendingLease: OptionalSeconds = Field(
+        default=None, description="time for which it lends, if none of its jobs waits; then it is asked anew"
+    )
+    QueueingStrategy: Annotated[str, OneOf("BestEffortFIFO", "StrictFIFO")] = Field(
+        default="BestEffortFIFO", description="whether its jobs may start while an older one of it waits"
+    )
+    StopPolicy: Annotated[str, OneOf("None", "Hold", "HoldAndDrain")] = Field(
+        default="None", description="with Hold and HoldAndDrain none of its jobs starts"
+    )
 
 
 class UserEntry(Association):
@@ -524,6 +564,7 @@ class Policy(Section):
 
     accounts: tuple[AccountEntry, ...] = Field(default=(), description="the account tree")
     users: tuple[UserEntry, ...] = Field(default=(), description="users of the accounts")
+    cohorts: tuple[CohortEntry, ...] = Field(default=(), description="groups of accounts that lend quota to each other")
     qos: tuple[QosEntry, ...] = Field(default=(), description="qualities of service")
     partitions: tuple[PartitionEntry, ...] = Field(
         default=(), description="partitions; without any, one for the whole machine"

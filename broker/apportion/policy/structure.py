@@ -33,6 +33,7 @@ def check_structure(policy: Policy) -> None:
     _check_shares(policy)
     _check_engine(policy)
     _check_tree(policy)
+    _check_cohorts(policy)
     _check_references(policy)
     _check_relative(policy)
     _check_pools(policy)
@@ -200,6 +201,25 @@ def _check_tree(policy: Policy) -> None:
             on_path.add(name)
             name = policy.accounts[index[name]].Parent
         settled |= on_path
+
+
+def _check_cohorts(policy: Policy) -> None:
+    _unique("cohort", (entry.Cohort for entry in policy.cohorts), "cohorts", "Cohort")
+    above = {entry.Cohort: entry.Parent for entry in policy.cohorts}
+    for i, entry in enumerate(policy.cohorts):
+        path = [entry.Cohort]
+        while above.get(path[-1]):
+            path.append(above[path[-1]])
+            if path[-1] == entry.Cohort:
+                _fail(
+                    f"the cohorts {' -> '.join(path)} borrow in a circle",
+                    "give one of them another Parent",
+                    "cohorts",
+                    i,
+                    "Parent",
+                )
+            if path[-1] in path[:-1]:
+                break  # a circle that this one only leads to
 
 
 def _check_references(policy: Policy) -> None:
