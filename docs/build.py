@@ -29,6 +29,7 @@ READING = (
     "docs/replay.md",
     "docs/traces.md",
     "docs/policies.md",
+    "docs/preemption.md",
     "docs/orders.md",
     "docs/metrics.md",
     "docs/runs.md",

@@ -26,12 +26,14 @@ from apportion.core.tables import (
     Ints,
     Jobs,
     Live,
+    Outages,
     Pools,
     Profile,
     Queue,
     Rules,
     Running,
     State,
+    Stops,
 )
 from apportion.core.usage import new_usage, usage_params
 from apportion.policy.assign import Assigned, assign
@@ -87,7 +89,7 @@ class Compiled:
 
 
 def compile_policy(
-    policy: Policy, jobs: Submissions, partition: Ints | None = None, *, open_pools: bool = False
+    policy: Policy, jobs: Submissions, partition: Ints | None = None, *, open_pools: bool = False, fails: bool = False
 ) -> Compiled:
     """Compile ``policy`` for ``jobs``.
 
@@ -97,6 +99,8 @@ def compile_policy(
         Index of each job's partition, whatever the rules of the policy say.
     open_pools : bool
         Make room for any of the jobs to come to any pool, and let all running jobs be read.
+    fails : bool
+        Let jobs be stopped before their end: by events FAIL, LOSS and RETURN.
 
     Raises
     ------
@@ -183,7 +187,9 @@ def compile_policy(
         queue=_queue(len(jobs)),
         short_queue=_queue(len(jobs) if rules.backfill == codes.BACKFILL_EASY_SJBF else 0),
         pools=_pools(plan),
-        running=_running(plan, in_pool, is_read=open_pools or not plain or metered or policy.Backfill != "none"),
+        running=_running(
+            plan, in_pool, is_read=open_pools or fails or not plain or metered or policy.Backfill != "none"
+        ),
         profile=_profile(plan, in_pool, rules),
         clock=_clock(),
         rules=rules,
@@ -199,7 +205,9 @@ def compile_policy(
         limits=limits,
         counters=counters,
         history=_history(policy, jobs),
-        decided=np.zeros(len(jobs) + 1, np.int64),
+        outages=Outages(*(np.zeros(0, np.int64) for _ in Outages._fields)),
+        stops=_stops(4 * len(jobs) + 65_536 if fails else 0),
+        decided=np.zeros(2 * len(jobs) + 2, np.int64),  # a job may be stopped and start again
         digest=np.zeros(2, np.int64),
         work=np.zeros(max(len(jobs), len(plan.names), len(jobs.user.names) + 1, 8), np.int64),
     )
@@ -404,6 +412,7 @@ def _rules(
         charged=int(charged),
         limited=int(limited),
         metered=int(metered),
+        requeue=int(policy.JobRequeue),
         assoc_limit_stop=int(options.assoc_limit_stop),
         guarded=int(guarded),
         age_weight=float(policy.PriorityWeightAge),
@@ -442,7 +451,12 @@ def _live(n: int, rules: Rules) -> Live:
         plan=np.full(n if keeps_plans else 0, -1, np.int64),
         first_plan=np.full(n, -1, np.int64),
         reasons=np.zeros(n, np.int64),
+        restarts=np.zeros(n, np.int64),
     )
+
+
+def _stops(room: int) -> Stops:
+    return Stops(np.zeros(1, np.int64), *(np.zeros(room, np.int64) for _ in Stops._fields[1:]))
 
 
 def _queue(n: int) -> Queue:
