@@ -275,7 +275,7 @@ def _wake(s: State, now: int) -> int:
     if s.rules.guarded == 1:
         time = min(time, s.clock.next_plan[0])
     if s.rules.quotas == 1:
-        time = min(time, s.quotas.turn[0])
+        time = min(time, cohort_lease.next_change(s.quotas))
     if s.rules.predictor != PREDICT_LIMIT:
         time = min(time, predict.next_correction(s))
     by_time = s.rules.metered == 1 or s.counters.accrue_since.size > 0
