@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from apportion.core.codes import CANCELLED, ENDED, REJECTED
+from apportion.core.codes import CANCELLED, ENDED, NODE_FAIL, REJECTED
 from apportion.sim.replay import replay
 from federations import Job, Played, play
 
@@ -79,6 +79,21 @@ def federations(draw, placements=PLACEMENTS):
                 "Repair": draw(st.sampled_from([5, 90])),
             }
         ]
+    if draw(st.booleans()):
+        data.setdefault("failures", []).append(
+            {
+                "Kind": draw(st.sampled_from(["node", "center"])),
+                "Center": draw(st.sampled_from(["", "B"])),
+                "MTBF": draw(st.sampled_from([60, 300])),
+                "Repair": draw(st.sampled_from([5, 90])),
+                "Procs": draw(st.integers(1, 3)),
+            }
+        )
+        requeues = draw(st.booleans())
+        for entry in centers:
+            backfill = entry["Policy"] if entry["Policy"] in ("easy", "conservative") else "none"
+            entry["Policy"] = {"Order": "fcfs", "Backfill": backfill, "JobRequeue": requeues}
+        data["broker"]["Policy"] = {"Order": "fcfs", "JobRequeue": requeues}
     job = st.builds(
         Job,
         submit=st.integers(0, 12).map(lambda t: 20 * t),
@@ -111,8 +126,9 @@ def check_possible(played: Played) -> None:
     """Nothing runs twice, too early, for another time than it takes there, where it may not, or beyond what there is."""
     workload, schedule, moves = played.workload, played.schedule, played.moves
     f = schedule.compiled.federation
+    failed = schedule.state == NODE_FAIL
     started, ended = schedule.start_ms >= 0, schedule.end_ms >= 0
-    assert ((schedule.state == ENDED) | (schedule.state == CANCELLED) | (schedule.state == REJECTED)).all()
+    assert ((schedule.state == ENDED) | (schedule.state == CANCELLED) | (schedule.state == REJECTED) | failed).all()
     assert (started == ended).all()
     assert (schedule.start_ms[started] >= schedule.submit_ms[started]).all()
     stays = ~moves.movable & started
@@ -122,7 +138,10 @@ def check_possible(played: Played) -> None:
         home, here = speed[workload.home[job]], speed[schedule.center[job]]
         takes = workload.run_ms[job]
         expected = takes if home == here else max(-(-takes * home // here), 1)
-        assert schedule.end_ms[job] - schedule.start_ms[job] == expected
+        if failed[job]:
+            assert schedule.end_ms[job] - schedule.start_ms[job] <= expected
+        else:
+            assert schedule.end_ms[job] - schedule.start_ms[job] == expected
         if moves.dataset[job] >= 0 and moves.movable[job]:
             assert played.scenario.centers[schedule.center[job]].Center in played.scenario.datasets[0].Residency
     for k, entry in enumerate(played.scenario.centers):
@@ -139,7 +158,7 @@ def check_possible(played: Played) -> None:
 
 
 @given(federations())
-@settings(SETTINGS, max_examples=100)
+@settings(SETTINGS, max_examples=40)
 def test_drivers_agree_and_schedules_are_possible(case):
     data, jobs, follows = case
     compiled = play(data, jobs, follows=follows)
@@ -151,18 +170,18 @@ def test_drivers_agree_and_schedules_are_possible(case):
 
 
 @given(federations(placements=("home",)))
-@settings(SETTINGS, max_examples=60)
+@settings(SETTINGS, max_examples=25)
 def test_without_moves_every_autonomous_center_is_as_if_alone(case):
     data, jobs, follows = case
     played = play(data, jobs, follows=follows)
     for k, entry in enumerate(played.scenario.centers):
-        if entry.Mode == "autonomous":
+        if entry.Mode == "autonomous" and not any(entry.Kind != "network" for entry in played.scenario.failures):
             alone = replay(played.workload.parts[k], played.scenario.policy_of(entry.Center))
             assert (alone.start_ms == played.schedule.start_ms[played.workload.home == k]).all()
 
 
 @given(federations(placements=("balanced", "green")))
-@settings(SETTINGS, max_examples=60)
+@settings(SETTINGS, max_examples=25)
 def test_the_log_recomputes(case):
     """Every score in the log is what the weights make of its terms, and the winner had the best of those allowed."""
     data, jobs, follows = case

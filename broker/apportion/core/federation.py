@@ -26,7 +26,21 @@ from apportion.core import (
     running,
     step,
 )
-from apportion.core.codes import CANCEL, CANCELLED, CAPACITY, END, KILLED, PENDING, REJECTED, RUNNING, SUBMIT
+from apportion.core.codes import (
+    CANCEL,
+    CANCELLED,
+    CAPACITY,
+    END,
+    KILLED,
+    LOSS,
+    NODE_FAIL,
+    PENDING,
+    REJECTED,
+    REQUEUED,
+    RETURN,
+    RUNNING,
+    SUBMIT,
+)
 from apportion.core.federation_tables import (
     ALLOWED,
     ARRIVE,
@@ -117,10 +131,10 @@ def apply(f: Federation, now: int, event: int, subject: int) -> None:
     now : int
         Time of the instant, ms.
     event : int
-        END, CAPACITY, CANCEL, SUBMIT, TIMER, DATA, ARRIVE or REACH.
+        END, RETURN, LOSS, CAPACITY, CANCEL, SUBMIT, TIMER, DATA, ARRIVE or REACH.
     subject : int
-        Job index; for CAPACITY the row of `Seen`, for REACH the center, which is cut off or back, for DATA the dataset times the number of
-        centers plus the center.
+        Job index; for LOSS and RETURN the row of ``f.outage_center``; for CAPACITY the row of `Seen`; for REACH the center, which is cut
+        off or back; for DATA the dataset times the number of centers plus the center.
     """
     if event == SUBMIT:
         _submit(f, now, subject)
@@ -132,6 +146,8 @@ def apply(f: Federation, now: int, event: int, subject: int) -> None:
         _arrive(f, now, subject)
     elif event == CANCEL:
         _cancel(f, now, subject)
+    elif event in (LOSS, RETURN):
+        _fail(f, now, event, subject)
     elif event == CAPACITY:
         center = f.seen.center[subject]
         _touch(f, now, center)
@@ -154,6 +170,31 @@ def _submit(f: Federation, now: int, job: int) -> None:
         return
     step.apply(f.broker, now, SUBMIT, job)
     f.clock.stale[0] = 1
+
+
+@kernel
+def _fail(f: Federation, now: int, event: int, subject: int) -> None:
+    """Processors of a center fail, with the jobs on them, or are back."""
+    center = f.outage_center[subject]
+    core = f.cores[center]
+    _touch(f, now, center)
+    first = core.clock.decided[0]
+    step.apply(core, now, event, f.outage_row[subject])
+    for k in range(first, core.clock.decided[0]):
+        job = core.decided[k]
+        if f.centers.managed[center] == 0 and f.broker.rules.charged == 1:
+            _charge_until(f, now, center, job)
+        f.places.started[job] = -1
+        if core.live.state[job] == PENDING:  # it is in the queue again, and stays at this center
+            f.seen.owed[_seen_of(f, center, job)] += _area(f, center, job)
+            if f.places.where[job] != HOME and f.rules.placement != PLACE_REDUNDANT:
+                f.centers.waiting[center] += 1
+            _tell(f, job, REQUEUED)
+        else:
+            _tell(f, job, NODE_FAIL)
+            if f.centers.managed[center] == 0:
+                _settle(f, now, job)
+            _look_for_quota(f, now)
 
 
 @kernel
@@ -219,14 +260,17 @@ def _end(f: Federation, now: int, job: int) -> None:
     center = f.places.center[job]
     core = f.cores[center]
     _touch(f, now, center)
-    ran = now - core.live.start[job]
+    ran = now - f.places.started[job]
     share = min(ran / core.jobs.limit[job], 1.0)
     home = f.places.home[job]
     f.centers.accuracy[center] += (share - f.centers.accuracy[center]) * MEMORY
     f.centers.habit[home] += (share - f.centers.habit[home]) * MEMORY
     step.apply(core, now, END, job)
     if f.centers.managed[center] == 0:
-        _charge_end(f, now, center, job)
+        if f.broker.rules.charged == 1:
+            _charge_until(f, now, center, job)
+        _settle(f, now, job)
+    f.places.started[job] = -1
     _look_for_quota(f, now)
 
 
@@ -336,7 +380,11 @@ def _take_note(f: Federation, now: int, center: int) -> None:
         job = core.decided[k]
         what = core.live.state[job]
         if what == RUNNING:
+            if f.places.started[job] >= 0:
+                continue  # it was stopped, and started again, in this instant: it is here twice
             _note_start(f, now, center, job)
+        elif what in (PENDING, NODE_FAIL):
+            continue  # a failure stopped it
         # a job that was sent everywhere is over only when it is over everywhere
         if what in (RUNNING, KILLED) or f.places.where[job] == HOME or f.rules.placement != PLACE_REDUNDANT:
             _tell(f, job, what)
@@ -353,6 +401,7 @@ def _tell(f: Federation, job: int, what: int) -> None:
 
 @kernel
 def _note_start(f: Federation, now: int, center: int, job: int) -> None:
+    f.places.started[job] = now
     f.seen.owed[_seen_of(f, center, job)] -= _area(f, center, job)
     if f.centers.managed[center] == 0:
         _charge_start(f, now, center, job)
@@ -403,11 +452,17 @@ def _charge_start(f: Federation, now: int, center: int, job: int) -> None:
 
 
 @kernel
-def _charge_end(f: Federation, now: int, center: int, job: int) -> None:
+def _charge_until(f: Federation, now: int, center: int, job: int) -> None:
+    """Charge the federation's accounts no longer for a job that an autonomous center ran."""
     b = f.broker
-    if b.rules.charged == 1:
-        billing = b.jobs.billing[job] * f.centers.exchange[center] // 1000
-        lifecycle.charge_end(b, now, job, billing, f.cores[center].live.start[job])
+    billing = b.jobs.billing[job] * f.centers.exchange[center] // 1000
+    lifecycle.charge_end(b, now, job, billing, f.places.started[job])
+
+
+@kernel
+def _settle(f: Federation, now: int, job: int) -> None:
+    """Settle limits and quotas of the broker for a job that is over at an autonomous center."""
+    b = f.broker
     if b.rules.limited == 1 and f.places.where[job] != HOME:
         limit_usage.on_end(b.limits, b.counters, b.jobs, job, now, b.rules.second_factor)
     if b.rules.quotas == 1:

@@ -149,7 +149,8 @@ class Places(NamedTuple):
     ``home`` : center it was submitted at. ``where`` : HOME, QUEUED, SENT, STUCK, ARRIVED. ``center``, ``target`` : where it is bound or runs, -1
     none. ``group`` : row of ``Federation.barred``. ``dataset`` : -1 none. ``dice`` : a random number below 2^32, drawn in advance.
     ``predicted`` : start that was expected when it was bound, ms. ``foreseen`` : wait at its center by the work before it, ms.
-    ``patience`` : when it is worth a second look, ms. ``bound`` : when it was bound last, ms. ``travel`` : ms from then until it could
+    ``patience`` : when it is worth a second look, ms. ``started`` : since when it runs, ms, -1 if it does not. ``bound`` : when it was bound
+    last, ms. ``travel`` : ms from then until it could
     wait at its center. ``row`` : newest row of the log. ``limit`` : at home, ms.
     """
 
@@ -163,6 +164,7 @@ class Places(NamedTuple):
     predicted: Ints
     foreseen: Ints
     patience: Ints
+    started: Ints
     bound: Ints
     travel: Ints
     row: Ints
@@ -229,7 +231,8 @@ class Federation(NamedTuple):
     """A broker and its centers.
 
     ``barred`` (n_groups, n_targets) : reason code for jobs of a group. ``data_ms`` (n_datasets, n_centers) : time to bring a dataset to a
-    center over links that nobody else uses, 0 if it is there, -1 if it cannot be; ``data_due`` : when it should be there by that, of
+    center over links that nobody else uses, 0 if it is there, -1 if it cannot be; ``outage_center``, ``outage_row`` : whose LOSS or RETURN each
+    is, and its row of that center's `Outages`; ``data_due`` : when it should be there by that, of
     datasets that are under way, else NEVER, ms. ``decided``, ``what`` : jobs in order of decision, and the decision (a state of
     a job, or BOUND). ``watch`` : jobs that are bound and have not started. ``score``, ``reason``, ``expected``, ``foreseen``
     (n_targets; ms), ``terms`` (n_targets, N_TERMS) : scratch of a placement.
@@ -248,6 +251,8 @@ class Federation(NamedTuple):
     barred: Ints
     data_ms: Ints
     data_due: Ints
+    outage_center: Ints
+    outage_row: Ints
     decided: Ints
     what: Ints
     watch: Ints

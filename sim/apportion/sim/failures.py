@@ -55,6 +55,8 @@ class FailureSource:
         Processors that a failure of a node takes.
     log : Path, optional
         Recorded failures instead: csv with the columns ``time_s`` (Unix time), ``procs`` and ``repair_s``.
+    stream : int
+        Sources with the same number draw the same, as the pools of a center that fails as a whole; -1 for one of its own.
     """
 
     place: int
@@ -65,6 +67,7 @@ class FailureSource:
     shape: float = 1.0
     procs: int = 1
     log: Path | None = None
+    stream: int = -1
 
 
 class Outage(NamedTuple):
@@ -134,7 +137,7 @@ def timetable(
     """
     outages: list[Outage] = []
     for number, source in enumerate(sources):
-        rng = np.random.default_rng([seed, number])
+        rng = np.random.default_rng([seed, number if source.stream < 0 else source.stream])
         if source.log is None:
             found = _draw(source, capacity[source.place], begin_ms, end_ms, rng)
         else:

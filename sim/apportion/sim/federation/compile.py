@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,13 +12,13 @@ from apportion.core import federation_tables as tables
 from apportion.core.codes import PREDICT_LIMIT
 from apportion.core.cohort_tables import ALL_FLAVORS
 from apportion.core.errors import UserError
-from apportion.core.tables import NEVER, Ints, State
+from apportion.core.tables import NEVER, Ints, Outages, State
 from apportion.policy.assign import assign
 from apportion.policy.compile import Compiled, compile_policy
 from apportion.policy.model import AccountEntry, PartitionEntry
 from apportion.policy.pools import UNBOUNDED
 from apportion.policy.quotas import flavor_index, flavors_of
-from apportion.sim.failures import FailureSource, timetable
+from apportion.sim.failures import AFTER_MS, FailureSource, Timetable, timetable
 
 if TYPE_CHECKING:
     from apportion.policy.model import Policy
@@ -50,6 +51,7 @@ class CompiledFederation:
 
     ``broker``, ``centers`` : compiled policies. ``target_names`` : (center, partition) by target. ``capacity_steps`` : (ms, row of
     `Seen`, change of processors) by time. ``cuts`` : (ms, center) when one is cut off from the broker, or is back.
+    ``failures`` : of processors; places are rows of `Seen`.
     """
 
     scenario: Scenario
@@ -60,6 +62,7 @@ class CompiledFederation:
     target_names: tuple[tuple[str, str], ...]
     capacity_steps: tuple[tuple[int, int, int], ...]
     cuts: tuple[tuple[int, int], ...]
+    failures: Timetable
 
 
 def compile_federation(scenario: Scenario, workload: FederationWorkload, moves: Moves) -> CompiledFederation:
@@ -105,17 +108,18 @@ def compile_federation(scenario: Scenario, workload: FederationWorkload, moves: 
     state.pools.extra_largest[:] = UNBOUNDED
     state.pools.flavor[:] = ALL_FLAVORS  # that of a job is known when it is bound
     compiled = []
+    fails = any(entry.Kind != "network" for entry in scenario.failures)
     for k, entry in enumerate(scenario.centers):
         policy = scenario.policy_of(entry.Center)
         if entry.Mode == "managed":
             local = base.model_copy(
                 update={"Backfill": policy.Backfill, "SchedulerParameters": policy.SchedulerParameters}
             )
-            one = compile_policy(local, workload.jobs, partition, open_pools=True, more_pools=elsewhere)
+            one = compile_policy(local, workload.jobs, partition, open_pools=True, fails=fails, more_pools=elsewhere)
             compiled.append(_sharing(one, state, entry))
         else:
             local = policy.model_copy(update={"partitions": own[k]}) if entry.partitions else policy
-            one = compile_policy(local, workload.seen_from(k, moves.movable), open_pools=True)
+            one = compile_policy(local, workload.seen_from(k, moves.movable), open_pools=True, fails=fails)
             compiled.append(replace(one, state=one.state._replace(digest=state.digest)))
     return _assemble(scenario, workload, moves, broker, tuple(compiled), own, begins)
 
@@ -223,6 +227,18 @@ def _assemble(
                 names.append((workload.centers[k], entry.PartitionName))
             used.add(int(first_seen[k]) + pool)
     table = np.array(rows, np.int64).reshape(-1, 5)
+    pools_of = [
+        [
+            (int(first_seen[k]) + pool, int(procs))
+            for pool, procs in enumerate(c.pool_capacity)
+            if int(first_seen[k]) + pool in used
+        ]
+        for k, c in enumerate(centers)
+    ]
+    failures = _timetable(scenario, workload, pools_of, ("node", "center"))
+    cut_off = _timetable(scenario, workload, [[(k, 1)] for k in range(n_centers)], ("network",))
+    cuts = tuple(zip(cut_off.time_ms.tolist(), cut_off.place.tolist(), strict=True))
+    outage_center, outage_row, outages = _outages(failures, first_seen)
     center, pools, partition, seen, max_time = (np.ascontiguousarray(table[:, k]) for k in range(5))
     entries = [scenario.centers[k] for k in center.tolist()]
     speed = _milli([entry.Speed for entry in scenario.centers])
@@ -250,7 +266,7 @@ def _assemble(
     kept = rows_of_log * keep
     fed = tables.Federation(
         broker=broker.state,
-        cores=[c.state for c in centers],
+        cores=[c.state._replace(outages=lost) for c, lost in zip(centers, outages, strict=True)],
         centers=tables.Centers(
             first_seen=first_seen[:-1].copy(),
             managed=is_managed,
@@ -286,6 +302,7 @@ def _assemble(
             predicted=np.full(n, -1, np.int64),
             foreseen=np.zeros(n, np.int64),
             patience=np.full(n, NEVER, np.int64),
+            started=np.full(n, -1, np.int64),
             bound=np.full(n, -1, np.int64),
             travel=np.zeros(n, np.int64),
             row=np.full(n, -1, np.int64),
@@ -315,6 +332,8 @@ def _assemble(
         barred=moves.barred(scenario, names),
         data_ms=moves.data_ms.copy(),
         data_due=np.full_like(moves.data_ms, NEVER),
+        outage_center=outage_center,
+        outage_row=outage_row,
         decided=np.zeros(4 * n + 16, np.int64),
         what=np.zeros(4 * n + 16, np.int64),
         watch=np.zeros(n + 1, np.int64),
@@ -330,29 +349,50 @@ def _assemble(
         for k, c in enumerate(centers)
         for time, pool, change in c.capacity_steps
     )
-    return CompiledFederation(scenario, fed, broker, centers, tuple(names), tuple(steps), _cuts(scenario, workload))
+    return CompiledFederation(scenario, fed, broker, centers, tuple(names), tuple(steps), cuts, failures)
 
 
-def _cuts(scenario: Scenario, workload: FederationWorkload) -> tuple[tuple[int, int], ...]:
-    """When the broker loses a center, and when it has it back."""
-    sources = [
-        FailureSource(
-            place=k,
-            kind="network",
-            distribution=entry.Distribution,
-            mtbf_s=entry.MTBF,
-            repair_s=entry.Repair,
-            shape=entry.Shape,
-            log=scenario.path_of(entry.Log) if entry.Log else None,
-        )
-        for entry in scenario.failures
-        if entry.Kind == "network"
-        for k, center in enumerate(scenario.centers)
-        if entry.Center in ("", center.Center)
-    ]
+def _outages(failures: Timetable, first_seen: Ints) -> tuple[Ints, Ints, list[Outages]]:
+    """Center of each row of a timetable, its row in the table of that center, and these tables."""
+    center = np.searchsorted(first_seen, failures.place, side="right") - 1
+    row = np.zeros(len(failures), np.int64)
+    tables_of = []
+    for k in range(len(first_seen) - 1):
+        mine = np.flatnonzero(center == k)
+        row[mine] = np.arange(len(mine))
+        tables_of.append(Outages(failures.place[mine] - first_seen[k], failures.procs[mine], failures.position[mine]))
+    return center.astype(np.int64), row, tables_of
+
+
+def _timetable(
+    scenario: Scenario, workload: FederationWorkload, places: list[list[tuple[int, int]]], kinds: tuple[str, ...]
+) -> Timetable:
+    """Draw, or read, what goes wrong of the given kinds; ``places`` : of each center, (place, processors)."""
+    procs = dict(pair for of_center in places for pair in of_center)
+    sources: list[FailureSource] = []
+    for entry in scenario.failures:
+        for k, center in enumerate(scenario.centers):
+            if entry.Kind not in kinds or entry.Center not in ("", center.Center):
+                continue
+            whole = max(sum(there for _, there in places[k]), 1)
+            first = len(sources)
+            sources += [
+                FailureSource(
+                    place=place,
+                    kind=entry.Kind,
+                    distribution=entry.Distribution,
+                    mtbf_s=entry.MTBF * whole / max(there, 1) if entry.Kind == "node" else entry.MTBF,
+                    repair_s=entry.Repair,
+                    shape=entry.Shape,
+                    procs=min(entry.Procs, max(there, 1)),
+                    log=Path(entry.Log) if entry.Log else None,
+                    stream=-1 if entry.Kind == "node" else first,
+                )
+                for place, there in places[k]
+            ]
     submit = workload.jobs.submit_ms
-    found = timetable(sources, [0] * len(scenario.centers), int(submit[0]), int(submit[-1]) + 1, scenario.Seed)
-    return tuple(zip(found.time_ms.tolist(), found.place.tolist(), strict=True))
+    capacity = [procs.get(place, 0) for place in range(max(procs, default=-1) + 1)]
+    return timetable(sources, capacity, int(submit[0]), int(submit[-1]) + AFTER_MS, scenario.Seed)
 
 
 def weights(placement: str, own: dict[str, float]) -> np.ndarray:

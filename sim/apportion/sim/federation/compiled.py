@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from apportion.core.codes import CANCELLED, END, KILLED, REJECTED, RUNNING, SUBMIT
+from apportion.core.codes import CANCELLED, END, KILLED, NODE_FAIL, REJECTED, REQUEUED, RUNNING, SUBMIT
 from apportion.core.federation import apply, begin, decide
 from apportion.core.federation_tables import ARRIVE, BOUND, DATA, REACH, Federation
 from apportion.core.jit import kernel, table
@@ -20,10 +20,10 @@ from apportion.sim.transfers import next_done
 class FederationWorld(NamedTuple):
     """What happens, as the core may not know it in advance.
 
-    ``run`` : ms each job takes at home. ``end`` : ms, -1 before. ``event_time``, ``event_code``, ``event_subject`` : what is known to happen
-    (cancellations, changes of capacity, centers cut off or back, jobs that follow no other), by time, code and subject. ``end_time``, ``end_job``;
-    ``arrive_time``, ``arrive_job`` : heaps of ends and of arrivals at centers. ``releases`` : jobs that follow others.
-    ``traffic`` : datasets under way. ``at`` : int64[4] cursor into the events, ends in the heap, instants so far, arrivals in the heap.
+    ``run`` : ms each job takes at home. ``end`` : ms, -1 before. ``event_time``, ``event_code``, ``event_subject`` : what is known to
+    happen (failures, cancellations, changes of capacity, centers cut off or back, jobs that follow no other), by time, code and subject.
+    ``end_time``, ``end_job``; ``arrive_time``, ``arrive_job`` : heaps of ends and of arrivals at centers. ``releases`` : jobs that follow
+    others. ``traffic`` : datasets under way. ``at`` : int64[4] cursor into the events, ends in the heap, instants so far, arrivals in the heap.
     """
 
     run: Ints
@@ -130,6 +130,8 @@ def _carry_out(f: Federation, w: FederationWorld, now: int) -> None:
     for k in range(f.clock.decided[0]):
         job = f.decided[k]
         what = f.what[k]
+        if what in (REQUEUED, NODE_FAIL):
+            w.at[1] = heap.remove(w.end_time, w.end_job, w.at[1], job)
         if what == RUNNING:
             ends = now + scaled(f, job, f.places.center[job], w.run[job])
             heap.push(w.end_time, w.end_job, w.at[1], ends, job)
@@ -140,8 +142,11 @@ def _carry_out(f: Federation, w: FederationWorld, now: int) -> None:
         elif what == BOUND:
             if bring_data(w.traffic, f, now, job):
                 _arrive_later(w, now + f.centers.latency[f.places.center[job]], job)
-        elif what in (REJECTED, CANCELLED) and w.releases.n_jobs > 0:
-            _let_follow(w.releases, now, job)
+        elif what in (REJECTED, CANCELLED, NODE_FAIL):
+            if what == NODE_FAIL:
+                w.end[job] = now
+            if w.releases.n_jobs > 0:
+                _let_follow(w.releases, now, job)
 
 
 @kernel

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from apportion.core import digest
-from apportion.core.codes import CANCEL, CAPACITY, RUNNING, SUBMIT
+from apportion.core.codes import CANCEL, CAPACITY, LOSS, RETURN, RUNNING, SUBMIT
 from apportion.core.errors import UserError
 from apportion.core.federation_tables import REACH
 from apportion.core.jit import handle
 from apportion.core.tables import NEVER, Ints
+from apportion.sim.failures import PROCS_LOST
 from apportion.sim.federation.compiled import FederationWorld
 from apportion.sim.federation.compiled import replay as play
 from apportion.sim.federation.network import Traffic, traffic_of
@@ -76,11 +77,16 @@ def world_of(scenario: Scenario, workload: FederationWorkload, compiled: Compile
     comes = np.flatnonzero(~follows)
     steps = np.array([step[:2] for step in compiled.capacity_steps], np.int64).reshape(-1, 2)
     cuts = np.array(compiled.cuts, np.int64).reshape(-1, 2)
+    lost = compiled.failures
+    is_loss = lost.what == PROCS_LOST
+    row = np.arange(len(lost))
     known = [
         (workload.jobs.submit_ms[comes], comes, SUBMIT),
         (workload.cancel_ms[gives_up], gives_up, CANCEL),
         (steps[:, 0], steps[:, 1], CAPACITY),
         (cuts[:, 0], cuts[:, 1], REACH),
+        (lost.time_ms[is_loss], row[is_loss], LOSS),
+        (lost.time_ms[~is_loss], row[~is_loss], RETURN),
     ]
     times = np.concatenate([time for time, _, _ in known])
     subjects = np.concatenate([subject for _, subject, _ in known])

@@ -12,7 +12,7 @@ import pandas as pd
 
 from apportion.core import federation_tables as tables
 from apportion.core import reasons
-from apportion.core.codes import CANCELLED, ENDED, PENDING, REJECTED, RUNNING, UNSEEN
+from apportion.core.codes import CANCELLED, ENDED, NODE_FAIL, PENDING, REJECTED, RUNNING, UNSEEN
 from apportion.policy.associations import build_tree, target_shares
 from apportion.sim import runfolder
 from apportion.sim.federation.compile import TERMS
@@ -83,7 +83,7 @@ def jobs_table(given: FederationInput, schedule: FederationSchedule) -> pd.DataF
         "limit_s": _limits(schedule) / 1000.0,
         "wait_s": np.where(started, (start - schedule.submit_ms) / 1000.0, np.nan),
         "state": _states(given, schedule),
-        "restarts": np.zeros(len(workload), np.int64),
+        "restarts": sum(core.live.restarts for core in f.cores),
         "backfilled": np.zeros(len(workload), bool),
         "planned_start_s": seconds(schedule.first_plan, schedule.first_plan >= 0),
         "reasons": _reasons(given, schedule),
@@ -130,11 +130,25 @@ def _partitions(schedule: FederationSchedule, here: Any) -> Any:
 
 
 def _states(given: FederationInput, schedule: FederationSchedule) -> Any:
-    names = ["COMPLETED", "TIMEOUT", *dict.fromkeys(STATUS_NAMES.values()), "REJECTED", "PENDING", "RUNNING", "DROPPED"]
+    names = [
+        "COMPLETED",
+        "TIMEOUT",
+        *dict.fromkeys([*STATUS_NAMES.values(), "NODE_FAIL"]),
+        "REJECTED",
+        "PENDING",
+        "RUNNING",
+        "DROPPED",
+    ]
     index = {name: k for k, name in enumerate(names)}
     core, workload = schedule.state, given.workload
     state = np.full(len(workload), index["PENDING"], np.int8)
-    for code, name in ((REJECTED, "REJECTED"), (CANCELLED, "CANCELLED"), (RUNNING, "RUNNING"), (ENDED, "COMPLETED")):
+    for code, name in (
+        (REJECTED, "REJECTED"),
+        (NODE_FAIL, "NODE_FAIL"),
+        (CANCELLED, "CANCELLED"),
+        (RUNNING, "RUNNING"),
+        (ENDED, "COMPLETED"),
+    ):
         state[core == code] = index[name]
     if workload.precedence is not None:
         state[(core == UNSEEN) & ~workload.precedence.is_held] = index["DROPPED"]  # its user never came back
@@ -196,6 +210,29 @@ def transfers_table(given: FederationInput, schedule: FederationSchedule) -> pd.
             }
         )
     return pd.DataFrame(rows).sort_values("begin_s", kind="stable", ignore_index=True) if rows else pd.DataFrame(rows)
+
+
+def stops_table(given: FederationInput, schedule: FederationSchedule) -> pd.DataFrame:
+    """Every time that a job was stopped before its end: as for a single machine, and ``center``."""
+    origin = given.trace.meta.origin_ms or 0
+    found = []
+    for k, core in enumerate(schedule.compiled.federation.cores):
+        log = core.stops
+        n = min(int(log.count[0]), len(log.time)) if len(log.count) else 0
+        found.append(
+            pd.DataFrame(
+                {
+                    "job_id": log.job[:n] + 1,
+                    "time_s": (log.time[:n] - origin) / 1000.0,
+                    "start_s": (log.start[:n] - origin) / 1000.0,
+                    "preemptor": np.where(log.by[:n] >= 0, log.by[:n] + 1, -1),
+                    "mode": runfolder.dictionary(log.mode[:n], runfolder.STOP_MODES),
+                    "lost_core_s": log.lost[:n] * core.jobs.procs[log.job[:n]] / 1000.0,
+                    "center": _labels(np.full(n, k), given.workload.centers),
+                }
+            )
+        )
+    return pd.concat(found).sort_values(["time_s", "job_id"], kind="stable", ignore_index=True)
 
 
 def placements_table(given: FederationInput, schedule: FederationSchedule) -> pd.DataFrame:
@@ -382,6 +419,9 @@ def write_run(
             transfers = transfers_table(given, of)
             if len(transfers):
                 transfers.to_parquet(folder / "transfers.parquet", index=False, compression="zstd")
+            stops = stops_table(given, of)
+            if len(stops):
+                stops.to_parquet(folder / "preemptions.parquet", index=False, compression="zstd")
             if of is schedule:
                 write_workload(given.workload.parts, folder)
             runfolder.write_swf_schedule(given.trace, table, folder, given.scenario.broker_policy)

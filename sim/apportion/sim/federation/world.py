@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import simpy
 
-from apportion.core.codes import CANCELLED, END, KILLED, REJECTED, RUNNING, SUBMIT, TIMER
+from apportion.core.codes import CANCELLED, END, KILLED, NODE_FAIL, REJECTED, REQUEUED, RUNNING, SUBMIT, TIMER
 from apportion.core.federation import step_all
 from apportion.core.federation_tables import ARRIVE, BOUND, DATA
 from apportion.core.jit import handle
@@ -48,6 +48,7 @@ class SimulatedFederation:
         self._releases: Any = handle(world.releases) if world.releases.n_jobs else None
         self._has_data = len(world.traffic.size) > 0
         self._run_ms = world.run.tolist()
+        self._due = [-1] * len(self._run_ms)
         self._speed = federation.centers.speed.tolist()
         self._latency = federation.centers.latency.tolist()
         self._events: list[tuple[int, int]] = []
@@ -87,7 +88,7 @@ class SimulatedFederation:
 
     def _job_ends(self, event: simpy.Event) -> None:
         job = int(event.value or 0)
-        if self.world.end[job] < 0:  # else it was killed before its time
+        if self.world.end[job] < 0 and self._due[job] == self.env.now:  # else it was stopped before its time
             self.world.end[job] = self.env.now
             self._happens(END, job)
             self._let_follow(job)
@@ -158,13 +159,16 @@ class SimulatedFederation:
         f = self.federation
         if n_decided:
             for job, what in zip(f.decided[:n_decided].tolist(), f.what[:n_decided].tolist(), strict=True):
-                if what == RUNNING:
-                    self._at(now + self._run_time(job), HAPPENS, self._job_ends, job)
-                elif what == KILLED:
-                    self._at(now, HAPPENS, self._job_ends, job)
+                if what in (RUNNING, KILLED):
+                    self._due[job] = now + self._run_time(job) if what == RUNNING else now
+                    self._at(self._due[job], HAPPENS, self._job_ends, job)
+                elif what == REQUEUED:
+                    self._due[job] = -1
                 elif what == BOUND:
                     self._sets_out(job)
-                elif what in (REJECTED, CANCELLED):
+                elif what in (REJECTED, CANCELLED, NODE_FAIL):
+                    if what == NODE_FAIL:
+                        self.world.end[job] = now
                     self._let_follow(job)
         wake = int(f.clock.wake[0])
         if wake < NEVER and wake != self._wake:
