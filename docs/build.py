@@ -31,6 +31,7 @@ READING = (
     "docs/policies.md",
     "docs/quotas.md",
     "docs/orders.md",
+    "docs/federations.md",
     "docs/metrics.md",
     "docs/runs.md",
     "docs/conformance.md",
