@@ -35,7 +35,7 @@ def test_a_run_folder_is_whole_and_the_same_in_both_engines(trace, tmp_path, cap
     runs = [tmp_path / engine for engine in ("compiled", "simpy")]
     for run in runs:
         apportion("replay", trace, "--policy", "multifactor", "--engine", run.name, "--out", run)
-        names = {"jobs.parquet", "manifest.json", "metrics.json", "report.html", "schedule.swf"}
+        names = {"jobs.parquet", "manifest.json", "metrics.json", "report.html", "schedule.swf", "workload.parquet"}
         assert {path.name for path in run.iterdir()} == names
     assert runs[0].joinpath("jobs.parquet").read_bytes() == runs[1].joinpath("jobs.parquet").read_bytes()
     facts = [json.loads(run.joinpath("manifest.json").read_text()) for run in runs]
