@@ -30,6 +30,7 @@ READING = (
     "docs/traces.md",
     "docs/policies.md",
     "docs/quotas.md",
+    "docs/preemption.md",
     "docs/orders.md",
     "docs/federations.md",
     "docs/metrics.md",

@@ -100,9 +100,16 @@ def machine(pools: Sequence[Pool], windows: Sequence[Window] = ()) -> dict[str, 
     return keys
 
 
-def world(jobs: Sequence[Job], policy: Compiled, origin_ms: int = 0, precedence: Precedence | None = None) -> World:
-    """What will happen to the jobs."""
+def world(
+    jobs: Sequence[Job],
+    policy: Compiled,
+    origin_ms: int = 0,
+    precedence: Precedence | None = None,
+    failures: Sequence[tuple[int, int, int]] = (),
+) -> World:
+    """What will happen to the jobs; ``failures`` : time, code and subject of events FAIL, RETURN and LOSS, in order."""
     jobs = by_submit(jobs)
+    columns = np.array(failures, np.int64).reshape(-1, 3)
     cancels = sorted((job.cancel + origin_ms, k) for k, job in enumerate(jobs) if job.cancel is not None)
     steps = np.array([step[:2] for step in policy.capacity_steps], np.int64).reshape(-1, 2)
     room = room_for_ends(policy)
@@ -116,10 +123,13 @@ def world(jobs: Sequence[Job], policy: Compiled, origin_ms: int = 0, precedence:
         cancel_job=np.array([k for _, k in cancels], np.int64),
         capacity_time=np.ascontiguousarray(steps[:, 0]),
         capacity_pool=np.ascontiguousarray(steps[:, 1]),
+        failure_time=columns[:, 0].copy(),
+        failure_code=columns[:, 1].copy(),
+        failure_subject=columns[:, 2].copy(),
         end_time=np.zeros(room, np.int64),
         end_job=np.zeros(room, np.int64),
         releases=releases_of(precedence),
-        at=np.zeros(5, np.int64),
+        at=np.zeros(6, np.int64),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apportion.policy.load import from_dict
@@ -123,6 +123,7 @@ def test_schedules_under_quotas(backfill, case):
 
 
 @pytest.mark.parametrize("backfill", BACKFILLS)
+@settings(max_examples=40)
 @given(pools=st.sampled_from(MACHINES), order=st.sampled_from(["fcfs", "sjf", "multifactor"]), data=st.data())
 def test_both_drivers_decide_the_same(backfill, pools, order, data):
     jobs = data.draw(job_lists(pools, unit=UNIT))
@@ -130,7 +131,7 @@ def test_both_drivers_decide_the_same(backfill, pools, order, data):
     leases = st.sampled_from([{}, {"LendUntil": "now+1minutes"}, {"LendingLease": "0:20"}])
     keys["accounts"] = [entry | data.draw(leases) for entry in keys["accounts"]]
     if order == "multifactor":
-        keys |= {"PriorityWeightFairshare": 1000, "PriorityCalcPeriod": "0:30"}
+        keys |= {"PriorityWeightFairshare": 1000, "PriorityCalcPeriod": "5-0"}
     policy = from_dict(keys)
     table = submissions(jobs, pools[0].procs, account=lambda job: f"a{job.user}")
     hashes = {engine: replay(workload(by_submit(jobs), table), policy, engine).decision_hash for engine in ENGINES}

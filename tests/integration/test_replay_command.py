@@ -80,6 +80,36 @@ def test_users_who_wait_for_what_they_submitted(trace, tmp_path, capsys):
     apportion("compare", tmp_path / "open", tmp_path / "closed")
 
 
+def test_nodes_that_fail(trace, tmp_path, capsys):
+    replay = ["replay", str(trace), "--policy", "easy", "--no-report"]
+    words = [*replay, "--mtbf", "4:00:00", "--repair", "2:00:00", "--node-procs", "16", "--seed", "5"]
+    hashes = []
+    for engine in ("compiled", "simpy"):
+        apportion(*words, "--engine", engine, "--out", tmp_path / engine)
+        hashes.append(json.loads((tmp_path / engine / "manifest.json").read_text())["decision_hash"])
+    assert hashes[0] == hashes[1]
+    facts = json.loads((tmp_path / "simpy" / "manifest.json").read_text())
+    jobs, stops = (pd.read_parquet(tmp_path / "simpy" / f"{name}.parquet") for name in ("jobs", "preemptions"))
+    assert len(stops) == jobs["restarts"].sum() > 0
+    assert (jobs["state"] != "NODE_FAIL").all()
+    assert facts["failures"]["failures"] > 0
+    procs = jobs.set_index("job_id")["procs"]
+    ran = (stops["time_s"] - stops["start_s"]) * procs.loc[stops["job_id"]].to_numpy()
+    assert stops["lost_core_s"].tolist() == pytest.approx(ran.tolist())
+    # What runs at a time never exceeds what is there.
+    ends = [*zip(jobs["start_s"], jobs["end_s"], jobs["procs"], strict=True)]
+    ends += zip(stops["start_s"], stops["time_s"], procs.loc[stops["job_id"]], strict=True)
+    steps = {time: level for time, _, level in facts["capacity_steps"]}
+    for time, level in steps.items():
+        assert sum(width for begin, end, width in ends if begin <= time < end) <= level
+    apportion(*words, "--failures", "log.csv", expect=2)
+    assert "--mtbf" in capsys.readouterr().err
+    log = tmp_path / "log.csv"
+    log.write_text("time_s,procs,repair_s\n0,0,1\n")
+    apportion(*replay, "--failures", log, "--out", tmp_path / "log", expect=1)
+    assert "log.csv:2: this is not a failure" in capsys.readouterr().err
+
+
 def test_jobs_that_wait_for_others_for_ever(tmp_path, capsys):
     """Job 2 follows job 1, which its user may not run."""
     lines = ["; MaxProcs: 4"]

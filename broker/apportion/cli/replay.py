@@ -98,6 +98,24 @@ PLACEMENTS = (
     help="Whether users submit their next batch of jobs when the last has come back, after the recorded think time.",
 )
 @click.option(
+    "--mtbf",
+    type=SLURM_TIME,
+    help="Mean time from one failure of a node to the next, in the whole machine (D-HH:MM:SS) [default: nothing fails].",
+)
+@click.option(
+    "--repair", type=SLURM_TIME, default="1:00:00", show_default=True, help="Mean time to repair, with --mtbf."
+)
+@click.option(
+    "--node-procs", type=click.IntRange(min=1), default=1, show_default=True, help="Processors of a node, with --mtbf."
+)
+@click.option(
+    "--failures",
+    "failure_log",
+    type=click.Path(path_type=Path),
+    help="Recorded failures instead: csv with the columns time_s (Unix time), procs, repair_s.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of what is drawn of failures.")
+@click.option(
     "--warm-up",
     type=SLURM_TIME,
     default="0",
@@ -137,6 +155,11 @@ def replay(
     cancelled: str,
     dependencies: str,
     feedback: str,
+    mtbf: int | None,
+    repair: int,
+    node_procs: int,
+    failure_log: Path | None,
+    seed: int,
     warm_up: int,
     cool_down: int,
     no_rule: tuple[str, ...],
@@ -164,6 +187,13 @@ def replay(
         raise click.UsageError(
             "name a trace, a --scenario, or give --demo; `apportion traces list` shows public traces"
         )
+    fails = mtbf is not None or failure_log is not None
+    if mtbf is not None and failure_log is not None:
+        raise click.UsageError("give --mtbf to draw failures, or --failures to read them")
+    if (mtbf is not None and mtbf <= 0) or repair <= 0:
+        raise click.UsageError("times between failures and to repair must be above zero and not unlimited")
+    if fails and scenario is not None:
+        raise click.UsageError("failures of a federation are said in its scenario ([[centers.failures]])")
     say = _say(quiet=as_json)
     load_numba()
     from apportion.sim.conventions import Conventions
@@ -193,10 +223,10 @@ def replay(
     policy = load(policy_name)
     for warning in policy.warnings:
         click.echo(f"apportion: warning: {warning}", err=True)
-    seed = None
+    demo_seed = None
     _announce_compilation()
     if demo:
-        trace, seed = _demo_trace()
+        trace, demo_seed = _demo_trace()
     else:
         trace = _read(traces, trace_format, tz)
     from apportion.traces.clean import clean
@@ -216,10 +246,23 @@ def replay(
     runfolder.prepare(target).rmdir()  # a folder that cannot be written is better known now than after the replay
     say("replay")
     begin = time.perf_counter()
-    compiled = compile_policy(policy, workload.jobs)
+    compiled = compile_policy(policy, workload.jobs, fails=fails)
+    failures = None
+    if fails:
+        from apportion.sim.failures import of_machine
+
+        failures = of_machine(
+            compiled.pool_capacity,
+            workload.jobs.submit_ms,
+            (mtbf or 0) / 1000,
+            repair / 1000,
+            node_procs,
+            failure_log,
+            seed,
+        )
     timings["compile"] = round(time.perf_counter() - begin, 4)
     with _progress(as_json, len(workload)) as progress:
-        schedule = run(workload, compiled, engine, progress)
+        schedule = run(workload, compiled, engine, progress, failures)
     timings["replay"] = round(schedule.loop_s, 6)
     metrics = runfolder.write_run(
         target,
@@ -229,7 +272,7 @@ def replay(
         conventions,
         cleaning,
         command=runfolder.command_line(),
-        seed=seed,
+        seed=seed if fails else demo_seed,
         timings_s=timings,
         with_report=report,
         say=say,

@@ -6,10 +6,13 @@ from typing import Final
 
 # Events, in the order in which they are applied within one instant.
 END: Final = 0
-CAPACITY: Final = 1
-CANCEL: Final = 2
-SUBMIT: Final = 3
-TIMER: Final = 4
+FAIL: Final = 1  # a running job loses its node
+RETURN: Final = 2  # processors that failed are back
+LOSS: Final = 3  # processors fail that nobody knew would
+CAPACITY: Final = 4
+CANCEL: Final = 5
+SUBMIT: Final = 6
+TIMER: Final = 7
 
 # What the core knows of a job.
 UNSEEN: Final = 0
@@ -19,6 +22,16 @@ ENDED: Final = 3
 REJECTED: Final = 4
 CANCELLED: Final = 5
 KILLED: Final = 6  # told to end; holds its resources until it has
+NODE_FAIL: Final = 7  # its node failed, and it may not be requeued
+PREEMPTED: Final = 8  # another job took its resources, and it may not be requeued
+
+# A decision that is no state: the job is PENDING again.
+REQUEUED: Final = 10
+
+# Why a job was stopped before its end.
+FAILURE: Final = 0
+CANCEL_MODE: Final = 1
+REQUEUE_MODE: Final = 2
 
 # How pending jobs are ranked: as they came, by a score fixed at submit, by a score that moves with time, by Slurm's formula.
 ORDER_ARRIVAL: Final = 0

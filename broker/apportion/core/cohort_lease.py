@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def advance(Q: Quotas, now: int) -> bool:
     """End leases and decide on new ones up to ``now``, ms; True if what may be borrowed has changed.
 
-    To be called before the events of an instant are applied, and at ``Q.turn`` while any job waits.
+    To be called before the events of an instant are applied, and at `next_change` while any job waits.
     """
     if Q.turn[0] > now:
         return False
@@ -42,3 +42,17 @@ def advance(Q: Quotas, now: int) -> bool:
     if changed:
         sum_up(Q)
     return changed
+
+
+@kernel
+def next_change(Q: Quotas) -> int:
+    """When `advance` would change what may be borrowed if nothing happened until then, ms; NEVER if not at all."""
+    time = NEVER
+    if Q.turn[0] == NEVER:
+        return time
+    for node in range(Q.parent.size):
+        if Q.lent[node] == 1:
+            time = min(time, Q.lease_end[node])
+        if (Q.lent[node] == 1) != (Q.waiting[node] == 0) and Q.lease_next[node] < Q.lease_end[node]:
+            time = min(time, Q.lease_next[node])
+    return time

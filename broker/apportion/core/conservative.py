@@ -15,6 +15,19 @@ from apportion.core.jit import kernel
 from apportion.core.reasons import RESOURCES
 from apportion.core.tables import NEVER, State
 
+ANEW = 2  # in ``Clock.replan``: what plans were built on is no longer so
+
+
+@kernel
+def _forget(s: State) -> None:
+    """Drop all plans: processors failed, or came back, or a job was stopped so that another may start."""
+    for i in range(s.queue.head[0], s.queue.tail[0]):
+        s.live.plan[s.queue.order[i]] = -1
+    for pool in range(s.pools.free.size):
+        s.profile.count[pool] = 0
+    s.clock.replan[0] = 0
+    s.clock.gain[0] = -1
+
 
 @kernel
 def note_end(s: State, now: int, job: int) -> None:
@@ -23,7 +36,7 @@ def note_end(s: State, now: int, job: int) -> None:
     if expected > now:
         profile.add(s, job, 1, now, expected)
         s.clock.gain[0] = max(s.clock.gain[0], expected)
-        s.clock.replan[0] = 1
+        s.clock.replan[0] = max(s.clock.replan[0], 1)
 
 
 @kernel
@@ -35,7 +48,7 @@ def drop(s: State, job: int) -> None:
         profile.add(s, job, 1, plan, end)
         s.live.plan[job] = -1
         s.clock.gain[0] = max(s.clock.gain[0], end)
-        s.clock.replan[0] = 1
+        s.clock.replan[0] = max(s.clock.replan[0], 1)
 
 
 @kernel
@@ -117,16 +130,19 @@ def _rebuild_if_worn(s: State, pool: int, now: int) -> None:
 @kernel
 def decide(s: State, now: int) -> None:
     """Re-plan if something came free, plan what has no plan, start what is due."""
+    anew = s.clock.replan[0] == ANEW
+    if anew:
+        _forget(s)
     while True:
         for pool in range(s.pools.free.size):
             _rebuild_if_worn(s, pool, now)
             profile.trim(s, pool, now)
         if s.clock.replan[0] == 1:
             replan(s)
-        if s.clock.arrived[0] == 1 and s.rules.holds == 0:
+        if s.clock.arrived[0] == 1 and s.rules.holds == 0 and not anew:
             if s.live.plan[s.clock.last_arrived[0]] < 0:
                 place(s, s.clock.last_arrived[0])
-        elif s.clock.arrived[0] > 0 or s.rules.holds == 1:
+        elif s.clock.arrived[0] > 0 or s.rules.holds == 1 or anew:
             for i in range(s.queue.head[0], s.queue.tail[0]):
                 job = s.queue.order[i]
                 if s.live.state[job] == PENDING and s.live.plan[job] < 0 and not quota.held(s, job):

@@ -28,9 +28,9 @@ def _fold(x: int) -> int:
 
 @kernel
 def record(digest: Ints, now: int, job: int, what: int) -> None:
-    """Add one decision. ``digest`` : int64[2]; ``now`` in ms; ``what`` a job state code."""
-    first = ((now & PRIME) * 8 + what) % PRIME
-    second = ((now >> 31) * 1000003 + job) % PRIME
+    """Add one decision. ``digest`` : int64[2]; ``now`` in ms; ``what`` a job state code, or REQUEUED."""
+    first = ((now & PRIME) * 8 + (what & 7)) % PRIME
+    second = ((now >> 31) * 1000003 + (what >> 3) * 500000003 + job) % PRIME
     digest[0] = _fold(_fold(digest[0] * LANE_0 + first) * LANE_0 + second)
     digest[1] = _fold(_fold(digest[1] * LANE_1 + first) * LANE_1 + second)
 

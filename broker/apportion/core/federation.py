@@ -4,7 +4,8 @@ Jobs that stay at home go to their center at once. The others wait in the broker
 has room in its look-ahead; then they are bound, travel (`ARRIVE`), and wait in the queue of the center, whose own pass starts them.
 A job that waits longer than was predicted is placed anew if another target is better by the hysteresis.
 
-Managed centers share the tables of usage, shares and limits with the broker. What runs at autonomous centers is charged to
+Managed centers share the tables of usage, shares, limits and quotas with the broker. A job has its quota from when it is bound;
+until there is some it waits in the broker's queue. What runs at autonomous centers is charged to
 the broker's tables here, at the center's rate of exchange, once, wherever it came from.
 """
 
@@ -12,7 +13,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import digest, lifecycle, limit_usage, placement, queue, quota, rank, running, step
+from apportion.core import (
+    cohort,
+    cohort_lease,
+    digest,
+    lifecycle,
+    limit_usage,
+    placement,
+    queue,
+    quota,
+    rank,
+    running,
+    step,
+)
 from apportion.core.codes import CANCEL, CANCELLED, CAPACITY, END, KILLED, PENDING, REJECTED, RUNNING, SUBMIT
 from apportion.core.federation_tables import (
     ALLOWED,
@@ -46,10 +59,26 @@ def begin(f: Federation, now: int) -> None:
     """Open an instant; centers whose core wanted to be called are."""
     f.clock.decided[0] = 0
     f.clock.now[0] = now
+    lent = f.broker.rules.quotas == 1 and cohort_lease.next_change(f.broker.quotas) <= now
     step.begin(f.broker, now)
     for c in range(f.centers.wake.size):
         if f.centers.wake[c] <= now:
             _touch(f, now, c)
+    if lent:
+        _look_for_quota(f, now)
+
+
+@kernel
+def _look_for_quota(f: Federation, now: int) -> None:
+    """There may be quota for jobs that wait for it, wherever they wait."""
+    if f.broker.rules.quotas == 0:
+        return
+    f.clock.stale[0] = 1
+    for c in range(f.centers.wake.size):
+        if f.centers.managed[c] == 1 and f.cores[c].clock.pending[0] > 0:
+            _touch(f, now, c)
+            f.cores[c].clock.stale[0] = 1
+            f.cores[c].clock.happened[0] = 1
 
 
 @kernel
@@ -198,6 +227,7 @@ def _end(f: Federation, now: int, job: int) -> None:
     step.apply(core, now, END, job)
     if f.centers.managed[center] == 0:
         _charge_end(f, now, center, job)
+    _look_for_quota(f, now)
 
 
 @kernel
@@ -231,12 +261,17 @@ def _cancel(f: Federation, now: int, job: int) -> None:
                 step.apply(f.cores[center], now, CANCEL, job)
         if where != HOME and f.rules.placement == PLACE_REDUNDANT and f.places.center[job] >= 0:
             _tell(f, job, CANCELLED)
+    _look_for_quota(f, now)
 
 
 @kernel
 def _forget(f: Federation, now: int, center: int, job: int) -> None:
-    """Take a bound job that will not run off the counts of the broker's limits."""
+    """Take a bound job that will not run off the counts of the broker's limits and quotas."""
     b = f.broker
+    if b.rules.quotas == 1:
+        if f.centers.managed[center] == 1:
+            cohort.leave(b.quotas, b.jobs, job)
+        cohort.release(b.quotas, b.jobs, job)
     if b.rules.limited == 0:
         return
     if f.centers.managed[center] == 1:
@@ -268,6 +303,8 @@ def decide(f: Federation, now: int) -> None:
         wake = min(wake, f.centers.wake[c])
         if f.centers.changed[c] == 1 and f.centers.poll[c] > 0:
             wake = min(wake, f.centers.next_look[c])
+    if f.broker.rules.quotas == 1 and f.broker.clock.pending[0] > 0:
+        wake = min(wake, cohort_lease.next_change(f.broker.quotas))
     f.clock.wake[0] = wake
 
 
@@ -325,6 +362,8 @@ def _note_start(f: Federation, now: int, center: int, job: int) -> None:
         return
     if f.rules.placement == PLACE_REDUNDANT:
         f.places.center[job] = center
+        if f.broker.rules.quotas == 1 and f.centers.managed[center] == 0:
+            _take_quota(f, center, job, f.seen.flavor[_seen_of(f, center, job)])
         for other in range(f.centers.wake.size):
             if f.cores[other].live.state[job] == PENDING:
                 _take_back(f, now, other, job)
@@ -347,6 +386,15 @@ def _learn(f: Federation, now: int, center: int, job: int) -> None:
 
 
 @kernel
+def _take_quota(f: Federation, center: int, job: int, flavor: int) -> None:
+    """Let a bound job have its quota; what it does at an autonomous center is not the broker's to say, so there it waits no longer."""
+    b = f.broker
+    cohort.reserve(b.quotas, b.jobs, job, flavor)
+    if f.centers.managed[center] == 0:
+        cohort.leave(b.quotas, b.jobs, job)
+
+
+@kernel
 def _charge_start(f: Federation, now: int, center: int, job: int) -> None:
     """Charge the federation's accounts for a job that an autonomous center has started."""
     b = f.broker
@@ -362,6 +410,8 @@ def _charge_end(f: Federation, now: int, center: int, job: int) -> None:
         lifecycle.charge_end(b, now, job, billing, f.cores[center].live.start[job])
     if b.rules.limited == 1 and f.places.where[job] != HOME:
         limit_usage.on_end(b.limits, b.counters, b.jobs, job, now, b.rules.second_factor)
+    if b.rules.quotas == 1:
+        cohort.release(b.quotas, b.jobs, job)
 
 
 @kernel
@@ -442,8 +492,12 @@ def _place_pending(f: Federation, now: int) -> None:
             continue
         if f.rules.placement == PLACE_REDUNDANT:
             _send_everywhere(f, now, job)
+            seen += b.live.state[job] == PENDING
             continue
         target = placement.choose(f, now, job)
+        if target < 0 and placement.waits_for_quota(f, job):
+            seen += 1
+            continue
         if target < 0:
             lifecycle.leave(b)
             lifecycle.decide(b, now, job, REJECTED)
@@ -503,6 +557,8 @@ def _send(f: Federation, now: int, job: int, target: int) -> None:
     f.seen.on_way[v] += area
     f.watch[f.clock.watched[0]] = job
     f.clock.watched[0] += 1
+    if b.rules.quotas == 1:
+        _take_quota(f, center, job, placement.flavor(f, target))
     if f.centers.managed[center] == 0 and b.rules.limited == 1:
         limit_usage.on_start(
             b.limits, b.counters, b.jobs, job, now
@@ -575,6 +631,8 @@ def _send_everywhere(f: Federation, now: int, job: int) -> None:
         if core.live.state[job] == PENDING:
             f.seen.owed[_seen_of(f, c, job)] += _area(f, c, job)
             sent += 1
+    if sent == 0 and placement.waits_for_quota(f, job):
+        return
     if sent == 0:
         lifecycle.leave(f.broker)
         lifecycle.decide(f.broker, now, job, REJECTED)
@@ -592,6 +650,8 @@ def _take_back(f: Federation, now: int, center: int, job: int) -> None:
     f.seen.owed[_seen_of(f, center, job)] -= _area(f, center, job)
     if f.centers.managed[center] == 0 and core.rules.limited == 1:
         limit_usage.on_cancel_pending(core.limits, core.counters, core.jobs, job)
+    if f.centers.managed[center] == 0 and core.rules.quotas == 1:
+        cohort.leave(core.quotas, core.jobs, job)
     step.withdraw(core, job)
     digest.record(f.digest, now, job, WITHDRAWN)
 
@@ -623,6 +683,10 @@ def _reconsider(f: Federation, now: int) -> None:
                 better = False
             if better:
                 f.centers.waiting[center] -= 1
+                if f.broker.rules.quotas == 1:
+                    cohort.release(f.broker.quotas, f.broker.jobs, job)
+                    if f.centers.managed[center] == 0:
+                        cohort.enter(f.broker.quotas, f.broker.jobs, job)
                 if f.centers.managed[center] == 0 and f.broker.rules.limited == 1:
                     b = f.broker  # as if it had never been counted as running
                     limit_usage.on_end(b.limits, b.counters, b.jobs, job, now, b.rules.second_factor)

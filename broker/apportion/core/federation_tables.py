@@ -61,6 +61,7 @@ TOO_WIDE = 7
 TOO_LONG = 8
 TOO_LARGE = 9  # of a further resource
 UNREACHABLE = 10  # the center is cut off at present
+NO_QUOTA = 11  # the account's quota of its flavour is used up at present
 
 
 @table
@@ -123,7 +124,7 @@ class Seen(NamedTuple):
 
     ``center``, ``pool`` : whose. ``procs``, ``free`` : processors. ``backlog`` : processor-ms that pending jobs ask for: true (``owed``),
     as seen, and of jobs sent there that were not in what was seen (``sent``), of which ``on_way`` have not arrived.
-    ``first`` (n_views + 1), ``count``, ``end``, ``width`` : running jobs by expected end.
+    ``flavor`` : of the broker's quotas. ``first`` (n_views + 1), ``count``, ``end``, ``width`` : running jobs by expected end.
     """
 
     center: Ints
@@ -134,6 +135,7 @@ class Seen(NamedTuple):
     backlog: Ints
     sent: Ints
     on_way: Ints
+    flavor: Ints
     first: Ints
     count: Ints  # type: ignore[assignment]  # tuple.count is not missed
     end: Ints

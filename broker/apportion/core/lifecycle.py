@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import cohort, digest, limit_usage, predict, running, usage
-from apportion.core.codes import ENDED, PREDICT_LIMIT, RUNNING
+from apportion.core import cohort, digest, limit_usage, predict, queue, rank, running, usage
+from apportion.core.codes import BACKFILL_EASY_SJBF, ENDED, ORDER_ARRIVAL, PENDING, PREDICT_LIMIT, RUNNING
 from apportion.core.engines import history
 from apportion.core.jit import kernel
 from apportion.core.reasons import PRIORITY, RESOURCES
@@ -46,6 +46,28 @@ def fits_now(s: State, job: int) -> bool:
         if s.jobs.extra[job, e] > s.pools.extra_free[pool, e]:
             return False
     return True
+
+
+@kernel
+def enter(s: State, job: int) -> None:
+    """Put an accepted job into the queue."""
+    pool = s.jobs.pool[job]
+    s.live.state[job] = PENDING
+    if s.rules.predictor != PREDICT_LIMIT:
+        predict.note_submit(s, job)
+    s.clock.pending[0] += 1
+    s.clock.arrived[0] += 1
+    s.clock.last_arrived[0] = job
+    s.pools.min_procs[pool] = min(s.pools.min_procs[pool], s.jobs.procs[job])
+    if s.rules.order != ORDER_ARRIVAL:
+        rank.enter(s, job)
+    elif queue.is_last(s.queue, s.jobs.submit, job):
+        queue.append(s.queue, s.jobs, s.live.state, job)
+    else:
+        queue.insert(s.queue, s.jobs, s.live.state, s.jobs.submit, job)
+        s.clock.stale[0] = 1
+    if s.rules.backfill == BACKFILL_EASY_SJBF:
+        queue.insert(s.short_queue, s.jobs, s.live.state, s.jobs.expected, job)
 
 
 @kernel
@@ -115,14 +137,20 @@ def leave(s: State) -> None:
 @kernel
 def end(s: State, now: int, job: int) -> None:
     """A running job has ended."""
-    pool = s.jobs.pool[job]
     s.live.state[job] = ENDED
+    if s.rules.predictor != PREDICT_LIMIT:
+        predict.note_end(s, now, job)
+    release(s, now, job)
+
+
+@kernel
+def release(s: State, now: int, job: int) -> None:
+    """A job that ran gives its resources back; its state says already that it runs no longer."""
+    pool = s.jobs.pool[job]
     s.pools.free[pool] += s.jobs.procs[job]
     for e in range(s.pools.extra.shape[1]):
         s.pools.extra_free[pool, e] += s.jobs.extra[job, e]
     running.remove(s.running, pool, s.live.start[job] + s.jobs.expected[job], job)
-    if s.rules.predictor != PREDICT_LIMIT:
-        predict.note_end(s, now, job)
     if s.rules.charged == 1:
         charge_end(s, now, job, s.jobs.billing[job], s.live.start[job])
     if s.rules.limited == 1:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apportion.core import cohort
 from apportion.core.federation_tables import (
     ALLOWED,
     AWAY,
@@ -19,6 +20,7 @@ from apportion.core.federation_tables import (
     DATA_S,
     ENERGY_KWH,
     N_TERMS,
+    NO_QUOTA,
     NO_ROUTE,
     PLACE_LEAST_LOADED,
     PLACE_RANDOM,
@@ -71,7 +73,27 @@ def refusal(f: Federation, job: int, target: int) -> int:
     dataset = f.places.dataset[job]
     if dataset >= 0 and f.data_ms[dataset, center] < 0:
         return NO_ROUTE
+    if f.broker.rules.quotas == 1 and cohort.binding(f.broker.quotas, f.broker.jobs, job, flavor(f, target)) != 0:
+        return NO_QUOTA
     return ALLOWED
+
+
+@kernel
+def flavor(f: Federation, target: int) -> int:
+    """Flavour of the broker's quotas that a target is of."""
+    return int(f.seen.flavor[f.targets.seen[target]])
+
+
+@kernel
+def waits_for_quota(f: Federation, job: int) -> bool:
+    """Whether a target just refused would take the job once there is quota; what holds it is noted."""
+    b = f.broker
+    waits = False
+    for t in range(f.reason.size):
+        if f.reason[t] == NO_QUOTA:
+            b.live.reasons[job] |= cohort.binding(b.quotas, b.jobs, job, flavor(f, t))
+            waits = True
+    return waits
 
 
 @kernel

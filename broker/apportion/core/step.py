@@ -19,6 +19,7 @@ from apportion.core import (
     quota,
     rank,
     slurm,
+    stops,
     windowed,
 )
 from apportion.core.codes import (
@@ -29,13 +30,16 @@ from apportion.core.codes import (
     CANCELLED,
     CAPACITY,
     END,
+    FAIL,
     HEAD_NONE,
     HEAD_UNKNOWN,
     KILLED,
+    LOSS,
     ORDER_ARRIVAL,
     PENDING,
     PREDICT_LIMIT,
     REJECTED,
+    RETURN,
     RUNNING,
     SUBMIT,
     TIMER,
@@ -85,9 +89,9 @@ def apply(s: State, now: int, event: int, subject: int) -> None:
     now : int
         Time of the instant, ms.
     event : int
-        END, CAPACITY, CANCEL, SUBMIT or TIMER.
+        END, FAIL, RETURN, LOSS, CAPACITY, CANCEL, SUBMIT or TIMER.
     subject : int
-        Job index; for CAPACITY the pool; ignored for TIMER.
+        Job index; for CAPACITY the pool; for RETURN and LOSS the row of `Outages`; ignored for TIMER.
     """
     if event == CANCEL and s.live.state[subject] != PENDING and s.live.state[subject] != UNSEEN:
         return  # it runs or is over: nothing happens
@@ -99,6 +103,12 @@ def apply(s: State, now: int, event: int, subject: int) -> None:
         _cancel(s, now, subject)
     elif event == CAPACITY:
         _change_capacity(s, subject)
+    elif event == FAIL:
+        stops.fail(s, now, subject)
+    elif event == LOSS:
+        stops.lose(s, now, subject)
+    elif event == RETURN:
+        stops.bring_back(s, subject)
     if event != TIMER:
         s.clock.happened[0] = 1
 
@@ -122,35 +132,13 @@ def _submit(s: State, now: int, job: int) -> None:
         s.live.reasons[job] |= quota.binding(s, job)  # no pass need come to it
     if s.rules.quotas == 1:
         cohort.enter(s.quotas, s.jobs, job)
-    _enter(s, job)
-
-
-@kernel
-def _enter(s: State, job: int) -> None:
-    """Put an accepted job into the queue."""
-    pool = s.jobs.pool[job]
-    s.live.state[job] = PENDING
-    if s.rules.predictor != PREDICT_LIMIT:
-        predict.note_submit(s, job)
-    s.clock.pending[0] += 1
-    s.clock.arrived[0] += 1
-    s.clock.last_arrived[0] = job
-    s.pools.min_procs[pool] = min(s.pools.min_procs[pool], s.jobs.procs[job])
-    if s.rules.order != ORDER_ARRIVAL:
-        rank.enter(s, job)
-    elif queue.is_last(s.queue, s.jobs.submit, job):
-        queue.append(s.queue, s.jobs, s.live.state, job)
-    else:
-        queue.insert(s.queue, s.jobs, s.live.state, s.jobs.submit, job)
-        s.clock.stale[0] = 1
-    if s.rules.backfill == BACKFILL_EASY_SJBF:
-        queue.insert(s.short_queue, s.jobs, s.live.state, s.jobs.expected, job)
+    lifecycle.enter(s, job)
 
 
 @kernel
 def join(s: State, job: int) -> None:
     """Let a job in that has been in the queue of a broker since it was submitted, and is counted against the limits already."""
-    _enter(s, job)
+    lifecycle.enter(s, job)
     s.clock.happened[0] = 1
 
 
@@ -287,7 +275,7 @@ def _wake(s: State, now: int) -> int:
     if s.rules.guarded == 1:
         time = min(time, s.clock.next_plan[0])
     if s.rules.quotas == 1:
-        time = min(time, s.quotas.turn[0])
+        time = min(time, cohort_lease.next_change(s.quotas))
     if s.rules.predictor != PREDICT_LIMIT:
         time = min(time, predict.next_correction(s))
     by_time = s.rules.metered == 1 or s.counters.accrue_since.size > 0

@@ -81,6 +81,7 @@ class Live(NamedTuple):
     ``state`` : int8 code. ``start`` : ms, -1 before. ``score`` : rank key, ascending (empty for ORDER_ARRIVAL).
     ``plan`` : present planned start, -1 none (empty where the backfill keeps no plans).
     ``first_plan`` : first planned start a backfill pass gave, -1 none. ``reasons`` : mask of all pending reasons seen so far.
+    ``restarts`` : how often the job was stopped before its end and queued again.
     """
 
     state: Bytes
@@ -89,6 +90,7 @@ class Live(NamedTuple):
     plan: Ints
     first_plan: Ints
     reasons: Ints
+    restarts: Ints
 
 
 @table
@@ -185,6 +187,35 @@ class Profile(NamedTuple):
 
 
 @table
+class Outages(NamedTuple):
+    """Processors that fail and come back, unknown beforehand: what each LOSS and each RETURN is about, row by row.
+
+    ``pool`` ; ``procs`` lost or back; ``position`` of a loss: 0 to 2^32 - 1, drawn (see `apportion.core.victims`).
+    """
+
+    pool: Ints
+    procs: Ints
+    position: Ints
+
+
+@table
+class Stops(NamedTuple):
+    """Jobs that were stopped before their end, in order: the first ``count[0]`` rows, as far as there is room.
+
+    ``time``, ``start`` : of the stop, and since when the job ran, ms. ``job`` ; ``by`` : the job that took its resources, -1 none.
+    ``mode`` : code. ``lost`` : ms of running that are to be done again.
+    """
+
+    count: Ints  # type: ignore[assignment]  # tuple.count is not missed
+    time: Ints
+    job: Ints
+    by: Ints
+    mode: Ints
+    start: Ints
+    lost: Ints
+
+
+@table
 class Clock(NamedTuple):
     """Single numbers that change, each an array of one element.
 
@@ -193,7 +224,7 @@ class Clock(NamedTuple):
     ``happened`` : 1 if the round had any event but a timer.
     ``stale`` : 1 if the last pass must not be built upon. ``tick`` : last priority calculation, ms.
     ``next_plan`` : earliest plan that is due, ms. ``replan`` : 1 if resources came free earlier than planned;
-    ``gain`` : last instant, ms, up to which a pending plan may have gained. ``changed`` : 1 if something
+    2 if plans must be made anew; ``gain`` : last instant, ms, up to which a pending plan may have gained. ``changed`` : 1 if something
     happened since the last backfill pass, ``full`` : since the last main pass over the whole queue (Slurm).
     ``unsorted`` : 1 if the queue must be ranked before it is walked.
     """
@@ -222,7 +253,8 @@ class Rules(NamedTuple):
     ``order``, ``backfill`` : codes. ``score_function`` : address of a compiled order (ORDER_FIXED and ORDER_MOVING). ``origin`` : ms, its time 0.
     ``plain`` : 1 if processors of constant number are all there is to a pool.
     ``charged`` : 1 if usage is kept. ``limited`` : 1 if limits of associations or QOS may hold jobs; ``metered`` : 1 if some of them
-    run on minutes and so on time; ``assoc_limit_stop`` : 1 if a held job also holds those behind it. ``quotas`` : 1 if accounts have
+    run on minutes and so on time; ``requeue`` : 1 if a job that loses its node is queued again;
+    ``assoc_limit_stop`` : 1 if a held job also holds those behind it. ``quotas`` : 1 if accounts have
     quotas. ``holds`` : 1 if limits or quotas may hold a job that there is room for.
     ``guarded`` : 1 if some jobs have a wait bound.
     ``age_weight``, ``fairshare_weight``, ``max_age`` (ms) : of the multifactor priority.
@@ -240,6 +272,7 @@ class Rules(NamedTuple):
     charged: int
     limited: int
     metered: int
+    requeue: int
     assoc_limit_stop: int
     quotas: int
     holds: int
@@ -288,6 +321,8 @@ class State(NamedTuple):
     counters: LimitCounters
     quotas: Quotas
     history: History
+    outages: Outages
+    stops: Stops
     decided: Ints
     digest: Ints
     work: Ints

@@ -26,12 +26,14 @@ from apportion.core.tables import (
     Ints,
     Jobs,
     Live,
+    Outages,
     Pools,
     Profile,
     Queue,
     Rules,
     Running,
     State,
+    Stops,
 )
 from apportion.core.usage import new_usage, usage_params
 from apportion.policy.assign import Assigned, assign
@@ -94,6 +96,7 @@ def compile_policy(
     partition: Ints | None = None,
     *,
     open_pools: bool = False,
+    fails: bool = False,
     more_pools: tuple[str, ...] = (),
 ) -> Compiled:
     """Compile ``policy`` for ``jobs``.
@@ -106,6 +109,8 @@ def compile_policy(
         Make room for any of the jobs to come to any pool, and let all running jobs be read.
     more_pools : tuple of str
         Names of pools elsewhere that quotas may be for.
+    fails : bool
+        Let jobs be stopped before their end: by events FAIL, LOSS and RETURN.
 
     Raises
     ------
@@ -211,7 +216,9 @@ def compile_policy(
         queue=_queue(len(jobs)),
         short_queue=_queue(len(jobs) if rules.backfill == codes.BACKFILL_EASY_SJBF else 0),
         pools=_pools(plan, flavors_of(policy)),
-        running=_running(plan, in_pool, is_read=open_pools or not plain or metered or policy.Backfill != "none"),
+        running=_running(
+            plan, in_pool, is_read=open_pools or fails or not plain or metered or policy.Backfill != "none"
+        ),
         profile=_profile(plan, in_pool, rules),
         clock=_clock(),
         rules=rules,
@@ -228,7 +235,9 @@ def compile_policy(
         counters=counters,
         quotas=quotas,
         history=_history(policy, jobs),
-        decided=np.zeros(len(jobs) + 1, np.int64),
+        outages=Outages(*(np.zeros(0, np.int64) for _ in Outages._fields)),
+        stops=_stops(4 * len(jobs) + 65_536 if fails else 0),
+        decided=np.zeros(2 * len(jobs) + 2, np.int64),  # a job may be stopped and start again
         digest=np.zeros(2, np.int64),
         work=np.zeros(max(len(jobs), len(plan.names), len(jobs.user.names) + 1, 8), np.int64),
     )
@@ -434,6 +443,7 @@ def _rules(
         charged=int(charged),
         limited=int(limited),
         metered=int(metered),
+        requeue=int(policy.JobRequeue),
         assoc_limit_stop=int(options.assoc_limit_stop),
         quotas=int(quotas),
         holds=int(limited or quotas),
@@ -474,7 +484,12 @@ def _live(n: int, rules: Rules) -> Live:
         plan=np.full(n if keeps_plans else 0, -1, np.int64),
         first_plan=np.full(n, -1, np.int64),
         reasons=np.zeros(n, np.int64),
+        restarts=np.zeros(n, np.int64),
     )
+
+
+def _stops(room: int) -> Stops:
+    return Stops(np.zeros(1, np.int64), *(np.zeros(room, np.int64) for _ in Stops._fields[1:]))
 
 
 def _queue(n: int) -> Queue:

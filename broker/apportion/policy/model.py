@@ -11,7 +11,7 @@ Field names are attribute names (``policy.PriorityWeightAge``). Values are ready
   the epoch).
 
 ``Policy``: Name, Description, Order, OrderExpression, OrderPlugin, OrderPluginSha256, Backfill, SchedulerParameters,
-Predictor, PredictorQuantile, PredictorJobs, MaxWait,
+Predictor, PredictorQuantile, PredictorJobs, JobRequeue, MaxWait,
 MaxWaitReserveAt, PriorityWeight{Age,Assoc,Fairshare,JobSize,Partition,QOS,TRES}, PriorityMaxAge,
 PriorityDecayHalfLife, PriorityUsageResetPeriod, PriorityCalcPeriod, PriorityFavorSmall, PriorityFlags,
 FairShareDampeningFactor, ShareEngine, ShareParameters, FairTreeTies, Decay, AccountingStorageEnforce, DefaultFairshare,
@@ -489,6 +489,9 @@ class Policy(Section):
         default=0.75, description="which quantile of a user's last run times quantile takes"
     )
     PredictorJobs: Count = Field(default=10, ge=2, le=1000, description="of how many jobs of the user, at most")
+    JobRequeue: Switch = Field(
+        default=True, description="a job that loses its node is queued again; otherwise it is over (NODE_FAIL)"
+    )
     MaxWait: OptionalSeconds = Field(default=None, description="wait bound of jobs whose QOS sets none")
     MaxWaitReserveAt: Fraction = Field(default=0.5, description="part of MaxWait after which the reservation is made")
 

@@ -10,7 +10,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from apportion.core.codes import CANCEL, CANCELLED, CAPACITY, END, KILLED, REJECTED, RUNNING, SUBMIT
+from apportion.core.codes import (
+    CANCEL,
+    CAPACITY,
+    END,
+    KILLED,
+    NODE_FAIL,
+    PENDING,
+    PREEMPTED,
+    RUNNING,
+    SUBMIT,
+)
 from apportion.core.jit import kernel, table
 from apportion.core.step import apply, begin, decide
 from apportion.core.tables import NEVER, Ints, State
@@ -24,9 +34,10 @@ class World(NamedTuple):
 
     ``run`` : ms each job takes once started. ``end`` : ms, filled in as jobs end, -1 before.
     ``cancel_time``, ``cancel_job`` : cancellations by time. ``capacity_time``, ``capacity_pool`` : changes by time.
+    ``failure_time``, ``failure_code``, ``failure_subject`` : FAIL, RETURN and LOSS, by time, code and subject.
     ``arrival_time``, ``arrival_job`` : jobs that follow no other, by time. ``releases`` : those that do.
-    ``end_time``, ``end_job`` : heap of ends to come. ``at`` : int64[5] cursors into arrivals, cancellations and capacity changes,
-    the number of ends in the heap, and of instants so far.
+    ``end_time``, ``end_job`` : heap of ends to come. ``at`` : int64[6] cursors into arrivals, cancellations and capacity changes,
+    the number of ends in the heap, and of instants so far, and the cursor into failures.
     """
 
     run: Ints
@@ -37,6 +48,9 @@ class World(NamedTuple):
     cancel_job: Ints
     capacity_time: Ints
     capacity_pool: Ints
+    failure_time: Ints
+    failure_code: Ints
+    failure_subject: Ints
     end_time: Ints
     end_job: Ints
     releases: Releases
@@ -78,6 +92,8 @@ def replay(s: State, w: World, n_instants: int) -> bool:
     cancel = w.at[1]
     capacity = w.at[2]
     n_ends = w.at[3]
+    failure = w.at[5]
+    n_failure = w.failure_time.size
     done = False
     for _ in range(n_instants):
         now = s.clock.wake[0]
@@ -91,6 +107,8 @@ def replay(s: State, w: World, n_instants: int) -> bool:
             now = w.cancel_time[cancel]
         if capacity < n_capacity and w.capacity_time[capacity] < now:
             now = w.capacity_time[capacity]
+        if failure < n_failure and w.failure_time[failure] < now:
+            now = w.failure_time[failure]
         if now >= NEVER:
             done = True
             break
@@ -105,6 +123,9 @@ def replay(s: State, w: World, n_instants: int) -> bool:
                 apply(s, now, END, job)
                 if follows:
                     _let_follow(w.releases, now, job)
+        while failure < n_failure and w.failure_time[failure] == now:
+            apply(s, now, w.failure_code[failure], w.failure_subject[failure])
+            failure += 1
         while capacity < n_capacity and w.capacity_time[capacity] == now:
             apply(s, now, CAPACITY, w.capacity_pool[capacity])
             capacity += 1
@@ -119,16 +140,24 @@ def replay(s: State, w: World, n_instants: int) -> bool:
         decide(s, now)
         for k in range(s.clock.decided[0]):
             job = s.decided[k]
-            if s.live.state[job] == RUNNING:
+            what = s.live.state[job]
+            if s.live.restarts[job] > 0 or what in (NODE_FAIL, PREEMPTED):
+                # It has another end than before, or none.
+                n_ends = heap.remove(w.end_time, w.end_job, n_ends, job)
+            if what == RUNNING:
                 heap.push(w.end_time, w.end_job, n_ends, now + w.run[job], job)
                 n_ends += 1
-            elif s.live.state[job] == KILLED:
+            elif what == KILLED:
                 heap.push(w.end_time, w.end_job, n_ends, now, job)
                 n_ends += 1
-            elif follows and (s.live.state[job] == REJECTED or s.live.state[job] == CANCELLED):
-                _let_follow(w.releases, now, job)
+            elif what != PENDING:
+                if what in (NODE_FAIL, PREEMPTED):
+                    w.end[job] = now
+                if follows:
+                    _let_follow(w.releases, now, job)
     w.at[0] = arrival
     w.at[1] = cancel
     w.at[2] = capacity
     w.at[3] = n_ends
+    w.at[5] = failure
     return done

@@ -31,6 +31,7 @@ NETWORK_CUT: Final = 3
 
 POSITIONS: Final = 2**32  # a position is below this
 MOST: Final = 1_000_000  # failures of one source
+AFTER_MS: Final = 30 * 86_400_000  # how long after the last submission nodes of a single machine still fail
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,45 @@ def timetable(
     rows = [*_losses(outages, capacity), *_cuts(outages)]
     table = np.array(sorted(rows, key=lambda row: row[:3]), np.int64).reshape(-1, 5)
     return Timetable(*(np.ascontiguousarray(table[:, k]) for k in range(5)))
+
+
+def of_machine(
+    capacity: Sequence[int],
+    submit_ms: Ints,
+    mtbf_s: float,
+    repair_s: float,
+    node_procs: int,
+    log: Path | None,
+    seed: int,
+) -> Timetable:
+    """Failures of nodes of one machine, from the first submission until a month after the last.
+
+    Parameters
+    ----------
+    capacity : sequence of int
+        Processors of each pool. Each fails by its part of the machine; a log is of a machine with one pool.
+    submit_ms : int64[n]
+        Ascending.
+    mtbf_s, repair_s : float
+        Mean times from one failure of the machine to the next, and to repair.
+
+    Raises
+    ------
+    ScenarioError
+        As for `timetable`, and if it is not known which pool a log is of.
+    """
+    if log is not None and len(capacity) > 1:
+        raise ScenarioError(
+            f"a log does not say which of {len(capacity)} pools failed", "let the partitions share one pool", path=log
+        )
+    sources = [
+        FailureSource(
+            pool, mtbf_s=mtbf_s * sum(capacity) / procs, repair_s=repair_s, procs=min(node_procs, procs), log=log
+        )
+        for pool, procs in enumerate(capacity)
+        if procs > 0
+    ]
+    return timetable(sources, capacity, int(submit_ms[0]), int(submit_ms[-1]) + AFTER_MS, seed)
 
 
 def _draw(

@@ -26,6 +26,23 @@ def push(times: Ints, jobs: Ints, n: int, time: int, job: int) -> None:
 
 
 @kernel
+def remove(times: Ints, jobs: Ints, n: int, job: int) -> int:
+    """Remove the pair of a job, if there is one, from a heap of ``n``; how many are left. O(n)."""
+    i = 0
+    while i < n and jobs[i] != job:
+        i += 1
+    if i == n:
+        return n
+    while i > 0:  # its place goes to the top, from where it is taken
+        up = (i - 1) >> 1
+        times[i] = times[up]
+        jobs[i] = jobs[up]
+        i = up
+    pop(times, jobs, n)
+    return n - 1
+
+
+@kernel
 def pop(times: Ints, jobs: Ints, n: int) -> None:
     """Remove the first pair of a heap of ``n``; the caller has read it at index 0."""
     n -= 1

@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from apportion.core import digest
+from apportion.core.codes import LOSS, RETURN
 from apportion.core.errors import UserError
 from apportion.core.jit import handle
-from apportion.core.tables import NEVER, Ints
+from apportion.core.tables import NEVER, Ints, Outages
 from apportion.policy.compile import Compiled, compile_policy
+from apportion.sim.failures import PROCS_BACK, PROCS_LOST
 from apportion.sim.releases import releases_of
 from apportion.sim.workload import Workload
 
 if TYPE_CHECKING:
     from apportion.policy.model import Policy
     from apportion.sim.compiled import World
+    from apportion.sim.failures import Timetable
 
 ENGINES = ("auto", "compiled", "simpy")
 CHUNK = 200_000  # instants between two looks at the clock and the keyboard
@@ -45,6 +48,8 @@ class Schedule:
         Instants (rounds) at which the core was asked.
     loop_s : float
         Seconds that the driver's loop alone took.
+    failures : Timetable, optional
+        What failed.
     """
 
     compiled: Compiled
@@ -52,6 +57,7 @@ class Schedule:
     engine: str
     instants: int
     loop_s: float
+    failures: Timetable | None = None
 
     @property
     def start_ms(self) -> Ints:
@@ -71,7 +77,7 @@ def room_for_ends(compiled: Compiled) -> int:
     return 2 * n + 1 if state.rules.metered else min(n, int(state.pools.largest.sum())) + 1
 
 
-def world_of(workload: Workload, compiled: Compiled) -> World:
+def world_of(workload: Workload, compiled: Compiled, failures: Timetable | None = None) -> World:
     """Lay out what will happen to a workload."""
     from apportion.sim.compiled import World
 
@@ -80,6 +86,7 @@ def world_of(workload: Workload, compiled: Compiled) -> World:
     by_time = gives_up[np.argsort(workload.cancel_ms[gives_up], kind="stable")]
     steps = np.array([step[:2] for step in compiled.capacity_steps], np.int64).reshape(-1, 2)
     room = room_for_ends(compiled)
+    code = np.zeros(0, np.int64) if failures is None else np.where(failures.what == PROCS_LOST, LOSS, RETURN)
     arrives = np.arange(n) if workload.precedence is None else np.flatnonzero(~workload.precedence.follows)
     return World(
         run=workload.run_ms,
@@ -90,10 +97,13 @@ def world_of(workload: Workload, compiled: Compiled) -> World:
         cancel_job=by_time.astype(np.int64),
         capacity_time=np.ascontiguousarray(steps[:, 0]),
         capacity_pool=np.ascontiguousarray(steps[:, 1]),
+        failure_time=np.zeros(0, np.int64) if failures is None else failures.time_ms,
+        failure_code=code.astype(np.int64),
+        failure_subject=np.arange(len(code)),
         end_time=np.zeros(room, np.int64),
         end_job=np.zeros(room, np.int64),
         releases=releases_of(workload.precedence),
-        at=np.zeros(5, np.int64),
+        at=np.zeros(6, np.int64),
     )
 
 
@@ -117,18 +127,36 @@ def replay(workload: Workload, policy: Policy, engine: str = "auto", progress: P
     return run(workload, compile_policy(policy, workload.jobs), engine, progress)
 
 
-def run(workload: Workload, compiled: Compiled, engine: str = "auto", progress: Progress | None = None) -> Schedule:
-    """Drive a compiled policy through its workload; arguments as for `replay`. The state is used up."""
+def run(
+    workload: Workload,
+    compiled: Compiled,
+    engine: str = "auto",
+    progress: Progress | None = None,
+    failures: Timetable | None = None,
+) -> Schedule:
+    """Drive a compiled policy through its workload; arguments as for `replay`. The state is used up.
+
+    ``failures`` : of pools, which are its places; the policy must be compiled with ``fails``.
+    """
+    if failures is not None:
+        _check(failures)
+        outages = Outages(failures.place, failures.procs, failures.position)
+        compiled = dataclasses.replace(compiled, state=compiled.state._replace(outages=outages))
     if workload.precedence is not None:  # submit times are found out: not in the columns of the workload
         jobs = compiled.state.jobs._replace(submit=workload.jobs.submit_ms.copy())
         compiled = dataclasses.replace(compiled, state=compiled.state._replace(jobs=jobs))
-    world = world_of(workload, compiled)
+    world = world_of(workload, compiled, failures)
     if engine == "simpy":
         instants, loop_s = _run_simpy(workload, compiled, world, progress)
     else:
         engine = "compiled"
         instants, loop_s = _run_compiled(workload, compiled, world, progress)
-    return Schedule(compiled, world.end, engine, instants, loop_s)
+    return Schedule(compiled, world.end, engine, instants, loop_s, failures)
+
+
+def _check(failures: Timetable) -> None:
+    if not np.isin(failures.what, (PROCS_BACK, PROCS_LOST)).all():
+        raise UserError("a single center has no network that could fail", "leave failures of networks out")
 
 
 def _run_compiled(workload: Workload, compiled: Compiled, world: World, progress: Progress | None) -> tuple[int, float]:
@@ -150,7 +178,8 @@ def _run_simpy(workload: Workload, compiled: Compiled, world: World, progress: P
 
     from apportion.sim.world import SimulatedCenter
 
-    first = min([*world.arrival_time[:1].tolist(), *world.cancel_time[:1].tolist(), *world.capacity_time[:1].tolist()])
+    times = (world.arrival_time, world.cancel_time, world.capacity_time, world.failure_time)
+    first = min(time for column in times for time in column[:1].tolist())
     env = simpy.Environment(initial_time=first)
     center = SimulatedCenter(env, compiled.state, world)
     begin = time.perf_counter()
@@ -169,7 +198,7 @@ def _run_simpy(workload: Workload, compiled: Compiled, world: World, progress: P
 def _is_over(workload: Workload, compiled: Compiled, world: World, now: int) -> bool:
     """Whether only jobs that no one can help are left: nothing runs or will happen, and it has been so for long."""
     last = int(workload.jobs.submit_ms[-1])
-    for times in (world.cancel_time, world.capacity_time):
+    for times in (world.cancel_time, world.capacity_time, world.failure_time):
         last = max(last, int(times[-1]) if len(times) else last)
     if now <= last or compiled.state.running.count.any():
         return False

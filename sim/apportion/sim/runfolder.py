@@ -21,10 +21,11 @@ import numpy as np
 import pandas as pd
 
 from apportion.core import reasons
-from apportion.core.codes import CANCELLED, ENDED, REJECTED, RUNNING, UNSEEN
+from apportion.core.codes import CANCELLED, ENDED, NODE_FAIL, PREEMPTED, REJECTED, RUNNING, UNSEEN
 from apportion.core.errors import RunError
 from apportion.policy.associations import build_tree, target_shares
 from apportion.sim import waiting
+from apportion.sim.failures import PROCS_LOST
 from apportion.sim.inputs import write_workload
 from apportion.sim.replay import Schedule
 from apportion.sim.workload import STATUS_NAMES, Workload
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from apportion.traces.clean import CleaningReport
     from apportion.traces.schema import Trace
 
+STOP_MODES = ("NODE_FAIL", "CANCEL", "REQUEUE", "CHECKPOINT", "SUSPEND")  # by code
 LIBRARIES = ("numba", "numpy", "pandas", "pyarrow", "simpy")
 
 
@@ -80,7 +82,7 @@ def jobs_table(workload: Workload, schedule: Schedule) -> pd.DataFrame:
         "limit_s": seconds(workload.jobs.limit_ms, np.ones(len(row), bool)),
         "wait_s": seconds(start - submit, started),
         "state": _states(workload, schedule, n),
-        "restarts": np.zeros(n, np.int64),
+        "restarts": spread(live.restarts, 0, np.int64),
         "backfilled": spread(_backfilled(schedule), False, bool),
         "planned_start_s": seconds(live.first_plan - origin, live.first_plan >= 0),
         "reasons": _reasons(workload, schedule, n),
@@ -138,7 +140,15 @@ def _partition(workload: Workload, schedule: Schedule, n: int) -> Any:
 
 
 def _states(workload: Workload, schedule: Schedule, n: int) -> Any:
-    names = ["COMPLETED", "TIMEOUT", *dict.fromkeys(STATUS_NAMES.values()), "REJECTED", "PENDING", "RUNNING", "DROPPED"]
+    names = [
+        "COMPLETED",
+        "TIMEOUT",
+        *dict.fromkeys([*STATUS_NAMES.values(), "NODE_FAIL", "PREEMPTED"]),
+        "REJECTED",
+        "PENDING",
+        "RUNNING",
+        "DROPPED",
+    ]
     index = {name: k for k, name in enumerate(names)}
     recorded = workload.trace.column("status")
     state = np.full(n, index["DROPPED"], np.int8)
@@ -149,6 +159,8 @@ def _states(workload: Workload, schedule: Schedule, n: int) -> Any:
         replayed[(core == UNSEEN) & ~workload.precedence.is_held] = index["DROPPED"]  # its user never came back
     replayed[core == REJECTED] = index["REJECTED"]
     replayed[core == CANCELLED] = index["CANCELLED"]
+    replayed[core == NODE_FAIL] = index["NODE_FAIL"]
+    replayed[core == PREEMPTED] = index["PREEMPTED"]
     replayed[core == RUNNING] = index["RUNNING"]
     ended = core == ENDED
     replayed[ended] = index["COMPLETED"]
@@ -225,7 +237,7 @@ def manifest(
         [first_s, name, int(procs)] for name, procs in zip(compiled.pool_names, capacity, strict=True)
     ]
     level = [int(procs) for procs in capacity]
-    for time_ms, pool, change in compiled.capacity_steps:
+    for time_ms, pool, change in sorted([*compiled.capacity_steps, *failure_steps(schedule)]):
         level[pool] += change
         steps.append([(time_ms - origin) / 1000.0, compiled.pool_names[pool], level[pool]])
     shares, user_shares = target_shares(compiled.tree or build_tree(policy, workload.jobs.user, compiled.account))
@@ -277,9 +289,53 @@ def manifest(
             "still_pending": int(counts.get("PENDING", 0)),
         },
         "waiting": waiting.explain(workload, schedule, policy),
+        "failures": _failures(schedule, table, origin),
         "timings_s": timings_s,
         **environment(),
     }
+
+
+def failure_steps(schedule: Schedule) -> list[tuple[int, int, int]]:
+    """Changes of capacity by failures: time in ms, pool, change of processors."""
+    failures = schedule.failures
+    if failures is None:
+        return []
+    change = np.where(failures.what == PROCS_LOST, -failures.procs, failures.procs)
+    return list(zip(failures.time_ms.tolist(), failures.place.tolist(), change.tolist(), strict=True))
+
+
+def _failures(schedule: Schedule, table: pd.DataFrame, origin: int) -> dict[str, Any] | None:
+    """What failed up to the last end."""
+    if schedule.failures is None:
+        return None
+    ends = table["end_s"].dropna()
+    begin, end = (int(table["submit_s"].min() * 1000), int(ends.max() * 1000)) if len(ends) else (0, 0)
+    summary = schedule.failures.summary(schedule.compiled.pool_capacity, begin + origin, end + origin)
+    return {name: value for name, value in summary.items() if not name.startswith("network")}
+
+
+def stops_table(workload: Workload, schedule: Schedule) -> pd.DataFrame:
+    """Each stop of a job before its end.
+
+    ``job_id``, ``time_s`` and ``start_s`` (from the trace's origin), ``preemptor`` (the job that took its resources, -1 none), ``mode``,
+    ``lost_core_s`` (what is to be done again).
+    """
+    log, origin = schedule.compiled.state.stops, workload.jobs.origin_ms
+    n = min(int(log.count[0]), len(log.time))
+    ids = workload.trace.jobs["job_id"].to_numpy()[workload.row]
+    job, by = log.job[:n], log.by[:n]
+    return pd.DataFrame(
+        {
+            "job_id": ids[job],
+            "time_s": (log.time[:n] - origin) / 1000.0,
+            "start_s": (log.start[:n] - origin) / 1000.0,
+            "preemptor": [name if k >= 0 else None for k, name in zip(by.tolist(), ids[by].tolist(), strict=True)]
+            if ids.dtype == object
+            else np.where(by >= 0, ids[by], -1),
+            "mode": dictionary(log.mode[:n], STOP_MODES),
+            "lost_core_s": log.lost[:n] * workload.jobs.procs[job] / 1000.0,
+        }
+    )
 
 
 def environment() -> dict[str, Any]:
@@ -390,6 +446,8 @@ def write_run(
         table.to_parquet(folder / "jobs.parquet", index=False, compression="zstd")
         write_workload([workload], folder)
         write_swf_schedule(workload.trace, table, folder, policy)
+        if len(schedule.compiled.state.stops.time):
+            stops_table(workload, schedule).to_parquet(folder / "preemptions.parquet", index=False, compression="zstd")
         return manifest(
             workload,
             schedule,

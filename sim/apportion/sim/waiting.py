@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from apportion.core import limits, quota, reasons
-from apportion.core.codes import CANCELLED, ENDED, PENDING, REJECTED, UNSEEN
+from apportion.core.codes import CANCELLED, ENDED, NODE_FAIL, PENDING, PREEMPTED, REJECTED, UNSEEN
 from apportion.core.jit import handle
 from apportion.core.limit_tables import ROW_COLUMNS
 
@@ -68,7 +68,7 @@ def _dependency(precedence: Precedence, state: Bytes, job: int, ids: Any) -> str
     """What a job waits for that is held in the queue until others have ended."""
     before = precedence.before[precedence.after == job]
     before = before[before < len(ids)]
-    waited_for = before[~np.isin(state[before], (ENDED, REJECTED, CANCELLED))]
+    waited_for = before[~np.isin(state[before], (ENDED, REJECTED, CANCELLED, NODE_FAIL, PREEMPTED))]
     if not len(waited_for):
         return "Dependency: a batch of its user has not come back"
     return "Dependency: waits for " + ", ".join(f"job {name}" for name in ids[waited_for][:SHOWN].tolist())

@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import simpy
 
-from apportion.core.codes import CANCEL, CANCELLED, CAPACITY, END, KILLED, REJECTED, RUNNING, SUBMIT, TIMER
+from apportion.core.codes import (
+    CANCEL,
+    CAPACITY,
+    END,
+    KILLED,
+    NODE_FAIL,
+    PENDING,
+    PREEMPTED,
+    RUNNING,
+    SUBMIT,
+    TIMER,
+)
 from apportion.core.jit import handle
 from apportion.core.step import step
 from apportion.core.tables import NEVER
@@ -45,10 +56,11 @@ class SimulatedCenter:
         self.instants = 0
         self._core = handle(state)
         self._run_ms = world.run.tolist()
+        self._due = [-1] * len(world.run)  # when each job that runs will end
         self._events: list[tuple[int, int]] = []
         self._deciding = False
         self._wake = NEVER
-        room = 2 * len(world.run) + 2 * len(world.capacity_time) + 16
+        room = 2 * len(world.run) + 2 * len(world.capacity_time) + len(world.failure_time) + 16
         self._codes = np.zeros(room, np.int64)
         self._subjects = np.zeros(room, np.int64)
         self._releases: Any = handle(world.releases) if world.releases.n_jobs else None
@@ -58,6 +70,9 @@ class SimulatedCenter:
             env.process(self._timetable(world.cancel_time.tolist(), world.cancel_job.tolist(), CANCEL))
         if len(world.capacity_time):
             env.process(self._timetable(world.capacity_time.tolist(), world.capacity_pool.tolist(), CAPACITY))
+        for code in np.unique(world.failure_code).tolist():
+            rows = world.failure_code == code
+            env.process(self._timetable(world.failure_time[rows].tolist(), world.failure_subject[rows].tolist(), code))
 
     def _timetable(self, times: list[int], subjects: list[int], code: int) -> Generator[Any, Any, None]:
         """Let what is known to happen happen, all of one instant together."""
@@ -91,7 +106,7 @@ class SimulatedCenter:
 
     def _job_ends(self, event: simpy.Event) -> None:
         job = int(event.value or 0)
-        if self.world.end[job] < 0:  # else it was killed before its time
+        if self.world.end[job] < 0 and self._due[job] == self.env.now:  # else it was stopped before its time
             self.world.end[job] = self.env.now
             self._happens(END, job)
             if self._releases is not None:
@@ -129,12 +144,18 @@ class SimulatedCenter:
             state = self.state.live.state
             for job in self.state.decided[:n_decided].tolist():
                 what = state[job]
-                if what == RUNNING:
-                    self._at(now + self._run_ms[job], 1, self._job_ends, job)
-                elif what == KILLED:
-                    self._at(now, 1, self._job_ends, job)
-                elif self._releases is not None and what in (REJECTED, CANCELLED):
-                    self._let_follow(job)
+                if what in (RUNNING, KILLED):
+                    due = now + self._run_ms[job] if what == RUNNING else now
+                    if due != self._due[job]:  # a job that was stopped and started in this instant is here twice
+                        self._due[job] = due
+                        self._at(due, 1, self._job_ends, job)
+                elif what == PENDING:
+                    self._due[job] = -1
+                else:
+                    if what in (NODE_FAIL, PREEMPTED):
+                        self.world.end[job] = now
+                    if self._releases is not None:
+                        self._let_follow(job)
         wake = int(self.state.clock.wake[0])
         if wake != self._wake:
             self._wake = wake

@@ -29,6 +29,7 @@ WORDS: Final = {
     "DataResidency": "the data may not be there",
     "NoDataRoute": "the data cannot be brought there",
     "Drained": "drained",
+    "Quota": "its quota there is used up",
     "PartitionNodeLimit": "too wide",
     "PartitionTimeLimit": "too long",
     "PartitionConfig": "not enough of a resource",

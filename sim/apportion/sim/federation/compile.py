@@ -9,12 +9,14 @@ import numpy as np
 
 from apportion.core import federation_tables as tables
 from apportion.core.codes import PREDICT_LIMIT
+from apportion.core.cohort_tables import ALL_FLAVORS
 from apportion.core.errors import UserError
 from apportion.core.tables import NEVER, Ints, State
 from apportion.policy.assign import assign
 from apportion.policy.compile import Compiled, compile_policy
 from apportion.policy.model import AccountEntry, PartitionEntry
 from apportion.policy.pools import UNBOUNDED
+from apportion.policy.quotas import flavor_index, flavors_of
 from apportion.sim.failures import FailureSource, timetable
 
 if TYPE_CHECKING:
@@ -84,7 +86,13 @@ def compile_federation(scenario: Scenario, workload: FederationWorkload, moves: 
     base = scenario.broker_policy.model_copy(
         update={"partitions": tuple(shared), "accounts": account_tree(scenario, workload)}
     )
-    broker = compile_policy(base, workload.jobs, partition)
+    elsewhere = tuple(
+        f"{workload.centers[k]}/{entry.pool or 'machine'}"
+        for k in range(len(scenario.centers))
+        for entry in own[k]
+        if k not in managed
+    )
+    broker = compile_policy(base, workload.jobs, partition, more_pools=elsewhere)
     state = broker.state
     state = state._replace(jobs=state.jobs._replace(submit=state.jobs.submit.copy()))  # jobs that follow others
     broker = replace(broker, state=state)
@@ -95,6 +103,7 @@ def compile_federation(scenario: Scenario, workload: FederationWorkload, moves: 
         )
     state.pools.largest[:] = UNBOUNDED  # what is too large for one center may fit another
     state.pools.extra_largest[:] = UNBOUNDED
+    state.pools.flavor[:] = ALL_FLAVORS  # that of a job is known when it is bound
     compiled = []
     for k, entry in enumerate(scenario.centers):
         policy = scenario.policy_of(entry.Center)
@@ -102,7 +111,8 @@ def compile_federation(scenario: Scenario, workload: FederationWorkload, moves: 
             local = base.model_copy(
                 update={"Backfill": policy.Backfill, "SchedulerParameters": policy.SchedulerParameters}
             )
-            compiled.append(_sharing(compile_policy(local, workload.jobs, partition, open_pools=True), state, entry))
+            one = compile_policy(local, workload.jobs, partition, open_pools=True, more_pools=elsewhere)
+            compiled.append(_sharing(one, state, entry))
         else:
             local = policy.model_copy(update={"partitions": own[k]}) if entry.partitions else policy
             one = compile_policy(local, workload.seen_from(k, moves.movable), open_pools=True)
@@ -163,7 +173,7 @@ def _renamed(entry: PartitionEntry, center: str) -> PartitionEntry:
 
 
 def _sharing(compiled: Compiled, broker: State, entry: CenterEntry) -> Compiled:
-    """A managed center: accounts, usage, shares and limits are the broker's own tables."""
+    """A managed center: accounts, usage, shares, limits and quotas are the broker's own tables."""
     state = compiled.state
     limit = state.jobs.limit.copy()
     jobs = broker.jobs._replace(
@@ -182,6 +192,7 @@ def _sharing(compiled: Compiled, broker: State, entry: CenterEntry) -> Compiled:
         share=broker.share,
         limits=broker.limits,
         counters=broker.counters,
+        quotas=broker.quotas,
         digest=broker.digest,
     )
     return replace(compiled, state=shared)
@@ -263,7 +274,7 @@ def _assemble(
             foreseen=np.full((n_centers, tables.N_CLASSES), 600.0),
         ),
         targets=targets,
-        seen=_seen(centers, first_seen, used),
+        seen=_seen(centers, first_seen, used, _flavors(scenario, centers)),
         places=tables.Places(
             home=workload.home,
             where=where,
@@ -354,7 +365,20 @@ def _milli(ratios: list[float]) -> Ints:
     return np.array([max(round(ratio * 1000), 1) for ratio in ratios], np.int64)
 
 
-def _seen(centers: tuple[Compiled, ...], first_seen: Ints, used: set[int]) -> tables.Seen:
+def _flavors(scenario: Scenario, centers: tuple[Compiled, ...]) -> Ints:
+    """Flavour of the broker's quotas of each pool of each center; a center without partitions is a pool of its own name."""
+    flavors = flavors_of(scenario.broker_policy)
+    names = [
+        name
+        if entry.Mode == "managed"
+        else f"{entry.Center}/{entry.Center if center.partition_names == ('',) else name}"
+        for entry, center in zip(scenario.centers, centers, strict=True)
+        for name in center.pool_names
+    ]
+    return np.array([flavor_index(flavors, name) for name in names], np.int64)
+
+
+def _seen(centers: tuple[Compiled, ...], first_seen: Ints, used: set[int], flavor: Ints) -> tables.Seen:
     n = int(first_seen[-1])
     room = np.zeros(n, np.int64)
     for k, c in enumerate(centers):
@@ -371,6 +395,7 @@ def _seen(centers: tuple[Compiled, ...], first_seen: Ints, used: set[int]) -> ta
         backlog=np.zeros(n, np.int64),
         sent=np.zeros(n, np.int64),
         on_way=np.zeros(n, np.int64),
+        flavor=flavor,
         first=first,
         count=np.zeros(n, np.int64),
         end=np.zeros(int(first[-1]), np.int64),

@@ -36,6 +36,7 @@ REFUSALS = {
     tables.TOO_LONG: "PartitionTimeLimit",
     tables.TOO_LARGE: "PartitionConfig",
     tables.UNREACHABLE: "Unreachable",
+    tables.NO_QUOTA: "Quota",
 }
 
 

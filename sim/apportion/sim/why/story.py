@@ -27,6 +27,7 @@ REFUSED: Final = {
     "NoDataRoute": "its data cannot be brought there",
     "GpuType": "there is no such GPU",
     "Drained": "the center is drained",
+    "Quota": "its account's quota there is used up",
     "PartitionNodeLimit": "it is too wide for it",
     "PartitionTimeLimit": "its limit is too long for it",
     "PartitionConfig": "it asks for more than there is",

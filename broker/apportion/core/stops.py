@@ -1,0 +1,104 @@
+"""Jobs that are stopped before their end, and processors that fail and come back.
+
+A stopped job either goes back to the queue, with its first submit time and so at its old rank, or is over. What it has used is charged and
+its limits are settled as if it had ended.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apportion.core import cohort, conservative, lifecycle, limit_usage, queue, running, victims
+from apportion.core.codes import BACKFILL_CONSERVATIVE, BACKFILL_EASY_SJBF, FAILURE, NODE_FAIL, REQUEUED, RUNNING
+from apportion.core.jit import kernel
+
+if TYPE_CHECKING:
+    from apportion.core.tables import State
+
+
+@kernel
+def _note(s: State, now: int, job: int, by: int, mode: int) -> None:
+    """Write into the log what is lost by a stop."""
+    log = s.stops
+    row = log.count[0]
+    log.count[0] = row + 1
+    if row < log.time.size:
+        log.time[row] = now
+        log.job[row] = job
+        log.by[row] = by
+        log.mode[row] = mode
+        log.start[row] = s.live.start[job]
+        log.lost[row] = now - s.live.start[job]
+
+
+@kernel
+def stop(s: State, now: int, job: int, what: int, by: int, mode: int) -> None:
+    """Take a running job off its resources.
+
+    Parameters
+    ----------
+    what : int
+        The decision: REQUEUED, NODE_FAIL or PREEMPTED.
+    by : int
+        The job that takes the resources, -1 for none.
+    mode : int
+        FAILURE, or a mode of preemption.
+    """
+    _note(s, now, job, by, mode)
+    if s.rules.backfill == BACKFILL_CONSERVATIVE:
+        conservative.note_end(s, now, job)
+    lifecycle.decide(s, now, job, what)
+    lifecycle.release(s, now, job)
+    running.settle(s.running, s.live.state, s.jobs.pool[job])  # no row of it must be left when it starts again
+    s.clock.stale[0] = 1
+    s.clock.happened[0] = 1
+    if what == REQUEUED:
+        _requeue(s, job)
+
+
+@kernel
+def _requeue(s: State, job: int) -> None:
+    """Put a stopped job back into the queue. Its old entry is swept out first, or it would be there twice."""
+    queue.sweep(s.queue, s.live.state)
+    if s.rules.backfill == BACKFILL_EASY_SJBF:
+        queue.sweep(s.short_queue, s.live.state)
+    s.live.start[job] = -1
+    s.live.restarts[job] += 1
+    if s.live.plan.size > 0:
+        s.live.plan[job] = -1
+    if s.rules.limited == 1:
+        limit_usage.on_submit(s.limits, s.counters, s.jobs, job)
+    if s.rules.quotas == 1:
+        cohort.enter(s.quotas, s.jobs, job)
+    lifecycle.enter(s, job)
+
+
+@kernel
+def fail(s: State, now: int, job: int) -> None:
+    """A job loses its node; nothing happens if it does not run."""
+    if s.live.state[job] == RUNNING:
+        stop(s, now, job, REQUEUED if s.rules.requeue == 1 else NODE_FAIL, -1, FAILURE)
+
+
+@kernel
+def lose(s: State, now: int, row: int) -> None:
+    """Processors fail, with the jobs on them (see `apportion.core.victims`); that they will be back is not known."""
+    pool, procs = s.outages.pool[row], s.outages.procs[row]
+    n = victims.hit(s, pool, s.outages.position[row], procs)
+    for i in range(n):
+        fail(s, now, s.work[i])
+    _change(s, pool, -procs)
+
+
+@kernel
+def bring_back(s: State, row: int) -> None:
+    """Processors that failed are back."""
+    _change(s, s.outages.pool[row], s.outages.procs[row])
+
+
+@kernel
+def _change(s: State, pool: int, procs: int) -> None:
+    s.pools.procs[pool] += procs
+    s.pools.free[pool] += procs
+    s.clock.stale[0] = 1
+    s.clock.replan[0] = conservative.ANEW

@@ -1,0 +1,137 @@
+"""One quota over several centers: jobs wait in the broker's queue while it is used up, in both drivers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from federations import Job, play
+
+NAMES = ("A", "B", "C")
+ENGINES = ("compiled", "simpy")
+
+
+def scenario(modes: list[str], accounts: list[dict[str, Any]], procs: int = 4, **broker: Any) -> dict[str, Any]:
+    policy = {"Order": "fcfs", "accounts": accounts}
+    return {
+        "broker": {"Policy": policy, "Placement": "urgent", "ReplaceAfter": 0, **broker},
+        "centers": [
+            {"Center": name, "Mode": mode, "Policy": "easy", "Procs": procs, "PollInterval": 1, "Latency": 0}
+            for name, mode in zip(NAMES, modes, strict=False)
+        ],
+        "moves": [{}],
+    }
+
+
+def starts(played) -> list[int]:
+    return (played.schedule.start_ms // 1000).tolist()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("modes", [["managed", "managed"], ["autonomous", "autonomous"], ["managed", "autonomous"]])
+def test_a_job_waits_in_the_brokers_queue_while_its_quota_is_used_up(engine, modes):
+    jobs = {"A": [Job(0, 2, 10, 10), Job(0, 2, 20, 20), Job(0, 2, 10, 10), Job(0, 2, 10, 10, account="b")], "B": []}
+    played = play(scenario(modes, [{"Account": "A/a", "NominalQuota": "cpu=4"}, {"Account": "A/b"}]), jobs, engine)
+    assert starts(played) == [0, 0, 10, 0]
+    f = played.schedule.compiled.federation
+    assert int(f.broker.quotas.usage.sum()) == 0
+    assert int(f.broker.quotas.waiting.sum()) == 0
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("modes", [["managed", "managed"], ["autonomous", "autonomous"]])
+def test_a_quota_of_one_center(engine, modes):
+    quota = {"Account": "A/a", "NominalQuota": {"B": "cpu=1", "A/A": "cpu=2"}}
+    jobs = {"A": [Job(0, 2, 10, 10), Job(0, 1, 10, 10), Job(0, 1, 10, 10)], "B": []}
+    played = play(scenario(modes, [quota]), jobs, engine)
+    assert starts(played) == [0, 0, 10]
+    assert played.schedule.center.tolist()[:2] == [0, 1]
+
+
+ACCOUNT = st.fixed_dictionaries(
+    {
+        "NominalQuota": st.sampled_from(["cpu=0", "cpu=3", "cpu=5", {"*": "cpu=6", "A": "cpu=2"}, {"B": "cpu=3"}]),
+        "BorrowingLimit": st.sampled_from([{}, "cpu=0", "cpu=2"]),
+        "LendingLimit": st.sampled_from([{}, "cpu=1"]),
+        "Cohort": st.sampled_from(["", "c"]),
+        "QueueingStrategy": st.sampled_from(["BestEffortFIFO", "StrictFIFO"]),
+    },
+    optional={"LendingLease": st.just("0:30"), "LendUntil": st.just("now+1minutes")},
+)
+JOB = st.builds(
+    Job,
+    submit=st.integers(0, 60),
+    procs=st.integers(1, 4),
+    run=st.integers(0, 40),
+    limit=st.integers(1, 40),
+    user=st.sampled_from(["u", "v"]),
+    account=st.sampled_from(["a", "b"]),
+    cancel=st.none(),
+)
+
+
+@st.composite
+def cases(draw):
+    modes = draw(st.lists(st.sampled_from(["managed", "autonomous"]), min_size=2, max_size=3))
+    accounts = [
+        {"Account": f"{center}/{name}", **draw(ACCOUNT)} for center in NAMES[:2] for name in "ab" if draw(st.booleans())
+    ]
+    placement = draw(st.sampled_from(["urgent", "round-robin", "least-loaded", "redundant"]))
+    data = scenario(modes, accounts, Placement=placement, ReplaceAfter=draw(st.sampled_from([0, 1])), ReplaceMinWait=0)
+    data["moves"] = [{"Fraction": draw(st.sampled_from([0.5, 1]))}]
+    for entry in data["centers"]:
+        entry["Policy"] = draw(st.sampled_from(["fcfs", "easy", "conservative", "slurm"]))
+        entry["Latency"] = draw(st.sampled_from([0, 2])) if entry["Mode"] == "autonomous" else 0
+    jobs = {}
+    for name in NAMES[: len(modes)]:
+        jobs[name] = [
+            job._replace(cancel=job.submit + draw(st.integers(0, 30))) if draw(st.integers(0, 3)) == 0 else job
+            for job in draw(st.lists(JOB, min_size=1, max_size=8))
+        ]
+    return data, jobs
+
+
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+)
+@given(cases())
+def test_random_federations(case):
+    data, jobs = case
+    played = {engine: play(data, jobs, engine) for engine in ENGINES}
+    assert len({p.schedule.decision_hash for p in played.values()}) == 1
+    one = played["compiled"]
+    quotas = one.schedule.compiled.federation.broker.quotas
+    if one.schedule.compiled.federation.broker.rules.quotas == 0:
+        return
+    assert (quotas.own.sum(axis=1) >= 0).all()
+    running = [
+        (
+            start,
+            end,
+            int(one.workload.jobs.procs[k]),
+            one.workload.jobs.account.names[one.workload.jobs.account.codes[k]],
+        )
+        for k, (start, end) in enumerate(zip(one.schedule.start_ms, one.schedule.end_ms, strict=True))
+        if start >= 0 and one.moves.movable[k]
+    ]
+    ended = all(end >= 0 for _, end, _, _ in running)
+    if ended:
+        assert int(quotas.usage.sum()) == 0
+    alone = {
+        entry["Account"]: int(entry["NominalQuota"][4:])
+        for entry in data["broker"]["Policy"]["accounts"]
+        if entry["Cohort"] == "" and isinstance(entry["NominalQuota"], str)
+    }
+    for time, *_ in running:
+        used: Counter[str] = Counter()
+        for start, end, procs, account in running:
+            if start <= time < end:
+                used[account] += procs
+        assert all(used[account] <= quota for account, quota in alone.items())
