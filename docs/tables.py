@@ -10,11 +10,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from apportion.metrics.glossary import GLOSSARY
+from apportion.metrics.report.federation_page import WORDS as REFUSAL_WORDS
 from apportion.policy import keys, model
 from apportion.policy.fields import OneOf
 from apportion.policy.load import load, preset_names
 from apportion.policy.orders import EXPRESSIONS
 from apportion.sim.conventions import CHOICES, FIXED
+from apportion.sim.federation.compile import TERMS, WEIGHTS
+from apportion.sim.federation.runfolder import REFUSALS
+from apportion.sim.scenario import model as scenario
 from apportion.traces.catalog import entries
 from apportion.traces.clean import rules_table
 from apportion.traces.schema import COLUMNS
@@ -85,7 +89,15 @@ def orders() -> str:
 
 def policy_keys(section: str, *patterns: str) -> str:
     """Keys of one section of a policy whose names match a pattern (all when there is none)."""
-    kind: type[BaseModel] = getattr(model, section)
+    return _keys(getattr(model, section), *patterns)
+
+
+def scenario_keys(section: str) -> str:
+    """Keys of one section of a scenario."""
+    return _keys(getattr(scenario, section))
+
+
+def _keys(kind: type[BaseModel], *patterns: str) -> str:
     defaults = kind.model_construct().model_dump(mode="json")
     rows = []
     for name, field in kind.model_fields.items():
@@ -103,6 +115,29 @@ def _default(value: Any) -> str:
     if isinstance(value, list):
         return code(",".join(map(str, value)))
     return "" if isinstance(value, dict) else code(value)
+
+
+def share_engines() -> str:
+    """Share engines and the keys that each reads."""
+    rows = [(code(name), ", ".join(map(code, words))) for name, words in model.ENGINE_KEYS.items()]
+    return table(("`ShareEngine`", "keys of `ShareParameters` that it reads"), rows)
+
+
+def placement_weights() -> str:
+    """Terms of a score and what a unit of each is worth, by preset."""
+    words = [str(field.description) for field in scenario.Weights.model_fields.values()]
+    rows = [
+        (code(term), word, *(f"{WEIGHTS[name][k]:g}" for name in WEIGHTS))
+        for k, (term, word) in enumerate(zip(TERMS, words, strict=True))
+    ]
+    return table(("term", "its unit", *map(code, WEIGHTS)), rows)
+
+
+def refusals() -> str:
+    """Why a target is out of the question."""
+    return table(
+        ("`refused`", "why"), [(code(word), REFUSAL_WORDS[word]) for word in REFUSALS.values() if word in REFUSAL_WORDS]
+    )
 
 
 def not_simulated() -> str:
@@ -131,5 +166,9 @@ TABLES: dict[str, Callable[..., str]] = {
     "metrics": metrics,
     "not-simulated": not_simulated,
     "orders": orders,
+    "placement-weights": placement_weights,
     "presets": presets,
+    "refusals": refusals,
+    "scenario-keys": scenario_keys,
+    "share-engines": share_engines,
 }

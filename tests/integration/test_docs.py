@@ -28,6 +28,9 @@ from apportion.policy.fields import OneOf
 from apportion.policy.load import load_file, preset_names
 from apportion.sim.conventions import CHOICES, Conventions
 from apportion.sim.replay import replay
+from apportion.sim.scenario import load_scenario
+from apportion.sim.scenario import model as scenario
+from apportion.sim.scenario import preset_names as scenario_presets
 from apportion.sim.workload import from_trace
 from apportion.traces import catalog, write_swf
 from apportion.traces.rules import BY_RULE
@@ -222,6 +225,12 @@ def test_every_policy_key_rule_column_and_metric_is_explained():
     traces = spans(text_of("traces.md"))
     assert [n for n in (*BY_NAME, *BY_RULE, *(e.name for e in catalog.entries())) if n not in traces] == []
     assert [n for n in GLOSSARY if n not in spans(text_of("metrics.md"))] == []
+    federations = spans(text_of("federations.md"))
+    sections = [kind for kind in vars(scenario).values() if getattr(kind, "__module__", "") == scenario.__name__]
+    fields = [name for kind in sections for name in getattr(kind, "model_fields", ())]
+    assert len(fields) > 60
+    assert [n for n in fields if n not in federations] == []
+    assert [n for n in (*scenario.PLACEMENTS, *scenario_presets()) if n not in federations] == []
     later = {n for table in keys.NOT_SIMULATED.values() for n in table}
     assert later <= policies
 
@@ -239,6 +248,20 @@ def test_a_run_holds_what_the_pages_say_and_no_more(sandbox):
     assert all(meaning(key) for key in metrics)
     columns = spans((pages.ROOT / "ARCHITECTURE.md").read_text())
     assert set(pd.read_parquet(sandbox / "run" / "jobs.parquet")) <= columns
+
+
+def test_the_scenario_of_the_page_is_one(sandbox):
+    """What the text says of it holds: two centers, of which one has a policy of its own, and half of the users' jobs may move."""
+    for file, code in pages.files("federations.md").items():
+        (sandbox / file).write_text(code)
+    loaded = load_scenario("mine.toml")
+    assert [(entry.Center, entry.Mode) for entry in loaded.centers] == [
+        ("University", "managed"),
+        ("Laboratory", "autonomous"),
+    ]
+    assert loaded.policy_of("Laboratory").Backfill == "conservative"
+    assert (loaded.broker.weights.affinity, loaded.broker.LookAhead) == (900, 16)
+    assert (loaded.moves[0].Fraction, loaded.datasets[0].Size) == (0.5, 200 * 10**9)
 
 
 # The worked example

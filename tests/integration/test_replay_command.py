@@ -35,7 +35,7 @@ def test_a_run_folder_is_whole_and_the_same_in_both_engines(trace, tmp_path, cap
     runs = [tmp_path / engine for engine in ("compiled", "simpy")]
     for run in runs:
         apportion("replay", trace, "--policy", "multifactor", "--engine", run.name, "--out", run)
-        names = {"jobs.parquet", "manifest.json", "metrics.json", "report.html", "schedule.swf"}
+        names = {"jobs.parquet", "manifest.json", "metrics.json", "report.html", "schedule.swf", "workload.parquet"}
         assert {path.name for path in run.iterdir()} == names
     assert runs[0].joinpath("jobs.parquet").read_bytes() == runs[1].joinpath("jobs.parquet").read_bytes()
     facts = [json.loads(run.joinpath("manifest.json").read_text()) for run in runs]
@@ -149,14 +149,16 @@ def test_conformance_holds(capsys):
         (["TRACE", "--policy", "esay"], "easy", 1),
         (["TRACE", "--procs", "0"], "'--procs': 0 is not in the range", 2),
         (["TRACE", "--engine", "simp"], "'simpy'", 2),
-        (["TRACE", "--demo"], "name a trace, or give --demo", 2),
+        (["TRACE", "--demo"], "name a trace, a --scenario, or give --demo", 2),
         (["no-such-trace"], "neither a file nor a trace", 1),
         ([], "name a trace", 2),
         (["TRACE", "--no-rule", "no-siez"], "no-size", 1),
         (["TRACE", "--warm-up", "9999-0"], "shorter", 1),
         (["TRACE", "--feedback", "sessions"], "no waits", 1),
         (["TRACE", "--feedback", "sessions", "--cancelled", "replay"], "cancel", 1),
-        (["--scenario", "x", "--feedback", "sessions"], "not of a --scenario", 2),
+        (["--scenario", "three-smal"], "did you mean 'three-small'?", 1),
+        (["--scenario", "three-small", "TRACE"], "name a trace, a --scenario, or give --demo", 2),
+        (["--scenario", "three-small", "--placement", "urgnt"], "'urgent'", 2),
     ],
 )
 def test_a_mistake_is_one_clear_line_and_leaves_nothing(words, said, code, trace, tmp_path, capsys):

@@ -51,7 +51,12 @@ def test_holds_every_tracked_file_and_nothing_made(names):
         pytest.skip("not a git checkout")
     sources = {name.split("/", 1)[1] for name in done.stdout.splitlines() if (ROOT / name).is_file()}
     assert sources - names == set()
-    assert any(name.endswith(".toml") for name in sources)  # presets and catalog are data: they must be among these
+    for folder in (
+        "policy/presets",
+        "sim/scenario/presets",
+        "traces",
+    ):  # presets and catalog are data: they must be among these
+        assert any(name.startswith(f"apportion/{folder}/") and name.endswith(".toml") for name in sources), folder
     assert [name for name in names if name.endswith((".pyc", ".nbi", ".nbc"))] == []
 
 
@@ -80,6 +85,9 @@ for package in pkgutil.iter_modules(apportion.__path__, "apportion."):
     importlib.import_module(package.name)
 from apportion.policy.load import load, preset_names
 assert load("easy").hash and len(preset_names()) > 5
+from apportion.sim import scenario
+assert all(scenario.load_scenario(name).hash for name in scenario.preset_names())
+assert len(scenario.preset_names()) >= 3
 from apportion.traces.catalog import entries
 assert len(list(entries())) > 5
 from apportion.cli.main import main

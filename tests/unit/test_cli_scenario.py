@@ -112,6 +112,21 @@ def test_check_says_everything_that_is_wrong_and_exits_with_2(run, tmp_path):
     assert (code, out, err) == (2, "there is no scenario or file 'three-smal' (did you mean 'three-small'?)\n", "")
 
 
+def test_what_has_no_effect_is_said(run, tmp_path):
+    path = tmp_path / "s.toml"
+    text = "[broker.Policy]\nPreemptMode = 'REQUEUE'\n[[centers]]\nCenter = 'A'\nProcs = 4\n"
+    path.write_text(text + "".join(f"[[failures]]\nMTBF = '7-0'\nKind = '{kind}'\n" for kind in ("network", "node")))
+    ignored = json.loads(run("check", path, "--json")[1])["ignored"]
+    assert ignored[0].startswith("PreemptMode is known to Slurm but not simulated yet")
+    assert ignored[1:] == [
+        f"{path}:11: failures of kind node are not simulated in a federation yet; they have no effect"
+    ]
+    code, out, _ = run("check", path)
+    assert code == 0
+    assert ignored[1] in out
+    assert ignored[1] in run("show", path)[2]
+
+
 def test_check_reads_the_traces_on_demand(run, tmp_path):
     for seed, name in enumerate("AB"):
         write_swf(lublin(100, seed, procs=32, load=0.8, users=5, accounts=2), tmp_path / f"{name}.swf")

@@ -37,6 +37,13 @@ def test_a_package_is_regular_and_typed(package):
     assert (package / "py.typed").is_file()
 
 
+def test_every_folder_of_modules_is_a_package():
+    """Below a typed package all are (PEP 561); one without an ``__init__.py`` would be left out by tools that look for packages."""
+    folders = {path.parent for package in PACKAGES for path in package.rglob("*.py")}
+    assert {"federation", "scenario", "engines"} <= {folder.name for folder in folders}
+    assert [folder.relative_to(ROOT) for folder in folders if not (folder / "__init__.py").is_file()] == []
+
+
 def test_no_package_lies_in_two_portions():
     names = [package.name for package in PACKAGES]
     assert len(names) == len(set(names))

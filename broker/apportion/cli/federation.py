@@ -33,7 +33,7 @@ def replay_scenario(
     scenario = load_scenario(name)
     if placement is not None:
         scenario = scenario.with_broker(Placement=placement)
-    for warning in scenario.broker_policy.warnings:
+    for warning in scenario.warnings:
         click.echo(f"apportion: warning: {warning}", err=True)
     target = out or Path("runs") / f"{scenario.Name}-{scenario.broker.Placement}"
     runfolder.prepare(target).rmdir()  # a folder that cannot be written is better known now than after the replay

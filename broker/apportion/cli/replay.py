@@ -193,7 +193,7 @@ def replay(
     if (mtbf is not None and mtbf <= 0) or repair <= 0:
         raise click.UsageError("times between failures and to repair must be above zero and not unlimited")
     if fails and scenario is not None:
-        raise click.UsageError("failures of a federation are said in its scenario ([[centers.failures]])")
+        raise click.UsageError("failures of a federation are said in its scenario ([[failures]])")
     say = _say(quiet=as_json)
     load_numba()
     from apportion.sim.conventions import Conventions
