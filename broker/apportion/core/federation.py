@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apportion.core import (
+    budget,
     cohort,
     cohort_lease,
     digest,
@@ -73,19 +74,20 @@ def begin(f: Federation, now: int) -> None:
     """Open an instant; centers whose core wanted to be called are."""
     f.clock.decided[0] = 0
     f.clock.now[0] = now
-    lent = f.broker.rules.quotas == 1 and cohort_lease.next_change(f.broker.quotas) <= now
+    turned = f.broker.rules.quotas == 1 and cohort_lease.next_change(f.broker.quotas) <= now
+    turned |= f.broker.rules.budgets == 1 and f.broker.budgets.turn[0] <= now
     step.begin(f.broker, now)
     for c in range(f.centers.wake.size):
         if f.centers.wake[c] <= now:
             _touch(f, now, c)
-    if lent:
+    if turned:
         _look_for_quota(f, now)
 
 
 @kernel
 def _look_for_quota(f: Federation, now: int) -> None:
-    """There may be quota for jobs that wait for it, wherever they wait."""
-    if f.broker.rules.quotas == 0:
+    """There may be quota or budget for jobs that wait for it, wherever they wait."""
+    if f.broker.rules.quotas == 0 and f.broker.rules.budgets == 0:
         return
     f.clock.stale[0] = 1
     for c in range(f.centers.wake.size):
@@ -349,6 +351,8 @@ def decide(f: Federation, now: int) -> None:
             wake = min(wake, f.centers.next_look[c])
     if f.broker.rules.quotas == 1 and f.broker.clock.pending[0] > 0:
         wake = min(wake, cohort_lease.next_change(f.broker.quotas))
+    if f.broker.rules.budgets == 1 and f.broker.clock.pending[0] > 0:
+        wake = min(wake, budget.next_change(f.broker.budgets))
     f.clock.wake[0] = wake
 
 
@@ -449,6 +453,8 @@ def _charge_start(f: Federation, now: int, center: int, job: int) -> None:
     b = f.broker
     if b.rules.charged == 1:
         lifecycle.charge_start(b, now, job, b.jobs.billing[job] * f.centers.exchange[center] // 1000)
+    if b.rules.budgets == 1 and f.places.where[job] != HOME:
+        budget.on_start(b.budgets, b.jobs, job, now, f.cores[center].jobs.limit[job])
 
 
 @kernel
@@ -467,6 +473,8 @@ def _settle(f: Federation, now: int, job: int) -> None:
         limit_usage.on_end(b.limits, b.counters, b.jobs, job, now, b.rules.second_factor)
     if b.rules.quotas == 1:
         cohort.release(b.quotas, b.jobs, job)
+    if b.rules.budgets == 1:
+        budget.on_end(b.budgets, b.jobs, job, now)
 
 
 @kernel

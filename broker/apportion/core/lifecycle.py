@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import cohort, digest, limit_usage, predict, queue, rank, running, usage
+from apportion.core import budget, cohort, digest, limit_usage, predict, queue, rank, running, usage
 from apportion.core.codes import BACKFILL_EASY_SJBF, ENDED, ORDER_ARRIVAL, PENDING, PREDICT_LIMIT, RUNNING
 from apportion.core.engines import history
 from apportion.core.jit import kernel
@@ -88,6 +88,8 @@ def start(s: State, now: int, job: int) -> None:
     if s.rules.quotas == 1:
         cohort.leave(s.quotas, s.jobs, job)
         cohort.reserve(s.quotas, s.jobs, job, s.pools.flavor[pool])
+    if s.rules.budgets == 1:
+        budget.on_start(s.budgets, s.jobs, job, now, s.jobs.limit[job])
 
 
 @kernel
@@ -157,3 +159,5 @@ def release(s: State, now: int, job: int) -> None:
         limit_usage.on_end(s.limits, s.counters, s.jobs, job, now, s.rules.second_factor)
     if s.rules.quotas == 1:
         cohort.release(s.quotas, s.jobs, job)
+    if s.rules.budgets == 1:
+        budget.on_end(s.budgets, s.jobs, job, now)

@@ -1,10 +1,10 @@
-"""Limits of associations and QOS, and quotas of accounts, as the passes ask about them."""
+"""Limits of associations and QOS, quotas and budgets of accounts, as the passes ask about them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import cohort, lifecycle, limits
+from apportion.core import budget, cohort, lifecycle, limits
 from apportion.core.codes import ORDER_MULTIFACTOR
 from apportion.core.jit import kernel
 from apportion.core.reasons import PRIORITY, RESOURCES
@@ -30,13 +30,16 @@ def held(s: State, job: int) -> bool:
 
 @kernel
 def _by_quotas(s: State, job: int) -> int:
-    """Mask of the quotas that hold a pending job where it is."""
-    return cohort.binding(s.quotas, s.jobs, job, s.pools.flavor[s.jobs.pool[job]]) if s.rules.quotas == 1 else 0
+    """Mask of the quotas and budgets that hold a pending job where it is."""
+    mask = budget.binding(s.budgets, s.jobs, job) if s.rules.budgets == 1 else 0
+    if s.rules.quotas == 1:
+        mask |= cohort.binding(s.quotas, s.jobs, job, s.pools.flavor[s.jobs.pool[job]])
+    return mask
 
 
 @kernel
 def binding(s: State, job: int) -> int:
-    """Mask of all limits and quotas that hold a pending job now."""
+    """Mask of all limits, quotas and budgets that hold a pending job now."""
     mask = limits.binding(s.limits, s.counters, s.jobs, job) if s.rules.limited == 1 else 0
     return mask | _by_quotas(s, job)
 
@@ -52,10 +55,12 @@ def reasons_now(s: State, job: int) -> int:
 
 @kernel
 def may_reserve(s: State, job: int) -> bool:
-    """False for a job that must never keep others waiting (NoReserve, MinPrioThreshold, bf_min_prio_reserve).
+    """False for a job that must never keep others waiting (NoReserve, MinPrioThreshold, bf_min_prio_reserve, a soft budget that is used up).
 
     Thresholds are for Slurm's priority; under other orders no job is below them.
     """
+    if s.rules.budgets == 1 and budget.is_overdrawn(s.budgets, s.jobs, job):
+        return False
     priority = NEVER
     if s.rules.order == ORDER_MULTIFACTOR:
         priority = int(-s.live.score[job]) % PRIORITY_RANGE

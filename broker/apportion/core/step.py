@@ -7,6 +7,7 @@ kernels, `apply` and `decide`, in the same order.
 from __future__ import annotations
 
 from apportion.core import (
+    budget,
     cohort,
     cohort_lease,
     conservative,
@@ -60,7 +61,9 @@ def begin(s: State, now: int) -> None:
         rank.tick(s, now)
         if s.rules.metered == 1 and s.usage.clock[LAST_TICK] != tick:
             _kill_spent(s, now)
-    if s.rules.quotas == 1 and cohort_lease.advance(s.quotas, now):
+    turned = s.rules.quotas == 1 and cohort_lease.advance(s.quotas, now)
+    turned |= s.rules.budgets == 1 and budget.advance(s.budgets, now)
+    if turned:
         s.clock.stale[0] = 1
         s.clock.changed[0] = 1
         s.clock.full[0] = 1
@@ -276,6 +279,8 @@ def _wake(s: State, now: int) -> int:
         time = min(time, s.clock.next_plan[0])
     if s.rules.quotas == 1:
         time = min(time, cohort_lease.next_change(s.quotas))
+    if s.rules.budgets == 1:
+        time = min(time, budget.next_change(s.budgets))
     if s.rules.predictor != PREDICT_LIMIT:
         time = min(time, predict.next_correction(s))
     by_time = s.rules.metered == 1 or s.counters.accrue_since.size > 0

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from apportion.core.jit import table
 
 if TYPE_CHECKING:
+    from apportion.core.budget import Budgets
     from apportion.core.cohort_tables import Quotas
     from apportion.core.limit_tables import LimitCounters, LimitTables
     from apportion.core.share import ShareState
@@ -255,7 +256,7 @@ class Rules(NamedTuple):
     ``charged`` : 1 if usage is kept. ``limited`` : 1 if limits of associations or QOS may hold jobs; ``metered`` : 1 if some of them
     run on minutes and so on time; ``requeue`` : 1 if a job that loses its node is queued again;
     ``assoc_limit_stop`` : 1 if a held job also holds those behind it. ``quotas`` : 1 if accounts have
-    quotas. ``holds`` : 1 if limits or quotas may hold a job that there is room for.
+    quotas, ``budgets`` : budgets. ``holds`` : 1 if limits, quotas or budgets may hold a job that there is room for.
     ``guarded`` : 1 if some jobs have a wait bound.
     ``age_weight``, ``fairshare_weight``, ``max_age`` (ms) : of the multifactor priority.
     ``bf_*``, ``main_depth``, ``sched_interval`` : Slurm's SchedulerParameters (times in ms, 0 unlimited). ``calc_period`` :
@@ -275,6 +276,7 @@ class Rules(NamedTuple):
     requeue: int
     assoc_limit_stop: int
     quotas: int
+    budgets: int
     holds: int
     guarded: int
     age_weight: float
@@ -320,6 +322,7 @@ class State(NamedTuple):
     limits: LimitTables
     counters: LimitCounters
     quotas: Quotas
+    budgets: Budgets
     history: History
     outages: Outages
     stops: Stops

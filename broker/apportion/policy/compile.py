@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from apportion.core import billing, codes, cohort_tables, multifactor
+from apportion.core import billing, budget, codes, cohort_tables, multifactor
 from apportion.core.calendar import DAY_MS, RESETS
 from apportion.core.errors import PolicyError
 from apportion.core.limit_build import no_limits
@@ -38,6 +38,8 @@ from apportion.core.tables import (
 from apportion.core.usage import new_usage, usage_params
 from apportion.policy.assign import Assigned, assign
 from apportion.policy.associations import Tree, accounts_table, association_priorities, build_tree
+from apportion.policy.budgets import KEYS as BUDGET_KEYS
+from apportion.policy.budgets import budgets_mention, build_budgets, has_budgets
 from apportion.policy.engines import history_of
 from apportion.policy.limits import build_limits, limits_mention
 from apportion.policy.orders import order_function
@@ -136,7 +138,8 @@ def compile_policy(
     has_limits = _has_limits(policy)
     tree = None
     with_quotas = has_quotas(policy)
-    if is_multifactor or reads_usage or has_limits or with_quotas:
+    with_budgets = has_budgets(policy)
+    if is_multifactor or reads_usage or has_limits or with_quotas or with_budgets:
         tree = build_tree(policy, jobs.user, assigned.account)
     if has_limits and tree is not None:
         limits = build_limits(policy, tree, ("cpu", *extra_names, "billing"), plan)
@@ -158,7 +161,11 @@ def compile_policy(
     qos = _qos_index(policy, assigned.qos)
     empty_i, empty_f = np.zeros(0, np.int64), np.zeros(0, np.float64)
 
-    billed = _billing(policy, jobs, assigned, extra_names, extra) if charged or has_limits or with_quotas else empty_i
+    billed = (
+        _billing(policy, jobs, assigned, extra_names, extra)
+        if charged or has_limits or with_quotas or with_budgets
+        else empty_i
+    )
     table = Jobs(
         submit=jobs.submit_ms,
         limit=jobs.limit_ms,
@@ -179,6 +186,17 @@ def compile_policy(
         billing=billed,
         features=_features(policy, jobs, assigned, qos) if order is not None else np.zeros((0, 6)),
     )
+    budgets = budget.no_budgets()
+    if with_budgets and tree is not None:
+        budgets = build_budgets(
+            policy,
+            tree,
+            ("cpu", *extra_names, "billing"),
+            n_jobs=len(jobs),
+            origin_ms=jobs.origin_ms,
+            largest=_most_at_a_time(table, plan),
+            longest_ms=int(jobs.limit_ms.max(initial=0)),
+        )
     rules = _rules(
         policy,
         jobs,
@@ -189,6 +207,7 @@ def compile_policy(
         metered=metered,
         guarded=guarded,
         quotas=with_quotas,
+        budgets=with_budgets,
     )
     factors = np.array([round(entry.UsageFactor * 1000) for entry in policy.qos], np.int64)
     params = usage_params(
@@ -234,6 +253,7 @@ def compile_policy(
         limits=limits,
         counters=counters,
         quotas=quotas,
+        budgets=budgets,
         history=_history(policy, jobs),
         outages=Outages(*(np.zeros(0, np.int64) for _ in Outages._fields)),
         stops=_stops(4 * len(jobs) + 65_536 if fails else 0),
@@ -261,7 +281,13 @@ def compile_policy(
 
 def _extra_tres(policy: Policy) -> tuple[str, ...]:
     """TRES beside cpu and billing that a capacity, a limit or a weight speaks of, sorted."""
-    found = set(policy.TRES) | set(policy.Licenses) | limits_mention(policy) | quotas_mention(policy)
+    found = (
+        set(policy.TRES)
+        | set(policy.Licenses)
+        | limits_mention(policy)
+        | quotas_mention(policy)
+        | budgets_mention(policy)
+    )
     found |= set(policy.TRESBillingWeights) | set(policy.PriorityWeightTRES)
     for entry in policy.partitions:
         found |= set(entry.capacity) | set(entry.TRESBillingWeights)
@@ -282,7 +308,18 @@ def _has_limits(policy: Policy) -> bool:
         or entry.State != "UP"
         for entry in policy.partitions
     )
-    unlimited = {"Fairshare", "DefaultQOS", "Account", "Parent", "User", "Name", "Priority", "UsageFactor", *QUOTA_KEYS}
+    unlimited = {
+        "Fairshare",
+        "DefaultQOS",
+        "Account",
+        "Parent",
+        "User",
+        "Name",
+        "Priority",
+        "UsageFactor",
+        *QUOTA_KEYS,
+        *BUDGET_KEYS,
+    }
     by_entry = any(
         getattr(entry, name) not in (None, {}, ())
         for entry in (*policy.accounts, *policy.users, *policy.qos)
@@ -302,6 +339,13 @@ def _whole_machine(plan: PoolPlan) -> tuple[int, ...]:
     """Processors and further TRES of all pools; 0 for what is not limited."""
     whole = np.where(plan.capacity >= UNBOUNDED, 0, plan.capacity).sum(axis=0)
     return tuple(int(amount) for amount in whole)
+
+
+def _most_at_a_time(jobs: Jobs, plan: PoolPlan) -> Ints:
+    """Most of each TRES, billing last, that can run at a time: all there is, or what all jobs ask for."""
+    asked = np.column_stack([jobs.procs, jobs.extra, jobs.billing]).sum(axis=0)
+    whole = plan.capacity.sum(axis=0) + sum(abs(amount) for _, _, change in plan.steps for amount in change)
+    return np.minimum(asked, np.append(whole, asked[-1])).astype(np.int64)
 
 
 def _engine(policy: Policy) -> str:
@@ -422,6 +466,7 @@ def _rules(
     metered: bool,
     guarded: bool,
     quotas: bool,
+    budgets: bool,
 ) -> Rules:
     if policy.Order == "multifactor":
         kind = codes.ORDER_MULTIFACTOR
@@ -446,7 +491,8 @@ def _rules(
         requeue=int(policy.JobRequeue),
         assoc_limit_stop=int(options.assoc_limit_stop),
         quotas=int(quotas),
-        holds=int(limited or quotas),
+        budgets=int(budgets),
+        holds=int(limited or quotas or budgets),
         guarded=int(guarded),
         age_weight=float(policy.PriorityWeightAge),
         fairshare_weight=float(policy.PriorityWeightFairshare),

@@ -31,7 +31,8 @@ DefaultQOS, GrpJobs, GrpJobsAccrue, GrpSubmitJobs, GrpTRES, GrpTRESMins, GrpTRES
 MaxJobsAccrue, MaxSubmitJobs, MaxTRESPerJob, MaxTRESPerNode, MaxTRESMinsPerJob, MaxWall, MinPrioThreshold.
 
 Quotas of accounts and of `CohortEntry` (Cohort, Parent): NominalQuota, BorrowingLimit, LendingLimit (TRES by flavour, ``*`` for
-all together), FairWeight, LendUntil; of accounts also Cohort, LendingLease, QueueingStrategy, StopPolicy.
+all together), FairWeight, LendUntil; of accounts also Cohort, LendingLease, QueueingStrategy, StopPolicy,
+and budgets: Budget and BudgetCarryCap (TRES hours), BudgetPeriod, BudgetDays, BudgetStart, BudgetCarryOver, BudgetEnd.
 
 `QosEntry`: Name, Priority, Flags, UsageFactor, UsageThreshold, LimitFactor, MaxWait, MaxWaitReserveAt, GrpJobs,
 GrpJobsAccrue, GrpSubmitJobs, GrpTRES, GrpTRESMins, GrpTRESRunMins, GrpWall, MaxJobsPU, MaxJobsPA, MaxJobsAccruePU,
@@ -286,6 +287,24 @@ class AccountEntry(Association, QuotaKeys):
     )
     StopPolicy: Annotated[str, OneOf("None", "Hold", "HoldAndDrain")] = Field(
         default="None", description="with Hold and HoldAndDrain none of its jobs starts"
+    )
+    Budget: TresCounts = Field(default={}, description="resource hours that it may use in a period, cpu=50000")
+    BudgetPeriod: Annotated[str, OneOf("month", "quarter", "year")] = Field(
+        default="month", description="period of the calendar (UTC)"
+    )
+    BudgetDays: OptionalCount = Field(
+        default=None, ge=1, le=36600, description="length of a period in days, in place of the calendar's"
+    )
+    BudgetStart: OptionalWhen = Field(
+        default=None, description="when a period of BudgetDays begins; the trace's origin when absent"
+    )
+    BudgetCarryOver: Annotated[Number, Field(le=1)] = Field(
+        default=0, description="part of what is left that the next period gets"
+    )
+    BudgetCarryCap: TresCounts = Field(default={}, description="resource hours that are carried over at most")
+    BudgetEnd: Annotated[str, OneOf("hard", "soft")] = Field(
+        default="hard",
+        description="hard: a job whose limit does not fit what is left waits; soft: when it is used up, no room is kept for its jobs",
     )
 
 

@@ -197,6 +197,7 @@ def _sharing(compiled: Compiled, broker: State, entry: CenterEntry) -> Compiled:
         limits=broker.limits,
         counters=broker.counters,
         quotas=broker.quotas,
+        budgets=broker.budgets,
         digest=broker.digest,
     )
     return replace(compiled, state=shared)
