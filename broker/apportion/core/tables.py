@@ -18,6 +18,7 @@ from apportion.core.jit import table
 
 if TYPE_CHECKING:
     from apportion.core.limit_tables import LimitCounters, LimitTables
+    from apportion.core.node_tables import Nodes
     from apportion.core.share import ShareState
     from apportion.core.usage import Usage, UsageParams
 
@@ -226,6 +227,7 @@ class Rules(NamedTuple):
     ``bf_*``, ``main_depth``, ``sched_interval`` : Slurm's SchedulerParameters (times in ms, 0 unlimited). ``calc_period`` :
     PriorityCalcPeriod in ms, 0 if there are no ticks. ``incr_only`` : 1 if a priority never falls.
     ``predictor`` : code; ``predictor_quantile`` : thousandths.
+    ``placement`` : code of `apportion.core.nodes`, 0 where pools are counts only.
     ``second_factor`` : what one second multiplies old usage with.
     """
 
@@ -255,6 +257,7 @@ class Rules(NamedTuple):
     sched_interval: int
     predictor: int
     predictor_quantile: int
+    placement: int
 
 
 @table
@@ -282,6 +285,7 @@ class State(NamedTuple):
     limits: LimitTables
     counters: LimitCounters
     history: History
+    nodes: Nodes
     decided: Ints
     digest: Ints
     work: Ints

@@ -38,6 +38,7 @@ from apportion.policy.assign import Assigned, assign
 from apportion.policy.associations import Tree, accounts_table, association_priorities, build_tree
 from apportion.policy.engines import history_of
 from apportion.policy.limits import build_limits, limits_mention
+from apportion.policy.nodes import build_nodes, node_names, placement_of
 from apportion.policy.orders import order_function
 from apportion.policy.pools import UNBOUNDED, PoolPlan, plan_pools
 
@@ -69,7 +70,7 @@ class Compiled:
     ``capacity_steps`` : (time in ms, pool, change of processors) by time, for whoever plays the world.
     ``partition_names`` : by index; one empty name when the policy has none. ``pool_of_partition`` : likewise. ``tres`` : names by number.
     ``tree`` : None where no account matters.
-    ``order`` : keeps the compiled score function alive.
+    ``order`` : keeps the compiled score function alive. ``node_names`` : by index; none where pools are counts only.
     """
 
     state: State
@@ -84,6 +85,7 @@ class Compiled:
     tree: Tree | None
     capacity_steps: tuple[tuple[int, int, int], ...]
     order: OrderFunction | None
+    node_names: tuple[str, ...]
 
 
 def compile_policy(
@@ -199,6 +201,7 @@ def compile_policy(
         limits=limits,
         counters=counters,
         history=_history(policy, jobs),
+        nodes=build_nodes(policy, jobs, assigned, plan.names, len(extra_names)),
         decided=np.zeros(len(jobs) + 1, np.int64),
         digest=np.zeros(2, np.int64),
         work=np.zeros(max(len(jobs), len(plan.names), len(jobs.user.names) + 1, 8), np.int64),
@@ -218,6 +221,7 @@ def compile_policy(
         tree,
         tuple(steps),
         order,
+        node_names(policy, plan.names),
     )
 
 
@@ -422,6 +426,7 @@ def _rules(
         sched_interval=options.sched_interval * 1000,
         predictor=_PREDICTOR[policy.Predictor],
         predictor_quantile=round(policy.PredictorQuantile * 1000),
+        placement=placement_of(policy),
     )
 
 
