@@ -30,6 +30,7 @@ READING = (
     "docs/traces.md",
     "docs/policies.md",
     "docs/orders.md",
+    "docs/nodes.md",
     "docs/metrics.md",
     "docs/runs.md",
     "docs/conformance.md",

@@ -99,7 +99,7 @@ def test_a_number_of_nodes_and_what_each_gives():
 
 def test_gpus_bring_their_processors():
     """8 processors with 4 GPUs are four slices of 2 and 1: a node with 3 processors takes one, however many GPUs it has."""
-    assert where([Node(3, gpus=4), Node(4, gpus=2), Node(9)] + [Node(8, gpus=1)], "FirstFit", [long(1, 8, gpus=4)]) == {
+    assert where([Node(3, gpus=4), Node(4, gpus=2), Node(9), Node(8, gpus=1)], "FirstFit", [long(1, 8, gpus=4)]) == {
         1: [(0, 2, 1), (1, 4, 2), (3, 2, 1)]
     }
 
