@@ -32,6 +32,7 @@ READING = (
     "docs/quotas.md",
     "docs/preemption.md",
     "docs/orders.md",
+    "docs/nodes.md",
     "docs/federations.md",
     "docs/metrics.md",
     "docs/runs.md",

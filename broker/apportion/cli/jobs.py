@@ -24,7 +24,9 @@ FIELDS = {
     "QOS": ("qos", ""),
     "Cluster": ("center", ""),
     "Partition": ("partition", ""),
+    "AllocCPUS": ("alloc_cpus", ""),
     "NCPUS": ("procs", ""),
+    "NodeList": ("node_list", ""),
     "NNodes": ("nodes", ""),
     "NGPUS": ("gpus", ""),
     "ReqMem": ("mem_mib", ""),
@@ -39,7 +41,7 @@ FIELDS = {
     "Backfilled": ("backfilled", ""),
 }
 DEFAULT = "JobID,User,Account,Partition,NCPUS,Submit,Planned,Elapsed,State"
-RIGHT = frozenset({"NCPUS", "NNodes", "NGPUS", "ReqMem", "Planned", "Elapsed", "Timelimit"})
+RIGHT = frozenset({"AllocCPUS", "NCPUS", "NNodes", "NGPUS", "ReqMem", "Planned", "Elapsed", "Timelimit"})
 
 
 @click.command(short_help="List the jobs of a run, as sacct does.")

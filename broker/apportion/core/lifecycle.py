@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import budget, cohort, digest, limit_usage, predict, queue, rank, running, usage
+from apportion.core import budget, cohort, digest, limit_usage, nodes, predict, queue, rank, running, usage
 from apportion.core.codes import BACKFILL_EASY_SJBF, ENDED, ORDER_ARRIVAL, PENDING, PREDICT_LIMIT, RUNNING
 from apportion.core.engines import history
 from apportion.core.jit import kernel
+from apportion.core.nodes import POOLED
 from apportion.core.reasons import PRIORITY, RESOURCES
 from apportion.core.share import CONDOR
 
@@ -33,7 +34,7 @@ def fits_ever(s: State, job: int) -> bool:
     for e in range(s.pools.extra.shape[1]):
         if s.jobs.extra[job, e] > s.pools.extra_largest[pool, e]:
             return False
-    return True
+    return s.rules.placement == POOLED or nodes.fits(s.nodes, s.nodes.size, pool, job)
 
 
 @kernel
@@ -45,7 +46,7 @@ def fits_now(s: State, job: int) -> bool:
     for e in range(s.pools.extra.shape[1]):
         if s.jobs.extra[job, e] > s.pools.extra_free[pool, e]:
             return False
-    return True
+    return s.rules.placement == POOLED or nodes.fits_now(s, job)
 
 
 @kernel
@@ -78,6 +79,8 @@ def start(s: State, now: int, job: int) -> None:
     s.pools.free[pool] -= s.jobs.procs[job]
     for e in range(s.pools.extra.shape[1]):
         s.pools.extra_free[pool, e] -= s.jobs.extra[job, e]
+    if s.rules.placement != POOLED:
+        nodes.allocate(s, job)
     running.add(s.running, s.live.state, pool, now + s.jobs.expected[job], s.jobs.procs[job], job)
     leave(s)
     decide(s, now, job, RUNNING)
@@ -152,6 +155,8 @@ def release(s: State, now: int, job: int) -> None:
     s.pools.free[pool] += s.jobs.procs[job]
     for e in range(s.pools.extra.shape[1]):
         s.pools.extra_free[pool, e] += s.jobs.extra[job, e]
+    if s.rules.placement != POOLED:
+        nodes.release(s, job)
     running.remove(s.running, pool, s.live.start[job] + s.jobs.expected[job], job)
     if s.rules.charged == 1:
         charge_end(s, now, job, s.jobs.billing[job], s.live.start[job])

@@ -15,6 +15,8 @@ from apportion.core import (
     lifecycle,
     limit_usage,
     limits,
+    node_easy,
+    nodes,
     predict,
     queue,
     quota,
@@ -47,6 +49,7 @@ from apportion.core.codes import (
     UNSEEN,
 )
 from apportion.core.jit import kernel
+from apportion.core.nodes import POOLED
 from apportion.core.reasons import PARTITION_NODE_LIMIT
 from apportion.core.tables import NEVER, Ints, State
 from apportion.core.usage import LAST_TICK
@@ -222,6 +225,8 @@ def decide(s: State, now: int) -> None:
         s.clock.changed[0] = 1
         for pool in range(s.pools.head.size):
             s.pools.head[pool] = HEAD_NONE
+    if s.rules.placement != POOLED:
+        nodes.note_blocked(s, now)
     s.clock.stale[0] = 0
     s.clock.arrived[0] = 0
     s.clock.happened[0] = 0
@@ -239,7 +244,9 @@ def _decide_easy(s: State, now: int) -> None:
         return
     if rank.refresh(s, now):
         s.clock.stale[0] = 1
-    if s.rules.plain == 0:
+    if s.rules.placement != POOLED:
+        node_easy.decide(s, now)
+    elif s.rules.plain == 0:
         windowed.decide(s, now)
     elif s.clock.stale[0] == 1 or s.clock.arrived[0] > 1 or s.rules.holds == 1:
         easy.full_pass(s, now)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from apportion.core.budget import Budgets
     from apportion.core.cohort_tables import Quotas
     from apportion.core.limit_tables import LimitCounters, LimitTables
+    from apportion.core.node_tables import Nodes
     from apportion.core.share import ShareState
     from apportion.core.usage import Usage, UsageParams
 
@@ -262,6 +263,7 @@ class Rules(NamedTuple):
     ``bf_*``, ``main_depth``, ``sched_interval`` : Slurm's SchedulerParameters (times in ms, 0 unlimited). ``calc_period`` :
     PriorityCalcPeriod in ms, 0 if there are no ticks. ``incr_only`` : 1 if a priority never falls.
     ``predictor`` : code; ``predictor_quantile`` : thousandths.
+    ``placement`` : code of `apportion.core.nodes`, 0 where pools are counts only.
     ``second_factor`` : what one second multiplies old usage with.
     """
 
@@ -295,6 +297,7 @@ class Rules(NamedTuple):
     sched_interval: int
     predictor: int
     predictor_quantile: int
+    placement: int
 
 
 @table
@@ -324,6 +327,7 @@ class State(NamedTuple):
     quotas: Quotas
     budgets: Budgets
     history: History
+    nodes: Nodes
     outages: Outages
     stops: Stops
     decided: Ints

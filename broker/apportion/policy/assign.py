@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from apportion.core.errors import PolicyError
+from apportion.policy.workload import Labels
 
 if TYPE_CHECKING:
     from apportion.core.tables import Ints
     from apportion.policy.model import AssignMatch, Policy
-    from apportion.policy.workload import Labels, Submissions
+    from apportion.policy.workload import Submissions
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,14 @@ class Assigned:
     """What jobs run as.
 
     ``partition`` : index into the policy's partitions, 0 if it has none. ``nice`` : taken off the priority, 0 where no rule
-    gives one.
+    gives one. ``constraint`` : feature or type of GPU that its nodes must have.
     """
 
     account: Labels
     qos: Labels
     partition: Ints
     nice: Ints
+    constraint: Labels
 
 
 def assign(policy: Policy, jobs: Submissions) -> Assigned:
@@ -40,6 +42,7 @@ def assign(policy: Policy, jobs: Submissions) -> Assigned:
     account, qos = jobs.account, jobs.qos
     target = np.full(len(jobs), -1, np.int64)
     nice = np.zeros(len(jobs), np.int64)
+    constraint = Labels.none(len(jobs))
     names = [entry.PartitionName for entry in policy.partitions]
     open_jobs = np.ones(len(jobs), bool)
     for rule in policy.assign:
@@ -49,6 +52,8 @@ def assign(policy: Policy, jobs: Submissions) -> Assigned:
             qos = _relabel(qos, hit, rule.Set.QOS)
         if rule.Set.Account:
             account = _relabel(account, hit, rule.Set.Account)
+        if rule.Set.Constraint:
+            constraint = _relabel(constraint, hit, rule.Set.Constraint)
         if rule.Set.Nice is not None:
             nice[hit] = rule.Set.Nice
         if rule.Set.Partition:
@@ -65,7 +70,7 @@ def assign(policy: Policy, jobs: Submissions) -> Assigned:
         target[target < 0] = default
     else:
         target[:] = 0
-    return Assigned(account, _default_qos(policy, jobs, account, qos), target, nice)
+    return Assigned(account, _default_qos(policy, jobs, account, qos), target, nice, constraint)
 
 
 def default_times(policy: Policy, jobs: Submissions) -> Ints:

@@ -42,6 +42,7 @@ from apportion.policy.budgets import KEYS as BUDGET_KEYS
 from apportion.policy.budgets import budgets_mention, build_budgets, has_budgets
 from apportion.policy.engines import history_of
 from apportion.policy.limits import build_limits, limits_mention
+from apportion.policy.nodes import build_nodes, node_names, placement_of
 from apportion.policy.orders import order_function
 from apportion.policy.pools import UNBOUNDED, PoolPlan, plan_pools
 from apportion.policy.quotas import KEYS as QUOTA_KEYS
@@ -75,7 +76,7 @@ class Compiled:
     ``capacity_steps`` : (time in ms, pool, change of processors) by time, for whoever plays the world.
     ``partition_names`` : by index; one empty name when the policy has none. ``pool_of_partition`` : likewise. ``tres`` : names by number.
     ``tree`` : None where no account matters.
-    ``order`` : keeps the compiled score function alive.
+    ``order`` : keeps the compiled score function alive. ``node_names`` : by index; none where pools are counts only.
     """
 
     state: State
@@ -90,6 +91,7 @@ class Compiled:
     tree: Tree | None
     capacity_steps: tuple[tuple[int, int, int], ...]
     order: OrderFunction | None
+    node_names: tuple[str, ...]
 
 
 def compile_policy(
@@ -255,6 +257,7 @@ def compile_policy(
         quotas=quotas,
         budgets=budgets,
         history=_history(policy, jobs),
+        nodes=build_nodes(policy, jobs, assigned, plan.names, len(extra_names)),
         outages=Outages(*(np.zeros(0, np.int64) for _ in Outages._fields)),
         stops=_stops(4 * len(jobs) + 65_536 if fails else 0),
         decided=np.zeros(2 * len(jobs) + 2, np.int64),  # a job may be stopped and start again
@@ -276,6 +279,7 @@ def compile_policy(
         tree,
         tuple(steps),
         order,
+        node_names(policy, plan.names),
     )
 
 
@@ -345,7 +349,8 @@ def _most_at_a_time(jobs: Jobs, plan: PoolPlan) -> Ints:
     """Most of each TRES, billing last, that can run at a time: all there is, or what all jobs ask for."""
     asked = np.column_stack([jobs.procs, jobs.extra, jobs.billing]).sum(axis=0)
     whole = plan.capacity.sum(axis=0) + sum(abs(amount) for _, _, change in plan.steps for amount in change)
-    return np.minimum(asked, np.append(whole, asked[-1])).astype(np.int64)
+    most: Ints = np.minimum(asked, np.append(whole, asked[-1])).astype(np.int64)
+    return most
 
 
 def _engine(policy: Policy) -> str:
@@ -510,6 +515,7 @@ def _rules(
         sched_interval=options.sched_interval * 1000,
         predictor=_PREDICTOR[policy.Predictor],
         predictor_quantile=round(policy.PredictorQuantile * 1000),
+        placement=placement_of(policy),
     )
 
 

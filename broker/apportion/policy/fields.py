@@ -222,6 +222,28 @@ def _licenses(value: object) -> dict[str, int]:
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
 
 
+def parse_gres(text: str) -> dict[str, int]:
+    """Read the GPUs of ``gpu:a100:4,gpu:2`` by type, "" where none is named.
+
+    Raises
+    ------
+    ValueError
+        If it is something else, or names a type twice.
+    """
+    gpus: dict[str, int] = {}
+    for part in (part.strip() for part in text.split(",")):
+        if not part:
+            continue
+        name, *rest = part.split(":")
+        if name != "gpu" or not 1 <= len(rest) <= 2 or (len(rest) == 2 and not re.fullmatch(r"[\w.-]{1,60}", rest[0])):
+            raise ValueError(f"'{shorten(part)}' is not GPUs; write gpu:NUMBER or gpu:TYPE:NUMBER")
+        kind = rest[0] if len(rest) == 2 else ""
+        if kind in gpus:
+            raise ValueError(f"GPUs of type '{kind}' are given twice")
+        gpus[kind] = parse_count(rest[-1], "the number of GPUs")
+    return gpus
+
+
 def _moment(value: object) -> Moment | None:
     if value is None or isinstance(value, Moment):
         return value

@@ -40,9 +40,10 @@ MaxJobsAccruePA, MaxSubmitJobsPU, MaxSubmitJobsPA, MaxTRESPU, MaxTRESPA, MaxTRES
 MaxTRESMinsPerJob, MaxWall, MinTRESPerJob, MinPrioThreshold.
 
 `PartitionEntry`: PartitionName, Default, Match, Pool, TRES, Procs, Nodes, PriorityTier, PriorityJobFactor, MaxTime,
-DefaultTime, MinNodes, MaxNodes, QOS, TRESBillingWeights, State. `ReservationEntry`: ReservationName, StartTime,
+DefaultTime, MinNodes, MaxNodes, QOS, TRESBillingWeights, OverSubscribe, State. `NodeEntry`: NodeName, CPUs, RealMemory, Gres,
+Weight, Features, State, Pool; needs SelectType, SelectTypeParameters. `ReservationEntry`: ReservationName, StartTime,
 EndTime, Duration, TRES, CoreCnt, NodeCnt, PartitionName, Users, Accounts, Flags. `AssignRule`: Match (Queue,
-Partition, User, Account, Group, ProcsMin, ProcsMax, LimitMin, LimitMax), Set (QOS, Partition, Account, Nice); the first
+Partition, User, Account, Group, ProcsMin, ProcsMax, LimitMin, LimitMax), Set (QOS, Partition, Account, Nice, Constraint); the first
 rule that matches wins.
 """
 
@@ -100,6 +101,11 @@ ORDERS = (
 )
 BACKFILLS = ("none", "easy", "easy-sjbf", "conservative", "slurm")
 PREDICTORS = ("limit", "last-two", "quantile")
+SELECT_TYPES = ("select/linear", "select/cons_tres")
+# Words of SelectTypeParameters: memory counts or does not, and the placement.
+MEMORY_COUNTS = ("CR_Core_Memory", "CR_CPU_Memory", "CR_Memory")
+NO_MEMORY = ("CR_Core", "CR_CPU")
+PLACEMENTS = ("BestFit", "CR_LLN", "FirstFit", "LeastFragmentation")
 # Share engines, and the keys of ShareParameters that each reads.
 ENGINE_KEYS: dict[str, tuple[str, ...]] = {
     "fair_tree": (),
@@ -362,6 +368,30 @@ class QosEntry(GroupLimits, JobLimits):
     MinTRESPerJob: TresCounts = Field(default={}, description="resources one job must at least ask for")
 
 
+class NodeEntry(Section):
+    """Nodes of one kind: a NodeName line of slurm.conf."""
+
+    NodeName: Label = Field(description="their names: `n[1-64]`, or that of one node")
+    CPUs: Count = Field(ge=1, le=2**20, description="processors of each")
+    RealMemory: OptionalCount = Field(default=None, le=2**40, description="memory of each in MiB")
+    Gres: Text = Field(default="", description="GPUs of each, `gpu:NUMBER` or `gpu:TYPE:NUMBER`, separated by commas")
+    Weight: Count = Field(default=1, le=UINT32, description="nodes of lower weight are used first")
+    Features: Labels = Field(
+        default=(), description="what `Constraint` of a rule may ask for, as it may for a type of GPU"
+    )
+    State: Annotated[str, OneOf("UNKNOWN", "DOWN", "DRAIN", "FAIL", "FUTURE")] = Field(
+        default="UNKNOWN", description="nodes that are not UNKNOWN are not there"
+    )
+    Pool: OptionalLabel = Field(default="", description="pool they make up; the machine when absent")
+
+    @cached_property
+    def gpus(self) -> dict[str, int]:
+        """GPUs of each node by type, "" for a type that is not named."""
+        from apportion.policy.fields import parse_gres
+
+        return parse_gres(self.Gres)
+
+
 class PartitionEntry(Section):
     """A partition: a door to a pool of resources, with rules of its own."""
 
@@ -386,6 +416,9 @@ class PartitionEntry(Section):
     MaxNodes: OptionalCount = Field(default=None, description="most nodes of a job")
     QOS: OptionalLabel = Field(default="", description="partition QOS: its limits apply to all jobs here")
     TRESBillingWeights: TresWeights = Field(default={}, description="billing weights here; the policy's when absent")
+    OverSubscribe: Annotated[str | None, OneOf("NO", "EXCLUSIVE")] = Field(
+        default=None, description="EXCLUSIVE: its jobs get whole nodes (only with `SelectType`)"
+    )
     State: Annotated[str, OneOf("UP", "DOWN", "DRAIN", "INACTIVE")] = Field(
         default="UP", description="UP, DOWN (jobs wait and none starts), DRAIN or INACTIVE (jobs are refused)"
     )
@@ -473,6 +506,9 @@ class AssignTarget(Section):
     Partition: OptionalLabel = Field(default="", description="partition to send to")
     Account: OptionalLabel = Field(default="", description="account to charge")
     Nice: NiceValue = Field(default=None, description="taken off the priority; negative for what goes first")
+    Constraint: OptionalLabel = Field(
+        default="", description="feature or type of GPU that its nodes must have (only with `SelectType`)"
+    )
 
 
 class AssignRule(Section):
@@ -583,11 +619,19 @@ class Policy(Section):
         default={}, description="billing weights; without any, a job is billed its processors"
     )
     Licenses: LicenseCounts = Field(default={}, description="licences of the whole machine, matlab:50")
+    SelectType: Annotated[str | None, OneOf(*SELECT_TYPES)] = Field(
+        default=None,
+        description="whole nodes (linear) or parts of them (cons_tres); pools are counts without nodes when absent",
+    )
+    SelectTypeParameters: Annotated[tuple[str, ...], SomeOf(*MEMORY_COUNTS, *NO_MEMORY, *PLACEMENTS)] = Field(
+        default=(), description="what is counted, and which nodes a job gets; best fit when none is named"
+    )
 
     accounts: tuple[AccountEntry, ...] = Field(default=(), description="the account tree")
     users: tuple[UserEntry, ...] = Field(default=(), description="users of the accounts")
     cohorts: tuple[CohortEntry, ...] = Field(default=(), description="groups of accounts that lend quota to each other")
     qos: tuple[QosEntry, ...] = Field(default=(), description="qualities of service")
+    nodes: tuple[NodeEntry, ...] = Field(default=(), description="nodes of the machine (needs `SelectType`)")
     partitions: tuple[PartitionEntry, ...] = Field(
         default=(), description="partitions; without any, one for the whole machine"
     )

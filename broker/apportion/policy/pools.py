@@ -9,6 +9,7 @@ import numpy as np
 
 from apportion.core.errors import PolicyError
 from apportion.core.tables import NEVER, Ints
+from apportion.policy.nodes import capacity as capacity_of_nodes
 
 if TYPE_CHECKING:
     from apportion.policy.model import Policy, ReservationEntry
@@ -67,6 +68,9 @@ def plan_pools(
     if not sizes:
         sizes = {"machine": {}}
         of_partition = [0]
+    if policy.SelectType is not None:
+        for name, size in sizes.items():
+            size.update(capacity_of_nodes(policy, name))
     if "machine" in sizes:
         sizes["machine"] = {**machine, **sizes["machine"]}
     for name, size in sizes.items():

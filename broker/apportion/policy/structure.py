@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NoReturn
 from pydantic_core import PydanticCustomError
 
 from apportion.policy.fields import nearest, write_seconds
+from apportion.policy.hostlist import expand
+from apportion.policy.model import MEMORY_COUNTS, NO_MEMORY, PLACEMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,6 +39,7 @@ def check_structure(policy: Policy) -> None:
     _check_references(policy)
     _check_relative(policy)
     _check_pools(policy)
+    _check_nodes(policy)
     _check_reservations(policy)
 
 
@@ -244,8 +247,15 @@ def _check_references(policy: Policy) -> None:
         if name and name not in partitions:
             _unknown("partition", name, partitions, *at)
     for i, rule in enumerate(policy.assign):
-        if not (rule.Set.QOS or rule.Set.Partition or rule.Set.Account or rule.Set.Nice is not None):
-            _fail("the rule sets nothing", "give Set a QOS, a Partition, an Account or a Nice", "assign", i, "Set")
+        target = rule.Set
+        if not (target.QOS or target.Partition or target.Account or target.Constraint or target.Nice is not None):
+            _fail(
+                "the rule sets nothing",
+                "give Set a QOS, a Partition, an Account, a Nice or a Constraint",
+                "assign",
+                i,
+                "Set",
+            )
 
 
 def _check_relative(policy: Policy) -> None:
@@ -328,8 +338,9 @@ def _check_pools(policy: Policy) -> None:
                 i,
                 "TRES",
             )
+    made_of_nodes = {entry.Pool for entry in policy.nodes}
     for i, entry in enumerate(policy.partitions):
-        if entry.Pool and entry.Pool not in capacity:
+        if entry.Pool and entry.Pool not in capacity and entry.Pool not in made_of_nodes:
             _fail(
                 f"the pool {entry.Pool} has no capacity",
                 'give one of its partitions TRES = "cpu=NUMBER"',
@@ -337,6 +348,82 @@ def _check_pools(policy: Policy) -> None:
                 i,
                 "Pool",
             )
+
+
+def _check_nodes(policy: Policy) -> None:
+    """What nodes need, and what cannot be planned with them."""
+    if policy.SelectType is None:
+        _check_no_nodes(policy)
+        return
+    if not policy.nodes:
+        _fail("SelectType is given, but there are no nodes", "list them under nodes", "SelectType")
+    words = set(policy.SelectTypeParameters)
+    memory = words & {*MEMORY_COUNTS, *NO_MEMORY}
+    for pair in (memory, words & set(PLACEMENTS)):
+        if len(pair) > 1:
+            _fail(f"{' and '.join(sorted(pair))} contradict each other", "keep one", "SelectTypeParameters")
+    linear = policy.SelectType == "select/linear"
+    if memory and (memory == {"CR_Memory"}) != linear:
+        remedy = "drop it, or write CR_Memory" if linear else "write CR_Core_Memory"
+        _fail(f"{min(memory)} is not for {policy.SelectType}", remedy, "SelectTypeParameters")
+    if policy.Backfill not in ("none", "easy", "easy-sjbf"):
+        _fail(
+            f"Backfill is {policy.Backfill}, which cannot plan with nodes",
+            "set Backfill to none, easy or easy-sjbf, or drop SelectType and nodes",
+            "Backfill",
+        )
+    bounds = [policy.MaxWait is not None, *(entry.MaxWait is not None for entry in policy.qos)]
+    for what, given in (("reservations", bool(policy.reservations)), ("MaxWait", any(bounds))):
+        if given:
+            _fail(f"{what} cannot be planned with nodes", f"drop {what}, or SelectType and nodes", "SelectType")
+    pools = {entry.pool for entry in policy.partitions} or {""}
+    names: set[str] = set()
+    for i, node in enumerate(policy.nodes):
+        if node.Pool not in pools:
+            _unknown("pool", node.Pool or "of the whole machine", tuple(sorted(pools - {""})), "nodes", i, "Pool")
+        if memory & set(MEMORY_COUNTS) and node.RealMemory is None:
+            _fail(f"{node.NodeName} has no RealMemory, but {min(memory)} counts it", "give it", "nodes", i, "NodeName")
+        for key, read in (("NodeName", lambda e: expand(e.NodeName)), ("Gres", lambda e: e.gpus)):
+            try:
+                read(node)
+            except ValueError as error:
+                problem, _, remedy = str(error).partition("; ")
+                _fail(problem, remedy or "correct it", "nodes", i, key)
+        twice = sorted(names.intersection(expand(node.NodeName)))
+        if twice:
+            _fail(f"the node {twice[0]} is listed twice", "drop one, or give it another name", "nodes", i, "NodeName")
+        names.update(expand(node.NodeName))
+    usable = {entry.Pool for entry in policy.nodes if entry.State == "UNKNOWN"}
+    for i, entry in enumerate(policy.partitions):
+        if entry.pool not in usable:
+            _fail(f"{entry.PartitionName} has no nodes", "list nodes of its Pool", "partitions", i, "PartitionName")
+        if entry.capacity:
+            _fail(
+                f"{entry.PartitionName} states a capacity, but its nodes do",
+                "drop TRES, Procs and Nodes",
+                "partitions",
+                i,
+            )
+    if not usable:
+        _fail("no node is up", "give one the State UNKNOWN", "nodes", 0, "State")
+    known = {feature for node in policy.nodes for feature in (*node.Features, *node.gpus)} - {""}
+    for i, rule in enumerate(policy.assign):
+        if rule.Set.Constraint and rule.Set.Constraint not in known:
+            _unknown("feature", rule.Set.Constraint, tuple(sorted(known)), "assign", i, "Set", "Constraint")
+
+
+def _check_no_nodes(policy: Policy) -> None:
+    """Refuse what means nothing where pools are counts."""
+    remedy = "add SelectType, or drop it"
+    for key in ("SelectTypeParameters", "nodes"):
+        if getattr(policy, key):
+            _fail(f"{key} is given, but no SelectType", remedy, key)
+    for i, partition in enumerate(policy.partitions):
+        if partition.OverSubscribe == "EXCLUSIVE":
+            _fail("OverSubscribe is EXCLUSIVE, but there are no nodes", remedy, "partitions", i, "OverSubscribe")
+    for i, rule in enumerate(policy.assign):
+        if rule.Set.Constraint:
+            _fail("Constraint is given, but there are no nodes", remedy, "assign", i, "Set", "Constraint")
 
 
 def _check_reservations(policy: Policy) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from apportion.metrics.fair_start import SEED, fair_start
 from apportion.metrics.fairness import DAY_S, fairness
+from apportion.metrics.nodes import nodes
 from apportion.metrics.occupancy import sweep
 from apportion.metrics.service import service
 from apportion.metrics.starvation import starvation
@@ -38,8 +39,8 @@ def compute(run: Run, *, seed: int = SEED) -> dict[str, Any]:
     Returns
     -------
     dict
-        Nested groups ``window``, ``jobs``, ``service``, ``utilization``, ``fairness``, ``starvation``. Units are in
-        the names; an undefined value is None. `apportion.metrics.glossary` gives the meaning of every key.
+        Nested groups ``window``, ``jobs``, ``service``, ``utilization``, ``fairness``, ``starvation``, and ``nodes`` where
+        the policy had nodes. Units are in the names; an undefined value is None. `apportion.metrics.glossary` gives the meaning of every key.
     """
     states = sweep(run)
     begin, end = run.window_s
@@ -51,6 +52,8 @@ def compute(run: Run, *, seed: int = SEED) -> dict[str, Any]:
         "fairness": {**fairness(run), "fair_start_sample": fair_start(run, seed=seed)},
         "starvation": starvation(run),
     }
+    if "alloc_cpus" in run.jobs:
+        result["nodes"] = nodes(run)
     return {key: _plain(value) for key, value in result.items()}
 
 

@@ -288,6 +288,27 @@ def _utilization() -> dict[str, Meaning]:
     }
 
 
+def _nodes() -> dict[str, Meaning]:
+    return {
+        "nodes.held_core_h": Meaning(
+            "What jobs held of nodes, in the whole run: of whole nodes all processors.",
+            "core-h",
+            "sum(h r) / 3600 s, h processors held",
+        ),
+        "nodes.unasked_core_h": Meaning(
+            "Of that, processors that jobs held and had not asked for.", "core-h", "sum(max(h - p, 0) r) / 3600 s"
+        ),
+        "nodes.unasked_fraction": Meaning(
+            "Part of what was held that nobody had asked for.", "", "sum(max(h - p, 0) r) / sum(h r)"
+        ),
+        "nodes.fragmented_core_h": Meaning(
+            "Idle while the first job in line asked for no more than was idle in sum, but not where it could use it.",
+            "core-h",
+            "integral over the run of C - U while p <= C - U for the first job in line that waits, each pool by itself",
+        ),
+    }
+
+
 GLOSSARY: Final[dict[str, Meaning]] = {
     "window.from_s": Meaning("Start of the measured time, after warm-up, from the trace's origin.", "s", "A"),
     "window.to_s": Meaning("End of the measured time, before cool-down, from the trace's origin.", "s", "B"),
@@ -297,6 +318,7 @@ GLOSSARY: Final[dict[str, Meaning]] = {
     **_utilization(),
     **_fairness(),
     **_starvation(),
+    **_nodes(),
 }
 
 

@@ -24,7 +24,7 @@ from apportion.core import reasons
 from apportion.core.codes import CANCELLED, ENDED, NODE_FAIL, PREEMPTED, REJECTED, RUNNING, UNSEEN
 from apportion.core.errors import RunError
 from apportion.policy.associations import build_tree, target_shares
-from apportion.sim import waiting
+from apportion.sim import placements, waiting
 from apportion.sim.failures import PROCS_LOST
 from apportion.sim.inputs import write_workload
 from apportion.sim.replay import Schedule
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from apportion.traces.schema import Trace
 
 STOP_MODES = ("NODE_FAIL", "CANCEL", "REQUEUE", "CHECKPOINT", "SUSPEND")  # by code
+MS_PER_HOUR = 3_600_000
 LIBRARIES = ("numba", "numpy", "pandas", "pyarrow", "simpy")
 
 
@@ -90,6 +91,10 @@ def jobs_table(workload: Workload, schedule: Schedule) -> pd.DataFrame:
     for name, tres in (("nodes", "node"), ("mem_mib", "mem"), ("gpus", "gres/gpu")):
         if tres in workload.jobs.resources:
             table[name] = spread(workload.jobs.resources[tres], 0, np.int64)
+    if compiled.node_names:
+        lists, held = placements.node_lists(compiled)
+        table["node_list"] = spread(lists, "", object)
+        table["alloc_cpus"] = spread(held, 0, np.int64)
     if workload.precedence is None:
         return pd.DataFrame(table)
     table["recorded_submit_s"] = table["submit_s"]
@@ -270,7 +275,7 @@ def manifest(
         "instants": schedule.instants,
         "origin_ms": meta.origin_ms,
         "timezone": meta.timezone,
-        "pools": [{"name": n, "procs": int(p)} for n, p in zip(compiled.pool_names, capacity, strict=True)],
+        "pools": _pools(schedule),
         "capacity_from": workload.capacity_from,
         "capacity_steps": steps,
         "measure_window_s": window(table, conventions),
@@ -336,6 +341,19 @@ def stops_table(workload: Workload, schedule: Schedule) -> pd.DataFrame:
             "lost_core_s": log.lost[:n] * workload.jobs.procs[job] / 1000.0,
         }
     )
+
+
+def _pools(schedule: Schedule) -> list[dict[str, Any]]:
+    """Names and processors of the pools; where they are made of nodes, their number and what was lost in pieces."""
+    compiled, nodes = schedule.compiled, schedule.compiled.state.nodes
+    pools: list[dict[str, Any]] = [
+        {"name": name, "procs": int(procs)}
+        for name, procs in zip(compiled.pool_names, compiled.pool_capacity, strict=True)
+    ]
+    if compiled.node_names:
+        for pool, size, lost in zip(pools, np.diff(nodes.first).tolist(), nodes.lost.tolist(), strict=True):
+            pool |= {"nodes": size, "fragmented_core_h": lost / MS_PER_HOUR}
+    return pools
 
 
 def environment() -> dict[str, Any]:

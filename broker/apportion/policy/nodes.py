@@ -1,0 +1,182 @@
+"""Nodes of a policy as tables of the core, and how jobs of a trace are shaped for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from apportion.core import nodes as placement
+from apportion.core.errors import PolicyError
+from apportion.core.node_tables import Holdings, NodeCounts, Nodes, Shapes
+from apportion.policy.hostlist import expand
+from apportion.policy.model import MEMORY_COUNTS, PLACEMENTS
+
+if TYPE_CHECKING:
+    from apportion.core.tables import Ints
+    from apportion.policy.assign import Assigned
+    from apportion.policy.model import NodeEntry, Policy
+    from apportion.policy.workload import Submissions
+
+_PLACEMENT = {
+    "FirstFit": placement.FIRST_FIT,
+    "BestFit": placement.BEST_FIT,
+    "CR_LLN": placement.LEAST_LOADED,
+    "LeastFragmentation": placement.LEAST_FRAGMENTATION,
+}
+MAX_KINDS = 62  # bits of a mask
+
+
+def placement_of(policy: Policy) -> int:
+    """Code of the placement; 0 where pools are counts only."""
+    if policy.SelectType is None:
+        return placement.POOLED
+    named = [word for word in policy.SelectTypeParameters if word in PLACEMENTS]
+    return _PLACEMENT[named[0] if named else "BestFit"]
+
+
+def counts_memory(policy: Policy) -> bool:
+    """Whether jobs are given memory of nodes."""
+    return any(word in MEMORY_COUNTS for word in policy.SelectTypeParameters)
+
+
+def usable(policy: Policy, pool: str) -> list[NodeEntry]:
+    """Kinds of nodes of a pool that are there, in the order in which they are used; "" or machine for the pool of the whole machine."""
+    wanted = "" if pool == "machine" else pool
+    found = [entry for entry in policy.nodes if entry.Pool == wanted and entry.State == "UNKNOWN"]
+    return sorted(found, key=lambda entry: entry.Weight)
+
+
+def capacity(policy: Policy, pool: str) -> dict[str, int]:
+    """What the nodes of a pool have in sum, by TRES."""
+    total = {"cpu": 0, "node": 0, "gres/gpu": 0}
+    if counts_memory(policy):
+        total["mem"] = 0
+    for entry in usable(policy, pool):
+        n = len(expand(entry.NodeName))
+        amounts = {"cpu": entry.CPUs, "node": 1, "gres/gpu": sum(entry.gpus.values()), "mem": entry.RealMemory or 0}
+        for name in total:
+            total[name] += n * amounts[name]
+    return total
+
+
+def node_names(policy: Policy, pools: tuple[str, ...]) -> tuple[str, ...]:
+    """Name of each node, by index."""
+    return tuple(
+        name
+        for pool in (pools if policy.SelectType else ())
+        for entry in usable(policy, pool)
+        for name in expand(entry.NodeName)
+    )
+
+
+def build_nodes(policy: Policy, jobs: Submissions, assigned: Assigned, pools: tuple[str, ...], n_extra: int) -> Nodes:
+    """Lay out the nodes and the shapes of jobs.
+
+    A job with a number of nodes has as many slices, each on a node of its own. Else one that asks for GPUs has a slice for each GPU, and any
+    other a slice for each processor. Processors, memory and GPUs are split evenly; a node must have room for the larger parts.
+
+    Parameters
+    ----------
+    pools : tuple of str
+        Pools by index.
+    n_extra : int
+        TRES beside cpu that pools count.
+    """
+    entries = [
+        (entry, p) for p, pool in enumerate(pools) for entry in (usable(policy, pool) if policy.SelectType else [])
+    ]
+    if len(entries) > MAX_KINDS:
+        raise PolicyError(f"there are {len(entries)} kinds of nodes", f"merge some; there may be {MAX_KINDS}")
+    count = np.array([len(expand(entry.NodeName)) for entry, _ in entries], np.int64)
+    kind = np.repeat(np.arange(len(entries)), count)
+    n = len(kind)
+
+    def each(values: list[int]) -> Ints:
+        return np.array(values, np.int64)[kind] if n else np.zeros(0, np.int64)
+
+    memory = counts_memory(policy)
+    size = NodeCounts(
+        procs=each([entry.CPUs for entry, _ in entries]),
+        mem=each([(entry.RealMemory or 0) if memory else 0 for entry, _ in entries]),
+        gpus=each([sum(entry.gpus.values()) for entry, _ in entries]),
+        jobs=np.zeros(n, np.int64),
+    )
+    of_pool = each([p for _, p in entries])
+    n_pools, room = (len(pools), 1) if n else (0, 0)
+    shapes = _shapes(policy, jobs, assigned, [entry for entry, _ in entries]) if n else _no_shapes()
+    cells = int(size.procs.sum() + size.gpus.sum()) + room
+    following = np.arange(1, cells + 1)
+    following[-1:] = -1
+
+    def zeros(length: int) -> Ints:
+        return np.zeros(length, np.int64)
+
+    return Nodes(
+        first=np.searchsorted(of_pool, np.arange(n_pools + 1)).astype(np.int64),
+        weight=each([entry.Weight for entry, _ in entries]),
+        kind=kind.astype(np.int64),
+        size=size,
+        free=NodeCounts(*(column.copy() for column in size)),
+        later=NodeCounts(*(column.copy() for column in size)),
+        later_procs=zeros(n_pools),
+        later_extra=np.zeros((n_pools, n_extra), np.int64),
+        idle=np.bincount(of_pool, minlength=n_pools).astype(np.int64),
+        shapes=shapes,
+        held=Holdings(
+            first=np.full(len(jobs) if n else 0, -1, np.int64),
+            next=following,
+            node=zeros(cells),
+            procs=zeros(cells),
+            mem=zeros(cells),
+            gpus=zeros(cells),
+            vacant=zeros(room),
+        ),
+        order=zeros(n),
+        room=zeros(n),
+        bucket=zeros(int(size.procs.max(initial=0)) + 2 * room),
+        chosen=zeros(n),
+        share=zeros(n),
+        procs=zeros(n),
+        mem=zeros(n),
+        gpus=zeros(n),
+        log=zeros(2 * len(jobs) * room),
+        logged=zeros(room),
+        blocked=zeros(n_pools),
+        lost=zeros(n_pools),
+        since=zeros(room),
+    )
+
+
+def _no_shapes() -> Shapes:
+    return Shapes(*(np.zeros(0, np.int64) for _ in Shapes._fields))
+
+
+def _shapes(policy: Policy, jobs: Submissions, assigned: Assigned, entries: list[NodeEntry]) -> Shapes:
+    nothing = np.zeros(len(jobs), np.int64)
+
+    def asked(tres: str) -> Ints:
+        return np.maximum(jobs.resources.get(tres, nothing), 0)
+
+    procs, gpus, on = jobs.procs, asked("gres/gpu"), asked("node")
+    mem = asked("mem") if counts_memory(policy) else nothing
+    slices = np.where(on > 0, on, np.where(gpus > 0, gpus, procs))
+    exclusive = [entry.OverSubscribe == "EXCLUSIVE" for entry in policy.partitions] or [False]
+    whole = np.array(exclusive)[assigned.partition] | (policy.SelectType == "select/linear")
+    every = (1 << len(entries)) - 1
+    masks = [
+        sum(1 << k for k, entry in enumerate(entries) if name in entry.Features or entry.gpus.get(name, 0) > 0)
+        for name in assigned.constraint.names
+    ]
+    return Shapes(
+        slices=slices,
+        procs=np.maximum(-(-procs // slices), 1),
+        mem=-(-mem // slices),
+        gpus=-(-gpus // slices),
+        all_procs=np.maximum(procs, on),
+        all_mem=mem,
+        all_gpus=gpus,
+        apart=(on > 0).astype(np.int64),
+        whole=whole.astype(np.int64),
+        kinds=np.array([*masks, every], np.int64)[assigned.constraint.codes],
+    )
