@@ -336,7 +336,8 @@ def _most_at_a_time(jobs: Jobs, plan: PoolPlan) -> Ints:
     """Most of each TRES, billing last, that can run at a time: all there is, or what all jobs ask for."""
     asked = np.column_stack([jobs.procs, jobs.extra, jobs.billing]).sum(axis=0)
     whole = plan.capacity.sum(axis=0) + sum(abs(amount) for _, _, change in plan.steps for amount in change)
-    return np.minimum(asked, np.append(whole, asked[-1])).astype(np.int64)
+    most: Ints = np.minimum(asked, np.append(whole, asked[-1])).astype(np.int64)
+    return most
 
 
 def _engine(policy: Policy) -> str:
