@@ -57,9 +57,8 @@ class Budgets(NamedTuple):
 
 def no_budgets() -> Budgets:
     """Tables of a policy without budgets."""
-    return Budgets(
-        *(np.zeros(0, np.int64) for _ in Budgets._fields[:-2]), np.full(1, NEVER, np.int64), np.zeros(0, np.int64)
-    )
+    empty = {name: np.zeros(0, np.int64) for name in Budgets._fields}
+    return Budgets(**{**empty, "turn": np.full(1, NEVER, np.int64)})
 
 
 @kernel

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 KEYS = ("Budget", "BudgetPeriod", "BudgetDays", "BudgetStart", "BudgetCarryOver", "BudgetCarryCap", "BudgetEnd")
 MOST = 2**60  # TRES x ms that are counted without overflow
+COLUMNS = ("tres", "amount", "cap", "carry", "hard", "reset", "length", "begin", "end")
 PERIODS = {"month": RESET_MONTHLY, "quarter": RESET_QUARTERLY, "year": RESET_YEARLY}
 
 
@@ -82,17 +83,16 @@ def build_budgets(
             )
             following.append(int(first[assoc]))
             first[assoc] = len(rows) - 1
-    table = np.array(rows, np.int64)
-    columns = [np.ascontiguousarray(column) for column in table.T]
+    columns = dict(zip(COLUMNS, np.array(rows, np.int64).T.copy(), strict=True))
     zeros = np.zeros(len(rows), np.int64)
     return Budgets(
-        first,
-        np.array(following, np.int64),
-        *columns,
-        left=columns[1].copy(),
+        first=first,
+        following=np.array(following, np.int64),
+        **columns,
+        left=columns["amount"].copy(),
         rate=zeros,
         promised=zeros.copy(),
-        turn=columns[-1].min(keepdims=True),
+        turn=columns["end"].min(keepdims=True),
         until=np.full(n_jobs, -1, np.int64),
     )
 

@@ -121,6 +121,8 @@ def compile_policy(
     PolicyError
         If the policy cannot be applied to these jobs: a partition without a capacity, an unknown name in a rule, ...
     """
+    if fails and policy.SelectType is not None:
+        raise PolicyError("failures are of counted processors, not of nodes", "leave SelectType out of the policy")
     assigned = assign(policy, jobs)
     if partition is not None:
         assigned = replace(assigned, partition=partition)
