@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from apportion.core.jit import table
 
 if TYPE_CHECKING:
+    from apportion.core.checkpoint import Checkpoints
     from apportion.core.limit_tables import LimitCounters, LimitTables
+    from apportion.core.preempt_tables import Preemption
     from apportion.core.share import ShareState
     from apportion.core.usage import Usage, UsageParams
 
@@ -34,7 +36,7 @@ class Jobs(NamedTuple):
     """What the core may know of the jobs, one row a job; filled by the driver, only read by the core but for ``expected``.
 
     ``submit``, ``limit`` : ms. ``expected`` : ms that backfill plans a job with; the very column ``limit``
-    unless the policy has a predictor. ``procs`` : processors. ``extra`` : (n_jobs, n_extra) further resources.
+    unless the policy has a predictor or checkpoints. ``procs`` : processors. ``extra`` : (n_jobs, n_extra) further resources.
     ``pool`` : index of the pool of resources that the job runs in. ``partition``, ``assoc``, ``user``, ``qos`` : indices.
     ``tier`` : PriorityTier of the partition. ``static_priority`` : the multifactor terms that never change.
     ``billing`` : billed units per second x 1000. ``features`` : (n_jobs, 6) nodes, memory in MiB, GPUs, QOS priority, nice and critical path in
@@ -252,6 +254,7 @@ class Rules(NamedTuple):
     ``plain`` : 1 if processors of constant number are all there is to a pool.
     ``charged`` : 1 if usage is kept. ``limited`` : 1 if limits of associations or QOS may hold jobs; ``metered`` : 1 if some of them
     run on minutes and so on time; ``requeue`` : 1 if a job that loses its node is queued again;
+    ``preemptive`` : 1 if jobs may preempt others;
     ``assoc_limit_stop`` : 1 if a held job also holds those behind it.
     ``guarded`` : 1 if some jobs have a wait bound.
     ``age_weight``, ``fairshare_weight``, ``max_age`` (ms) : of the multifactor priority.
@@ -270,6 +273,7 @@ class Rules(NamedTuple):
     limited: int
     metered: int
     requeue: int
+    preemptive: int
     assoc_limit_stop: int
     guarded: int
     age_weight: float
@@ -317,6 +321,8 @@ class State(NamedTuple):
     history: History
     outages: Outages
     stops: Stops
+    checkpoints: Checkpoints
+    preemption: Preemption
     decided: Ints
     digest: Ints
     work: Ints

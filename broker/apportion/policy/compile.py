@@ -42,6 +42,7 @@ from apportion.policy.engines import history_of
 from apportion.policy.limits import build_limits, limits_mention
 from apportion.policy.orders import order_function
 from apportion.policy.pools import UNBOUNDED, PoolPlan, plan_pools
+from apportion.policy.preemption import PREEMPTION_KEYS, checkpoints_of, preemption_of
 
 if TYPE_CHECKING:
     from apportion.policy.model import Policy
@@ -138,10 +139,16 @@ def compile_policy(
     empty_i, empty_f = np.zeros(0, np.int64), np.zeros(0, np.float64)
 
     billed = _billing(policy, jobs, assigned, extra_names, extra) if charged or has_limits else empty_i
+    checkpoints = checkpoints_of(policy, qos)
+    preemptive = policy.PreemptType != "none"
+    expected = jobs.limit_ms if policy.Predictor == "limit" else jobs.limit_ms.copy()
+    if len(checkpoints.saved):
+        limits_ms = zip(checkpoints.interval.tolist(), checkpoints.write.tolist(), jobs.limit_ms.tolist(), strict=True)
+        expected = np.array([a + (a - 1) // i * w if i else a for i, w, a in limits_ms], np.int64)
     table = Jobs(
         submit=jobs.submit_ms,
         limit=jobs.limit_ms,
-        expected=jobs.limit_ms if policy.Predictor == "limit" else jobs.limit_ms.copy(),
+        expected=expected,
         procs=jobs.procs,
         extra=extra,
         pool=plan.pool_of,
@@ -188,7 +195,9 @@ def compile_policy(
         short_queue=_queue(len(jobs) if rules.backfill == codes.BACKFILL_EASY_SJBF else 0),
         pools=_pools(plan),
         running=_running(
-            plan, in_pool, is_read=open_pools or fails or not plain or metered or policy.Backfill != "none"
+            plan,
+            in_pool,
+            is_read=open_pools or fails or preemptive or not plain or metered or policy.Backfill != "none",
         ),
         profile=_profile(plan, in_pool, rules),
         clock=_clock(),
@@ -206,7 +215,9 @@ def compile_policy(
         counters=counters,
         history=_history(policy, jobs),
         outages=Outages(*(np.zeros(0, np.int64) for _ in Outages._fields)),
-        stops=_stops(4 * len(jobs) + 65_536 if fails else 0),
+        stops=_stops(4 * len(jobs) + 65_536 if fails or preemptive else 0),
+        checkpoints=checkpoints,
+        preemption=preemption_of(policy, assigned, qos, len(plan.names), len(extra_names)),
         decided=np.zeros(2 * len(jobs) + 2, np.int64),  # a job may be stopped and start again
         digest=np.zeros(2, np.int64),
         work=np.zeros(max(len(jobs), len(plan.names), len(jobs.user.names) + 1, 8), np.int64),
@@ -252,7 +263,17 @@ def _has_limits(policy: Policy) -> bool:
         or entry.State != "UP"
         for entry in policy.partitions
     )
-    unlimited = {"Fairshare", "DefaultQOS", "Account", "Parent", "User", "Name", "Priority", "UsageFactor"}
+    unlimited = {
+        "Fairshare",
+        "DefaultQOS",
+        "Account",
+        "Parent",
+        "User",
+        "Name",
+        "Priority",
+        "UsageFactor",
+        *PREEMPTION_KEYS,
+    }
     by_entry = any(
         getattr(entry, name) not in (None, {}, ())
         for entry in (*policy.accounts, *policy.users, *policy.qos)
@@ -413,6 +434,7 @@ def _rules(
         limited=int(limited),
         metered=int(metered),
         requeue=int(policy.JobRequeue),
+        preemptive=int(policy.PreemptType != "none"),
         assoc_limit_stop=int(options.assoc_limit_stop),
         guarded=int(guarded),
         age_weight=float(policy.PriorityWeightAge),

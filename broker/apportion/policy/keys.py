@@ -18,6 +18,7 @@ from apportion.policy.model import (
     JobLimits,
     PartitionEntry,
     Policy,
+    PreemptOptions,
     QosEntry,
     ReservationEntry,
     SchedulerOptions,
@@ -74,10 +75,6 @@ NOT_SIMULATED: dict[type[BaseModel], dict[str, str]] = {
         "prioritytype": "Order says how the queue is sorted",
         "prioritysitefactorplugin": "",
         "schedulertype": "Backfill says who may pass",
-        "preempttype": _PREEMPTION,
-        "preemptmode": _PREEMPTION,
-        "preemptparameters": _PREEMPTION,
-        "preemptexempttime": _PREEMPTION,
         "selecttype": "",
         "selecttypeparameters": "",
         "clustername": "",
@@ -92,9 +89,6 @@ NOT_SIMULATED: dict[type[BaseModel], dict[str, str]] = {
     },
     Association: {"qos": "", "organization": "", "description": "", "maxtresrunmins": "", "partition": ""},
     QosEntry: {
-        "preempt": _PREEMPTION,
-        "preemptmode": _PREEMPTION,
-        "preemptexempttime": _PREEMPTION,
         "gracetime": _PREEMPTION,
         "description": "",
         "maxtresrunminspu": "",
@@ -103,7 +97,6 @@ NOT_SIMULATED: dict[type[BaseModel], dict[str, str]] = {
         "maxtresrunminsperaccount": "",
     },
     PartitionEntry: {
-        "preemptmode": _PREEMPTION,
         "gracetime": _PREEMPTION,
         "allowaccounts": "",
         "allowgroups": "",
@@ -138,6 +131,17 @@ NOT_SIMULATED: dict[type[BaseModel], dict[str, str]] = {
         "nodes": "write NodeCnt",
         "groups": "",
     },
+    PreemptOptions: dict.fromkeys(
+        (
+            "min_exempt_priority",
+            "reclaim_licenses",
+            "reorder_count",
+            "send_user_signal",
+            "strict_order",
+            "suspend_grace_time",
+        ),
+        "",
+    ),
     SchedulerOptions: dict.fromkeys(
         (
             "batch_sched_delay",
@@ -272,8 +276,8 @@ def normalise(
         if name in result:
             raise UnusableKeyError(f"{name} is written twice", "keep one", place)
         section = _section(model.model_fields[name].annotation)
-        if name == "SchedulerParameters" and isinstance(value, str):
-            value = _scheduler_parameters(value, place)  # noqa: PLW2901
+        if name in ("SchedulerParameters", "PreemptParameters") and isinstance(value, str):
+            value = _parameters(value, name, place)  # noqa: PLW2901
         if section is None or value is None:
             result[name] = value
         elif isinstance(value, Mapping) and get_origin(model.model_fields[name].annotation) is not tuple:
@@ -298,7 +302,7 @@ def _entries(value: Any, name: str, place: Place) -> list[Mapping[Any, Any]]:
     return value
 
 
-def _scheduler_parameters(text: str, place: Place) -> dict[str, Any]:
+def _parameters(text: str, key: str, place: Place) -> dict[str, Any]:
     """Slurm's ``name=value,flag,...`` as a table."""
     options: dict[str, Any] = {}
     for part in (part.strip() for part in text.split(",")):
@@ -306,6 +310,6 @@ def _scheduler_parameters(text: str, place: Place) -> dict[str, Any]:
             continue
         name, equals, value = part.partition("=")
         if name.strip().lower() in (key.lower() for key in options):
-            raise UnusableKeyError(f"{shorten(name)} is written twice in SchedulerParameters", "keep one", place)
+            raise UnusableKeyError(f"{shorten(name)} is written twice in {key}", "keep one", place)
         options[name.strip()] = value.strip() if equals else True
     return options

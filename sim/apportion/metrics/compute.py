@@ -12,6 +12,7 @@ from apportion.metrics.fairness import DAY_S, fairness
 from apportion.metrics.occupancy import sweep
 from apportion.metrics.service import service
 from apportion.metrics.starvation import starvation
+from apportion.metrics.stops import stops
 from apportion.metrics.utilization import utilization
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def compute(run: Run, *, seed: int = SEED) -> dict[str, Any]:
     Returns
     -------
     dict
-        Nested groups ``window``, ``jobs``, ``service``, ``utilization``, ``fairness``, ``starvation``. Units are in
+        Nested groups ``window``, ``jobs``, ``service``, ``utilization``, ``fairness``, ``starvation``, and ``stops`` where jobs may be
+        stopped. Units are in
         the names; an undefined value is None. `apportion.metrics.glossary` gives the meaning of every key.
     """
     states = sweep(run)
@@ -51,6 +53,9 @@ def compute(run: Run, *, seed: int = SEED) -> dict[str, Any]:
         "fairness": {**fairness(run), "fair_start_sample": fair_start(run, seed=seed)},
         "starvation": starvation(run),
     }
+    stopped = stops(run)
+    if stopped is not None:
+        result["stops"] = stopped
     return {key: _plain(value) for key, value in result.items()}
 
 
