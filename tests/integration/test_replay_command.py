@@ -96,6 +96,10 @@ def test_nodes_that_fail(trace, tmp_path, capsys):
     procs = jobs.set_index("job_id")["procs"]
     ran = (stops["time_s"] - stops["start_s"]) * procs.loc[stops["job_id"]].to_numpy()
     assert stops["lost_core_s"].tolist() == pytest.approx(ran.tolist())
+    found = json.loads((tmp_path / "simpy" / "metrics.json").read_text())["stops"]
+    assert found["failed_jobs"] == len(stops)
+    assert found["preempted_jobs"] == 0
+    assert found["lost_core_h"] == pytest.approx(stops["lost_core_s"].sum() / 3600)
     # What runs at a time never exceeds what is there.
     ends = [*zip(jobs["start_s"], jobs["end_s"], jobs["procs"], strict=True)]
     ends += zip(stops["start_s"], stops["time_s"], procs.loc[stops["job_id"]], strict=True)

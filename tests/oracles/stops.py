@@ -1,12 +1,12 @@
-"""Schedules in which jobs are stopped before their end: failures of jobs and processors, told naively."""
+"""Schedules in which jobs are stopped before their end, told naively: failures of jobs and processors, preemption, checkpoints."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from oracles.backfill import Conservative
-from oracles.jobs import ORDERS, Job, Pool
+from oracles.jobs import ORDERS, Job, Pool, fits, plus
 from oracles.schedule import scheduler_named, set_free
 from oracles.world import News, World
 
@@ -26,13 +26,62 @@ class Fault:
     back: int = 0
 
 
+@dataclass(frozen=True)
+class Preempt:
+    """Who may preempt whom; a job's class is its user. Times in ms, amounts in processor-ms.
+
+    ``may`` : pairs of classes. ``worth`` : lowest goes first. ``cancel`` : classes whose jobs are cancelled, not queued again.
+    """
+
+    may: frozenset[tuple[int, int]] = frozenset()
+    worth: tuple[int, ...] = (0, 0, 0)
+    cancel: frozenset[int] = frozenset()
+    exempt: int = 0
+    youngest_first: bool = False
+    min_wait: int = 0
+    min_gain: float = 0
+    rate_limit: int | None = None
+    lost_budget: int | None = None
+    caused_budget: int | None = None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """After each ``interval`` of work one is written; ms."""
+
+    interval: int
+    write: int = 0
+    restart: int = 0
+
+
 @dataclass
 class Told:
-    """``starts`` : of each job, the last one, -1 none. ``stops`` : (time, job, start) in order. ``over`` : jobs that may not be queued again."""
+    """``starts`` : of each job, the last one, -1 none. ``stops`` : (time, job, start, by, lost ms) in order.
+
+    ``over`` : jobs that may not be queued again.
+    """
 
     starts: list[int]
-    stops: list[tuple[int, int, int]]
-    over: set[int]
+    stops: list[tuple[int, int, int, int, int]]
+    over: set[int] = field(default_factory=set)
+    saved: dict[int, int] = field(default_factory=dict)
+    begun: bool = False
+    caused: list[tuple[int, int, int]] = field(
+        default_factory=list
+    )  # time, class that caused it, class that lost; processor-ms beside
+    costs: list[int] = field(default_factory=list)
+
+
+def timeline(work: int, restart: int, checkpoint: Checkpoint | None) -> tuple[int, list[tuple[int, int]]]:
+    """How long ``work`` takes with a checkpoint written whenever there is work left, and (time, work done) of each."""
+    if checkpoint is None:
+        return work, []
+    time, done, points = restart, 0, []
+    while work - done > checkpoint.interval:
+        time += checkpoint.interval + checkpoint.write
+        done += checkpoint.interval
+        points.append((time, done))
+    return time + work - done, points
 
 
 def side_by_side(world: World, pool: int, procs: int, position: int) -> list[Job]:
@@ -56,26 +105,54 @@ def simulate(
     backfill: str,
     *,
     requeue: bool = True,
+    preempt: Preempt | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Told:
     """Replay jobs and faults; no job may be wider than what is ever left of its pool."""
     scheduler = scheduler_named(backfill)
-    world = World(list(pools), (), ORDERS[order], None, free=[pool.capacity for pool in pools])
+    first_of = {job.id: job for job in jobs}
+    world = World(
+        list(pools),
+        (),
+        lambda job, now: ORDERS[order](first_of[job.id], now),
+        None,
+        free=[pool.capacity for pool in pools],
+    )
     told = Told([-1] * len(jobs), [], set())
-    coming = sorted(jobs, key=lambda job: (job.submit, job.id))
     happens = sorted(
         [(f.time, 1 if f.job >= 0 else 3, f.job if f.job >= 0 else k, f) for k, f in enumerate(faults)]
         + [(f.back, 2, k, f) for k, f in enumerate(faults) if f.job < 0],
         key=lambda row: row[:3],
     )
 
-    def stop(job: Job) -> None:
+    def ready(id_: int) -> Job:
+        """The job as it will run next."""
+        job, saved = first_of[id_], told.saved.get(id_, 0)
+        restart = checkpoint.restart if checkpoint and saved else 0
+        times = [timeline(whole - saved, restart, checkpoint)[0] for whole in (job.run, job.limit)]
+        return replace(job, run=times[0], limit=times[1])
+
+    def kept(job: Job, start: int) -> tuple[int, int]:
+        """Work that a stop now leaves, and ms that it loses."""
+        saved = told.saved.get(job.id, 0)
+        restart = checkpoint.restart if checkpoint and saved else 0
+        points = timeline(first_of[job.id].run - saved, restart, checkpoint)[1]
+        ran = world.now - start
+        time, done = max([(0, 0), *(point for point in points if point[0] <= ran)])
+        return saved + done, ran - time
+
+    def stop(job: Job, by: int = -1, *, again: bool = requeue) -> None:
         start = world.starts.pop(job.id)
         world.running.remove((job, start))
-        told.stops.append((world.now, job.id, start))
-        if requeue:
-            world.pending.append(job)
+        saved, lost = kept(job, start)
+        told.stops.append((world.now, job.id, start, by, lost if again else world.now - start))
+        if again:
+            told.saved[job.id] = saved
+            world.pending.append(ready(job.id))
         else:
             told.over.add(job.id)
+
+    coming = sorted((ready(job.id) for job in jobs), key=lambda job: (job.submit, job.id))
 
     def change(pool: int, procs: int) -> None:
         world.pools[pool] = Pool(world.pools[pool].procs + procs)  # type: ignore[index]
@@ -85,6 +162,13 @@ def simulate(
     while coming or happens or world.running or world.pending:
         times = [start + job.run for job, start in world.running] + [job.submit for job in coming[:1]]
         times += [row[0] for row in happens[:1]]
+        if preempt is not None:
+            times += [start + max(preempt.exempt, 1000) for _, start in world.running] + [
+                j.submit + preempt.min_wait for j in world.pending
+            ]
+            times += [(world.now // HOUR + 1) * HOUR] * bool(world.pending)
+            times = [time for time in times if time > world.now or not told.begun]
+        told.begun = True
         wake = scheduler.wakes_at(world)
         world.now = min(times + ([] if wake is None else [wake]))
         first = True
@@ -93,6 +177,10 @@ def simulate(
             if not news and not first:
                 break
             scheduler.decide(world, news, first_round=first)
+            while preempt is not None and _preempt(world, told, preempt, kept, stop):
+                if isinstance(scheduler, Conservative):
+                    scheduler.plan.clear()
+                scheduler.decide(world, News(capacity=1), first_round=False)
             first = False
     for id_, start in world.starts.items():
         told.starts[id_] = start
@@ -127,3 +215,78 @@ def _happen(world: World, coming: list[Job], happens: list, stop, change) -> New
         world.pending.append(coming.pop(0))
         news.submitted += 1
     return news
+
+
+HOUR = 3_600_000
+DAY = 24 * HOUR
+
+
+def _preempt(world: World, told: Told, rules: Preempt, kept, stop) -> bool:  # type: ignore[no-untyped-def]
+    """Let one job preempt others and start."""
+    now = world.now
+    tried = set()
+    for job in world.queue():
+        if job.pool in tried or not any(above == job.user for above, _ in rules.may):
+            continue
+        tried.add(job.pool)
+        if now < job.submit + rules.min_wait or fits(job.need, world.free[job.pool]):
+            continue
+
+        def cost(pair: tuple[Job, int]) -> int:
+            other, start = pair
+            return other.procs * (now - start if other.user in rules.cancel else kept(other, start)[1])
+
+        def rank(pair: tuple[Job, int]) -> tuple[int, ...]:
+            other, start = pair
+            return rules.worth[other.user], -start if rules.youngest_first else cost(pair), -other.procs, other.id
+
+        may = [
+            (other, start)
+            for other, start in world.running
+            if other.pool == job.pool and (job.user, other.user) in rules.may and now >= start + max(rules.exempt, 1000)
+        ]
+        chosen: list[tuple[Job, int]] = []
+
+        def room(who: list[tuple[Job, int]], job: Job = job) -> bool:
+            free = world.free[job.pool]
+            for other, _ in who:
+                free = plus(free, other.need)
+            return fits(job.need, free)
+
+        for pair in sorted(may, key=rank):
+            if room(chosen):
+                break
+            today = sum(
+                c
+                for (t, _, lost_by), c in zip(told.caused, told.costs, strict=True)
+                if t // DAY == now // DAY and lost_by == pair[0].user
+            )
+            today += sum(cost(other) for other in chosen if other[0].user == pair[0].user)
+            if rules.lost_budget is None or today + cost(pair) <= rules.lost_budget:
+                chosen.append(pair)
+        if not room(chosen):
+            continue
+        for pair in reversed(list(chosen)):
+            if room([other for other in chosen if other is not pair]):
+                chosen.remove(pair)
+        total = sum(cost(pair) for pair in chosen)
+        caused = sum(
+            c
+            for (t, by, _), c in zip(told.caused, told.costs, strict=True)
+            if t // DAY == now // DAY and by == job.user
+        )
+        this_hour = sum(t // HOUR == now // HOUR for t, _, _ in told.caused)
+        if rules.caused_budget is not None and caused + total > rules.caused_budget:
+            continue
+        if rules.rate_limit is not None and this_hour + len(chosen) > rules.rate_limit:
+            continue
+        if total * rules.min_gain > job.procs * job.limit:
+            continue
+        for other, start in chosen:
+            told.costs.append(cost((other, start)))
+            told.caused.append((now, job.user, other.user))
+            stop(other, job.id, again=other.user not in rules.cancel)
+            world.free[job.pool] = plus(world.free[job.pool], other.need)
+        world.start(job)
+        return True
+    return False

@@ -16,6 +16,7 @@ from apportion.policy.model import (
     AssignTarget,
     PartitionEntry,
     Policy,
+    PreemptOptions,
     QosEntry,
     ReservationEntry,
     SchedulerOptions,
@@ -26,6 +27,7 @@ from apportion.policy.model import (
 MODELS = (
     Policy,
     SchedulerOptions,
+    PreemptOptions,
     ShareOptions,
     AccountEntry,
     UserEntry,

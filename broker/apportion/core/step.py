@@ -18,6 +18,7 @@ from apportion.core import (
     node_easy,
     nodes,
     predict,
+    preempt,
     queue,
     quota,
     rank,
@@ -50,6 +51,7 @@ from apportion.core.codes import (
 )
 from apportion.core.jit import kernel
 from apportion.core.nodes import POOLED
+from apportion.core.preempt_tables import WAKE
 from apportion.core.reasons import PARTITION_NODE_LIMIT
 from apportion.core.tables import NEVER, Ints, State
 from apportion.core.usage import LAST_TICK
@@ -210,14 +212,10 @@ def decide(s: State, now: int) -> None:
     if s.rules.predictor != PREDICT_LIMIT:
         predict.correct(s, now)
     if s.clock.pending[0] > 0:
-        if s.rules.backfill == BACKFILL_CONSERVATIVE:
-            rank.refresh(s, now)
-            conservative.decide(s, now)
-        elif s.rules.backfill == BACKFILL_SLURM:
-            rank.refresh(s, now)
-            slurm.decide(s, now, first_round, s.clock.happened[0] == 1)
-        else:
-            _decide_easy(s, now)
+        _pass(s, now, first_round, s.clock.happened[0] == 1)
+        if s.rules.preemptive == 1:
+            while s.clock.pending[0] > 0 and preempt.decide(s, now):
+                _pass(s, now, False, True)
         queue.sweep_if_worn(s.queue, s.live.state)
         if s.rules.backfill == BACKFILL_EASY_SJBF:
             queue.sweep_if_worn(s.short_queue, s.live.state)
@@ -231,6 +229,19 @@ def decide(s: State, now: int) -> None:
     s.clock.arrived[0] = 0
     s.clock.happened[0] = 0
     s.clock.wake[0] = _wake(s, now)
+
+
+@kernel
+def _pass(s: State, now: int, first_round: bool, happened: bool) -> None:
+    """One pass of the policy over the queue."""
+    if s.rules.backfill == BACKFILL_CONSERVATIVE:
+        rank.refresh(s, now)
+        conservative.decide(s, now)
+    elif s.rules.backfill == BACKFILL_SLURM:
+        rank.refresh(s, now)
+        slurm.decide(s, now, first_round, happened)
+    else:
+        _decide_easy(s, now)
 
 
 @kernel
@@ -290,6 +301,8 @@ def _wake(s: State, now: int) -> int:
         time = min(time, budget.next_change(s.budgets))
     if s.rules.predictor != PREDICT_LIMIT:
         time = min(time, predict.next_correction(s))
+    if s.rules.preemptive == 1:
+        time = min(time, s.preemption.clock[WAKE])
     by_time = s.rules.metered == 1 or s.counters.accrue_since.size > 0
     if s.rules.calc_period > 0 and (by_time or not (rank.is_alone(s) or _hopeless(s))):
         time = min(time, rank.next_tick(s, now))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import cohort, conservative, lifecycle, limit_usage, queue, running, victims
+from apportion.core import checkpoint, cohort, conservative, lifecycle, limit_usage, queue, running, victims
 from apportion.core.codes import BACKFILL_CONSERVATIVE, BACKFILL_EASY_SJBF, FAILURE, NODE_FAIL, REQUEUED, RUNNING
 from apportion.core.jit import kernel
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @kernel
-def _note(s: State, now: int, job: int, by: int, mode: int) -> None:
+def _note(s: State, now: int, job: int, what: int, by: int, mode: int) -> None:
     """Write into the log what is lost by a stop."""
     log = s.stops
     row = log.count[0]
@@ -28,7 +28,8 @@ def _note(s: State, now: int, job: int, by: int, mode: int) -> None:
         log.by[row] = by
         log.mode[row] = mode
         log.start[row] = s.live.start[job]
-        log.lost[row] = now - s.live.start[job]
+        elapsed = now - s.live.start[job]
+        log.lost[row] = checkpoint.lost(s.checkpoints, job, elapsed) if what == REQUEUED else elapsed
 
 
 @kernel
@@ -44,7 +45,8 @@ def stop(s: State, now: int, job: int, what: int, by: int, mode: int) -> None:
     mode : int
         FAILURE, or a mode of preemption.
     """
-    _note(s, now, job, by, mode)
+    _note(s, now, job, what, by, mode)
+    elapsed = now - s.live.start[job]
     if s.rules.backfill == BACKFILL_CONSERVATIVE:
         conservative.note_end(s, now, job)
     lifecycle.decide(s, now, job, what)
@@ -53,12 +55,12 @@ def stop(s: State, now: int, job: int, what: int, by: int, mode: int) -> None:
     s.clock.stale[0] = 1
     s.clock.happened[0] = 1
     if what == REQUEUED:
-        _requeue(s, job)
+        _requeue(s, job, elapsed)
 
 
 @kernel
-def _requeue(s: State, job: int) -> None:
-    """Put a stopped job back into the queue. Its old entry is swept out first, or it would be there twice."""
+def _requeue(s: State, job: int, elapsed: int) -> None:
+    """Put a job that was stopped after ``elapsed`` ms back into the queue. Its old entry is swept out first, or it would be there twice."""
     queue.sweep(s.queue, s.live.state)
     if s.rules.backfill == BACKFILL_EASY_SJBF:
         queue.sweep(s.short_queue, s.live.state)
@@ -70,6 +72,9 @@ def _requeue(s: State, job: int) -> None:
         limit_usage.on_submit(s.limits, s.counters, s.jobs, job)
     if s.rules.quotas == 1:
         cohort.enter(s.quotas, s.jobs, job)
+    if s.checkpoints.saved.size > 0:
+        checkpoint.save(s.checkpoints, job, elapsed)
+        s.jobs.expected[job] = checkpoint.duration(s.checkpoints, job, s.jobs.limit[job])
     lifecycle.enter(s, job)
 
 

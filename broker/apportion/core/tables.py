@@ -18,9 +18,11 @@ from apportion.core.jit import table
 
 if TYPE_CHECKING:
     from apportion.core.budget import Budgets
+    from apportion.core.checkpoint import Checkpoints
     from apportion.core.cohort_tables import Quotas
     from apportion.core.limit_tables import LimitCounters, LimitTables
     from apportion.core.node_tables import Nodes
+    from apportion.core.preempt_tables import Preemption
     from apportion.core.share import ShareState
     from apportion.core.usage import Usage, UsageParams
 
@@ -37,7 +39,7 @@ class Jobs(NamedTuple):
     """What the core may know of the jobs, one row a job; filled by the driver, only read by the core but for ``expected``.
 
     ``submit``, ``limit`` : ms. ``expected`` : ms that backfill plans a job with; the very column ``limit``
-    unless the policy has a predictor. ``procs`` : processors. ``extra`` : (n_jobs, n_extra) further resources.
+    unless the policy has a predictor or checkpoints. ``procs`` : processors. ``extra`` : (n_jobs, n_extra) further resources.
     ``pool`` : index of the pool of resources that the job runs in. ``partition``, ``assoc``, ``user``, ``qos`` : indices.
     ``tier`` : PriorityTier of the partition. ``static_priority`` : the multifactor terms that never change.
     ``billing`` : billed units per second x 1000. ``features`` : (n_jobs, 6) nodes, memory in MiB, GPUs, QOS priority, nice and critical path in
@@ -256,6 +258,7 @@ class Rules(NamedTuple):
     ``plain`` : 1 if processors of constant number are all there is to a pool.
     ``charged`` : 1 if usage is kept. ``limited`` : 1 if limits of associations or QOS may hold jobs; ``metered`` : 1 if some of them
     run on minutes and so on time; ``requeue`` : 1 if a job that loses its node is queued again;
+    ``preemptive`` : 1 if jobs may preempt others;
     ``assoc_limit_stop`` : 1 if a held job also holds those behind it. ``quotas`` : 1 if accounts have
     quotas, ``budgets`` : budgets. ``holds`` : 1 if limits, quotas or budgets may hold a job that there is room for.
     ``guarded`` : 1 if some jobs have a wait bound.
@@ -276,6 +279,7 @@ class Rules(NamedTuple):
     limited: int
     metered: int
     requeue: int
+    preemptive: int
     assoc_limit_stop: int
     quotas: int
     budgets: int
@@ -330,6 +334,8 @@ class State(NamedTuple):
     nodes: Nodes
     outages: Outages
     stops: Stops
+    checkpoints: Checkpoints
+    preemption: Preemption
     decided: Ints
     digest: Ints
     work: Ints

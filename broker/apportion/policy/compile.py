@@ -45,6 +45,7 @@ from apportion.policy.limits import build_limits, limits_mention
 from apportion.policy.nodes import build_nodes, node_names, placement_of
 from apportion.policy.orders import order_function
 from apportion.policy.pools import UNBOUNDED, PoolPlan, plan_pools
+from apportion.policy.preemption import PREEMPTION_KEYS, checkpoints_of, preemption_of
 from apportion.policy.quotas import KEYS as QUOTA_KEYS
 from apportion.policy.quotas import build_quotas, flavor_index, flavors_of, has_quotas, quotas_mention
 
@@ -170,10 +171,16 @@ def compile_policy(
         if charged or has_limits or with_quotas or with_budgets
         else empty_i
     )
+    checkpoints = checkpoints_of(policy, qos)
+    preemptive = policy.PreemptType != "none"
+    expected = jobs.limit_ms if policy.Predictor == "limit" else jobs.limit_ms.copy()
+    if len(checkpoints.saved):
+        limits_ms = zip(checkpoints.interval.tolist(), checkpoints.write.tolist(), jobs.limit_ms.tolist(), strict=True)
+        expected = np.array([a + (a - 1) // i * w if i else a for i, w, a in limits_ms], np.int64)
     table = Jobs(
         submit=jobs.submit_ms,
         limit=jobs.limit_ms,
-        expected=jobs.limit_ms if policy.Predictor == "limit" else jobs.limit_ms.copy(),
+        expected=expected,
         procs=jobs.procs,
         extra=extra,
         pool=plan.pool_of,
@@ -240,7 +247,9 @@ def compile_policy(
         short_queue=_queue(len(jobs) if rules.backfill == codes.BACKFILL_EASY_SJBF else 0),
         pools=_pools(plan, flavors_of(policy)),
         running=_running(
-            plan, in_pool, is_read=open_pools or fails or not plain or metered or policy.Backfill != "none"
+            plan,
+            in_pool,
+            is_read=open_pools or fails or preemptive or not plain or metered or policy.Backfill != "none",
         ),
         profile=_profile(plan, in_pool, rules),
         clock=_clock(),
@@ -261,7 +270,9 @@ def compile_policy(
         history=_history(policy, jobs),
         nodes=build_nodes(policy, jobs, assigned, plan.names, len(extra_names)),
         outages=Outages(*(np.zeros(0, np.int64) for _ in Outages._fields)),
-        stops=_stops(4 * len(jobs) + 65_536 if fails else 0),
+        stops=_stops(4 * len(jobs) + 65_536 if fails or preemptive else 0),
+        checkpoints=checkpoints,
+        preemption=preemption_of(policy, assigned, qos, len(plan.names), len(extra_names)),
         decided=np.zeros(2 * len(jobs) + 2, np.int64),  # a job may be stopped and start again
         digest=np.zeros(2, np.int64),
         work=np.zeros(max(len(jobs), len(plan.names), len(jobs.user.names) + 1, 8), np.int64),
@@ -325,6 +336,7 @@ def _has_limits(policy: Policy) -> bool:
         "UsageFactor",
         *QUOTA_KEYS,
         *BUDGET_KEYS,
+        *PREEMPTION_KEYS,
     }
     by_entry = any(
         getattr(entry, name) not in (None, {}, ())
@@ -496,6 +508,7 @@ def _rules(
         limited=int(limited),
         metered=int(metered),
         requeue=int(policy.JobRequeue),
+        preemptive=int(policy.PreemptType != "none"),
         assoc_limit_stop=int(options.assoc_limit_stop),
         quotas=int(quotas),
         budgets=int(budgets),

@@ -20,6 +20,7 @@ from apportion.policy.model import (
     NodeEntry,
     PartitionEntry,
     Policy,
+    PreemptOptions,
     QosEntry,
     ReservationEntry,
     SchedulerOptions,
@@ -80,10 +81,6 @@ NOT_SIMULATED: dict[type[BaseModel], dict[str, str]] = {
         "prioritytype": "Order says how the queue is sorted",
         "prioritysitefactorplugin": "",
         "schedulertype": "Backfill says who may pass",
-        "preempttype": _PREEMPTION,
-        "preemptmode": _PREEMPTION,
-        "preemptparameters": _PREEMPTION,
-        "preemptexempttime": _PREEMPTION,
         "clustername": "",
         "overtimelimit": "",
         "defmempercpu": "",
@@ -96,9 +93,6 @@ NOT_SIMULATED: dict[type[BaseModel], dict[str, str]] = {
     },
     Association: {"qos": "", "organization": "", "description": "", "maxtresrunmins": "", "partition": ""},
     QosEntry: {
-        "preempt": _PREEMPTION,
-        "preemptmode": _PREEMPTION,
-        "preemptexempttime": _PREEMPTION,
         "gracetime": _PREEMPTION,
         "description": "",
         "maxtresrunminspu": "",
@@ -124,7 +118,6 @@ NOT_SIMULATED: dict[type[BaseModel], dict[str, str]] = {
         "tmpdisk": "",
     },
     PartitionEntry: {
-        "preemptmode": _PREEMPTION,
         "gracetime": _PREEMPTION,
         "allowaccounts": "",
         "allowgroups": "",
@@ -158,6 +151,17 @@ NOT_SIMULATED: dict[type[BaseModel], dict[str, str]] = {
         "nodes": "write NodeCnt",
         "groups": "",
     },
+    PreemptOptions: dict.fromkeys(
+        (
+            "min_exempt_priority",
+            "reclaim_licenses",
+            "reorder_count",
+            "send_user_signal",
+            "strict_order",
+            "suspend_grace_time",
+        ),
+        "",
+    ),
     SchedulerOptions: dict.fromkeys(
         (
             "batch_sched_delay",
@@ -300,8 +304,8 @@ def normalise(
             _refuse(faults, f"{name} is written twice", "keep one", place)
             continue
         section = _section(model.model_fields[name].annotation)
-        if name == "SchedulerParameters" and isinstance(value, str):
-            value = _scheduler_parameters(value, place)  # noqa: PLW2901
+        if name in ("SchedulerParameters", "PreemptParameters") and isinstance(value, str):
+            value = _parameters(value, name, place)  # noqa: PLW2901
         if section is None or value is None:
             result[name] = value
         elif isinstance(value, Mapping) and get_origin(model.model_fields[name].annotation) is not tuple:
@@ -330,7 +334,7 @@ def _refuse(faults: list[UnusableKeyError] | None, problem: str, remedy: str, pl
     faults.append(fault)
 
 
-def _scheduler_parameters(text: str, place: Place) -> dict[str, Any]:
+def _parameters(text: str, key: str, place: Place) -> dict[str, Any]:
     """Slurm's ``name=value,flag,...`` as a table."""
     options: dict[str, Any] = {}
     for part in (part.strip() for part in text.split(",")):
@@ -338,6 +342,6 @@ def _scheduler_parameters(text: str, place: Place) -> dict[str, Any]:
             continue
         name, equals, value = part.partition("=")
         if name.strip().lower() in (key.lower() for key in options):
-            raise UnusableKeyError(f"{shorten(name)} is written twice in SchedulerParameters", "keep one", place)
+            raise UnusableKeyError(f"{shorten(name)} is written twice in {key}", "keep one", place)
         options[name.strip()] = value.strip() if equals else True
     return options

@@ -100,6 +100,8 @@ ORDERS = (
     "plugin",
 )
 BACKFILLS = ("none", "easy", "easy-sjbf", "conservative", "slurm")
+PREEMPT_TYPES = ("none", "qos", "partition_prio")
+PREEMPT_MODES = ("OFF", "CANCEL", "REQUEUE")
 PREDICTORS = ("limit", "last-two", "quantile")
 SELECT_TYPES = ("select/linear", "select/cons_tres")
 # Words of SelectTypeParameters: memory counts or does not, and the placement.
@@ -160,6 +162,39 @@ class SchedulerOptions(Section):
     )
     assoc_limit_stop: Switch = Field(
         default=False, description="a job held by an association's limit also holds those behind it"
+    )
+
+
+class PreemptOptions(Section):
+    """Slurm's PreemptParameters, as far as they change a decision here, and bounds on what preemption may cost."""
+
+    youngest_first: Switch = Field(
+        default=False, description="of a class, the job that started last is preempted first, whatever is lost"
+    )
+    min_wait: Seconds = Field(default=0, description="time a job must have waited before it may preempt others")
+    min_gain: Number = Field(
+        default=0,
+        description="a job preempts only if its processors times limit are so many times what is lost, or more",
+    )
+    rate_limit: OptionalCount = Field(default=None, description="jobs preempted in an hour of the clock, at most")
+    lost_budget: OptionalCount = Field(
+        default=None, description="core-hours that the jobs of one account may lose to others in a day (UTC)"
+    )
+    caused_budget: OptionalCount = Field(
+        default=None, description="core-hours that the jobs of one account may make others lose in a day (UTC)"
+    )
+
+
+class CheckpointKeys(Section):
+    """Checkpoints, of a QOS or of all jobs."""
+
+    CheckpointInterval: OptionalSeconds = Field(
+        default=None, ge=1, description="work between two checkpoints; with an MTBF, Daly's optimum when absent"
+    )
+    CheckpointWriteTime: OptionalSeconds = Field(default=None, description="time to write a checkpoint")
+    RestartTime: OptionalSeconds = Field(default=None, description="time to start from a checkpoint")
+    MTBF: OptionalSeconds = Field(
+        default=None, ge=1, description="mean time between interruptions of a job, for the optimal interval"
     )
 
 
@@ -321,7 +356,7 @@ class UserEntry(Association):
     Account: Label = Field(description="account it belongs to")
 
 
-class QosEntry(GroupLimits, JobLimits):
+class QosEntry(GroupLimits, JobLimits, CheckpointKeys):
     """A quality of service: priority, limits and promises of a class of jobs."""
 
     Name: Label = Field(description="name")
@@ -353,6 +388,11 @@ class QosEntry(GroupLimits, JobLimits):
     MaxWaitReserveAt: Fraction | None = Field(
         default=None, description="part of MaxWait after which the reservation is made"
     )
+    Preempt: Labels = Field(default=(), description="QOS whose jobs its jobs may preempt (PreemptType qos)")
+    PreemptMode: Annotated[str | None, OneOf(*PREEMPT_MODES)] = Field(
+        default=None, description="what becomes of its jobs when they are preempted; OFF: they cannot be"
+    )
+    PreemptExemptTime: OptionalSeconds = Field(default=None, description="time after its start in which a job is safe")
     MaxJobsPU: OptionalCount = Field(default=None, description="running jobs of one user")
     MaxJobsPA: OptionalCount = Field(default=None, description="running jobs of one account")
     MaxJobsAccruePU: OptionalCount = Field(
@@ -421,6 +461,10 @@ class PartitionEntry(Section):
     )
     State: Annotated[str, OneOf("UP", "DOWN", "DRAIN", "INACTIVE")] = Field(
         default="UP", description="UP, DOWN (jobs wait and none starts), DRAIN or INACTIVE (jobs are refused)"
+    )
+
+    PreemptMode: Annotated[str | None, OneOf(*PREEMPT_MODES)] = Field(
+        default=None, description="what becomes of its jobs when they are preempted (PreemptType partition_prio)"
     )
 
     @property
@@ -518,7 +562,7 @@ class AssignRule(Section):
     Set: AssignTarget = Field(description="what they get")
 
 
-class Policy(Section):
+class Policy(CheckpointKeys):
     """Everything that decides the order of jobs, their limits and their shares."""
 
     Name: Text = Field(default="", description="what people call it; does not enter the hash")
@@ -546,6 +590,18 @@ class Policy(Section):
     PredictorJobs: Count = Field(default=10, ge=2, le=1000, description="of how many jobs of the user, at most")
     JobRequeue: Switch = Field(
         default=True, description="a job that loses its node is queued again; otherwise it is over (NODE_FAIL)"
+    )
+    PreemptType: Annotated[str, OneOf(*PREEMPT_TYPES)] = Field(
+        default="none", description="who may preempt whom: by the QOS key Preempt, or higher PriorityTier lower ones"
+    )
+    PreemptMode: Annotated[str, OneOf(*PREEMPT_MODES)] = Field(
+        default="OFF", description="what becomes of preempted jobs whose QOS (or partition) does not say"
+    )
+    PreemptExemptTime: Seconds = Field(
+        default=0, description="time after its start in which a job is not preempted, a second at least"
+    )
+    PreemptParameters: PreemptOptions = Field(
+        default=PreemptOptions(), description="Slurm's comma-separated text, or a table"
     )
     MaxWait: OptionalSeconds = Field(default=None, description="wait bound of jobs whose QOS sets none")
     MaxWaitReserveAt: Fraction = Field(default=0.5, description="part of MaxWait after which the reservation is made")

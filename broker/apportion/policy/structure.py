@@ -38,6 +38,7 @@ def check_structure(policy: Policy) -> None:
     _check_cohorts(policy)
     _check_references(policy)
     _check_relative(policy)
+    _check_preemption(policy)
     _check_pools(policy)
     _check_nodes(policy)
     _check_reservations(policy)
@@ -80,6 +81,35 @@ def _check_predictor(policy: Policy) -> None:
                 'drop it, or set Predictor = "limit"',
                 "Predictor",
             )
+
+
+def _check_preemption(policy: Policy) -> None:
+    """Nobody may preempt, over however many others, whoever may preempt them."""
+    by_name = {entry.Name: entry for entry in policy.qos}
+    for i, entry in enumerate(policy.qos):
+        for name in entry.Preempt:
+            if name not in by_name:
+                near = nearest(name, tuple(by_name))
+                hint = f"did you mean '{near}'?" if near else "add it, or take it off the list"
+                _fail(f"QOS {entry.Name} may preempt QOS {name}, which is not there", hint, "qos", i, "Preempt")
+    left = {name: set(entry.Preempt) for name, entry in by_name.items()}
+    while ends := [name for name, below in left.items() if not below & set(left)]:
+        for name in ends:
+            del left[name]
+    if left:
+        _fail(f"QOS {', '.join(sorted(left))} may preempt each other in a circle", "let one of them not", "qos")
+    for kind in ("MTBF", "CheckpointWriteTime", "RestartTime"):
+        for keys in (policy, *policy.qos):
+            if getattr(keys, kind) is not None and not _has_checkpoints(policy):
+                _fail(f"{kind} is given, but no job writes checkpoints", "give CheckpointInterval, or an MTBF", kind)
+    if policy.Predictor != "limit" and _has_checkpoints(policy):
+        _fail(
+            "checkpoints lengthen jobs, which predicted run times know nothing of", "drop one of the two", "Predictor"
+        )
+
+
+def _has_checkpoints(policy: Policy) -> bool:
+    return any(entry.CheckpointInterval or entry.MTBF for entry in (policy, *policy.qos))
 
 
 def _check_priority(policy: Policy) -> None:

@@ -13,6 +13,7 @@ from apportion.metrics.nodes import nodes
 from apportion.metrics.occupancy import sweep
 from apportion.metrics.service import service
 from apportion.metrics.starvation import starvation
+from apportion.metrics.stops import stops
 from apportion.metrics.utilization import utilization
 
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ def compute(run: Run, *, seed: int = SEED) -> dict[str, Any]:
     Returns
     -------
     dict
-        Nested groups ``window``, ``jobs``, ``service``, ``utilization``, ``fairness``, ``starvation``, and ``nodes`` where
-        the policy had nodes. Units are in the names; an undefined value is None. `apportion.metrics.glossary` gives the meaning of every key.
+        Nested groups ``window``, ``jobs``, ``service``, ``utilization``, ``fairness``, ``starvation``, ``nodes`` where the policy
+        had nodes, and ``stops`` where jobs may be stopped. Units are in
+        the names; an undefined value is None. `apportion.metrics.glossary` gives the meaning of every key.
     """
     states = sweep(run)
     begin, end = run.window_s
@@ -54,6 +56,9 @@ def compute(run: Run, *, seed: int = SEED) -> dict[str, Any]:
     }
     if "alloc_cpus" in run.jobs:
         result["nodes"] = nodes(run)
+    stopped = stops(run)
+    if stopped is not None:
+        result["stops"] = stopped
     return {key: _plain(value) for key, value in result.items()}
 
 

@@ -309,6 +309,24 @@ def _nodes() -> dict[str, Meaning]:
     }
 
 
+def _stops() -> dict[str, Meaning]:
+    of = "over the stops x in the window, p: processors of the job"
+    return {
+        "stops.failed_jobs": Meaning("How often a failure stopped a job.", "jobs", "number of stops by failures"),
+        "stops.preempted_jobs": Meaning("How often a job was preempted.", "jobs", "number of stops by other jobs"),
+        "stops.occupied_core_h": Meaning(
+            "What stopped jobs had occupied since they last started; not part of the utilization.",
+            "core-h",
+            f"sum(p (time of x - start)) {of}",
+        ),
+        "stops.lost_core_h": Meaning(
+            "The part of it that no checkpoint holds, or that was for nothing.",
+            "core-h",
+            f"sum(p (time of x - last checkpoint)) {of}",
+        ),
+    }
+
+
 GLOSSARY: Final[dict[str, Meaning]] = {
     "window.from_s": Meaning("Start of the measured time, after warm-up, from the trace's origin.", "s", "A"),
     "window.to_s": Meaning("End of the measured time, before cool-down, from the trace's origin.", "s", "B"),
@@ -319,6 +337,7 @@ GLOSSARY: Final[dict[str, Meaning]] = {
     **_fairness(),
     **_starvation(),
     **_nodes(),
+    **_stops(),
 }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from apportion.core.checkpoint import duration
 from apportion.core.codes import (
     CANCEL,
     CAPACITY,
@@ -32,7 +33,7 @@ from apportion.sim.releases import Releases, follow
 class World(NamedTuple):
     """What happens, as the core may not know it in advance.
 
-    ``run`` : ms each job takes once started. ``end`` : ms, filled in as jobs end, -1 before.
+    ``run`` : ms each job takes in one go and without checkpoints. ``end`` : ms, filled in as jobs end, -1 before.
     ``cancel_time``, ``cancel_job`` : cancellations by time. ``capacity_time``, ``capacity_pool`` : changes by time.
     ``failure_time``, ``failure_code``, ``failure_subject`` : FAIL, RETURN and LOSS, by time, code and subject.
     ``arrival_time``, ``arrival_job`` : jobs that follow no other, by time. ``releases`` : those that do.
@@ -145,7 +146,7 @@ def replay(s: State, w: World, n_instants: int) -> bool:
                 # It has another end than before, or none.
                 n_ends = heap.remove(w.end_time, w.end_job, n_ends, job)
             if what == RUNNING:
-                heap.push(w.end_time, w.end_job, n_ends, now + w.run[job], job)
+                heap.push(w.end_time, w.end_job, n_ends, now + duration(s.checkpoints, job, w.run[job]), job)
                 n_ends += 1
             elif what == KILLED:
                 heap.push(w.end_time, w.end_job, n_ends, now, job)

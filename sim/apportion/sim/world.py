@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import simpy
 
+from apportion.core.checkpoint import duration
 from apportion.core.codes import (
     CANCEL,
     CAPACITY,
@@ -56,6 +57,7 @@ class SimulatedCenter:
         self.instants = 0
         self._core = handle(state)
         self._run_ms = world.run.tolist()
+        self._checkpoints: Any = handle(state.checkpoints) if len(state.checkpoints.saved) else None
         self._due = [-1] * len(world.run)  # when each job that runs will end
         self._events: list[tuple[int, int]] = []
         self._deciding = False
@@ -104,6 +106,11 @@ class SimulatedCenter:
         event.callbacks.append(callback)
         self.env.schedule(event, priority, time - self.env.now)  # type: ignore[arg-type]  # any int will do
 
+    def _duration(self, job: int) -> int:
+        """How long a job takes that starts now."""
+        run = self._run_ms[job]
+        return run if self._checkpoints is None else int(duration(self._checkpoints, job, run))
+
     def _job_ends(self, event: simpy.Event) -> None:
         job = int(event.value or 0)
         if self.world.end[job] < 0 and self._due[job] == self.env.now:  # else it was stopped before its time
@@ -145,7 +152,7 @@ class SimulatedCenter:
             for job in self.state.decided[:n_decided].tolist():
                 what = state[job]
                 if what in (RUNNING, KILLED):
-                    due = now + self._run_ms[job] if what == RUNNING else now
+                    due = now + self._duration(job) if what == RUNNING else now
                     if due != self._due[job]:  # a job that was stopped and started in this instant is here twice
                         self._due[job] = due
                         self._at(due, 1, self._job_ends, job)

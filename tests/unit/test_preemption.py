@@ -1,0 +1,83 @@
+"""Checkpoints and preemption: numbers worked out by hand, and policies that make no sense."""
+
+from __future__ import annotations
+
+import pytest
+
+from apportion.core.checkpoint import daly_ms
+from apportion.core.errors import PolicyError
+from apportion.policy.load import from_dict
+from driving import run
+from oracles.jobs import Job
+
+S = 1000
+LOW_AND_HIGH = {
+    "PreemptType": "qos",
+    "PreemptMode": "REQUEUE",
+    "qos": [{"Name": "low"}, {"Name": "high", "Priority": 5, "Preempt": ["low"]}],
+}
+NAMES = {"qos": lambda job: "high" if job.user else "low", "account": lambda job: f"a{job.id}"}
+
+
+def test_daly():
+    """Equation 37 by hand, delta = 300 s and M = 86,400 s: sqrt(2 x 300 x 86,400) = 7200 s times
+    (1 + sqrt(1/576) / 3 + 1/576/9) = 1 + 1/72 + 1/5184, less 300 s, is 7001.39 s.
+    """
+    assert daly_ms(300 * S, 86_400 * S) == 7_001_389
+    assert daly_ms(2 * S, 1 * S) == 1 * S  # a checkpoint that costs twice the MTBF: one every MTBF
+    assert daly_ms(0, 100 * S) == 1
+
+
+def test_a_job_goes_on_from_its_last_checkpoint():
+    """4 s of work, 1 s to write, 2 s to read. Stopped at 10 s with two checkpoints, 8 s of work and nothing lost; 92 s are left, with 22
+    checkpoints. The other job writes 12. The victim starts at 10 + 50 + 12 = 72 s and ends at 72 + 2 + 92 + 22 = 188 s.
+    """
+    jobs = [Job(0, 0, 100 * S, 100 * S, 4), Job(1, 10 * S, 50 * S, 60 * S, 2, user=1)]
+    times = {"CheckpointInterval": "00:00:04", "CheckpointWriteTime": "00:00:01", "RestartTime": "00:00:02"}
+    done = run(jobs, 4, names=NAMES, **LOW_AND_HIGH, **times)
+    assert done.starts == [72 * S, 10 * S]
+    assert done.end == [188 * S, 72 * S]
+    assert done.state.stops.lost[:1].tolist() == [0]
+
+
+def victims(jobs, procs, **options):
+    done = run(jobs, procs, names=NAMES, **LOW_AND_HIGH, PreemptParameters=options)
+    log = done.state.stops
+    return [job for job, time in zip(log.job.tolist(), log.time.tolist(), strict=True) if time == 100 * S]
+
+
+def test_whom():
+    """At 100 s: job 0 has lost 100 s x 1, job 1 50 s x 4, job 2 20 s x 3 processors; 4 of 8 are asked for and none is free."""
+    jobs = [Job(0, 0, 900 * S, 900 * S, 1), Job(1, 50 * S, 900 * S, 900 * S, 4), Job(2, 80 * S, 900 * S, 900 * S, 3)]
+    urgent = Job(3, 100 * S, 900 * S, 900 * S, 4, user=1)
+    assert victims([*jobs, urgent], 8) == [2, 0]  # 60 and 100 processor-seconds, 4 processors
+    assert victims([*jobs, urgent], 9) == [2]  # one is free
+    five = Job(3, 100 * S, 900 * S, 900 * S, 5, user=1)
+    assert victims([*jobs, five], 8) == [2, 1]  # least loss first takes all three; 0 is given back
+    assert victims([*jobs, urgent], 8, youngest_first=True) == [
+        1
+    ]  # 2, then 1, without whom it is not enough; 2 is given back
+    assert victims([*jobs, urgent], 8, rate_limit=1) == []  # two are needed, so none goes
+    assert victims([*jobs, urgent], 8, min_gain=22.5) == [2, 0]  # 4 x 900 is 22.5 times 160
+    assert victims([*jobs, urgent], 8, min_gain=22.6) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (
+            {"qos": [{"Name": "a", "Preempt": ["b"]}, {"Name": "b", "Preempt": ["a"]}]},
+            "QOS a, b may preempt each other in a circle",
+        ),
+        ({"qos": [{"Name": "a", "Preempt": ["a"]}]}, "QOS a may preempt each other in a circle"),
+        ({"qos": [{"Name": "a", "Preempt": ["aa"]}]}, "QOS a may preempt QOS aa, which is not there"),
+        ({"PreemptMode": "GANG"}, "'GANG' is unknown"),
+        ({"RestartTime": "1:00"}, "RestartTime is given, but no job writes checkpoints"),
+        ({"MTBF": "1-0", "Predictor": "last-two", "Backfill": "easy"}, "checkpoints lengthen jobs"),
+        ({"PreemptParameters": "youngest_first,min_gain=-1"}, "min_gain"),
+    ],
+)
+def test_a_policy_that_makes_no_sense(keys, said):
+    with pytest.raises(PolicyError) as error:
+        from_dict(keys)
+    assert said in str(error.value)
