@@ -32,10 +32,12 @@ from apportion.core.codes import (
     CANCELLED,
     CAPACITY,
     END,
+    ENDED,
     KILLED,
     LOSS,
     NODE_FAIL,
     PENDING,
+    PREEMPTED,
     REJECTED,
     REQUEUED,
     RETURN,
@@ -183,20 +185,31 @@ def _fail(f: Federation, now: int, event: int, subject: int) -> None:
     first = core.clock.decided[0]
     step.apply(core, now, event, f.outage_row[subject])
     for k in range(first, core.clock.decided[0]):
-        job = core.decided[k]
-        if f.centers.managed[center] == 0 and f.broker.rules.charged == 1:
-            _charge_until(f, now, center, job)
-        f.places.started[job] = -1
-        if core.live.state[job] == PENDING:  # it is in the queue again, and stays at this center
-            f.seen.owed[_seen_of(f, center, job)] += _area(f, center, job)
-            if f.places.where[job] != HOME and f.rules.placement != PLACE_REDUNDANT:
-                f.centers.waiting[center] += 1
-            _tell(f, job, REQUEUED)
-        else:
-            _tell(f, job, NODE_FAIL)
-            if f.centers.managed[center] == 0:
-                _settle(f, now, job)
-            _look_for_quota(f, now)
+        _note_stop(f, now, center, core.decided[k])
+
+
+@kernel
+def _note_stop(f: Federation, now: int, center: int, job: int) -> None:
+    """Book that a running job was stopped before its end, if it was: it is in the queue of its center again, or over."""
+    core = f.cores[center]
+    what = core.live.state[job]
+    started = f.places.started[job]
+    if started < 0 or what in (ENDED, KILLED) or (what == RUNNING and core.live.start[job] == started):
+        return
+    autonomous = f.centers.managed[center] == 0
+    if autonomous and f.broker.rules.charged == 1:
+        _charge_until(f, now, center, job)
+    f.places.started[job] = -1
+    if what in (PREEMPTED, NODE_FAIL):
+        if autonomous:
+            _settle(f, now, job)
+        _tell(f, job, what)
+        _look_for_quota(f, now)
+        return
+    f.seen.owed[_seen_of(f, center, job)] += _area(f, center, job)
+    if f.places.where[job] != HOME and f.rules.placement != PLACE_REDUNDANT:
+        f.centers.waiting[center] += 1
+    _tell(f, job, REQUEUED)
 
 
 @kernel
@@ -383,12 +396,13 @@ def _take_note(f: Federation, now: int, center: int) -> None:
     for k in range(core.clock.decided[0]):
         job = core.decided[k]
         what = core.live.state[job]
+        _note_stop(f, now, center, job)
         if what == RUNNING:
             if f.places.started[job] >= 0:
                 continue  # it was stopped, and started again, in this instant: it is here twice
             _note_start(f, now, center, job)
-        elif what in (PENDING, NODE_FAIL):
-            continue  # a failure stopped it
+        elif what in (PENDING, PREEMPTED, NODE_FAIL):
+            continue  # told when it was stopped
         # a job that was sent everywhere is over only when it is over everywhere
         if what in (RUNNING, KILLED) or f.places.where[job] == HOME or f.rules.placement != PLACE_REDUNDANT:
             _tell(f, job, what)
@@ -558,7 +572,7 @@ def _place_pending(f: Federation, now: int) -> None:
             seen += b.live.state[job] == PENDING
             continue
         target = placement.choose(f, now, job)
-        if target < 0 and placement.waits_for_quota(f, job):
+        if target < 0 and (placement.waits_for_quota(f, job) or placement.waits_for_reach(f)):
             seen += 1
             continue
         if target < 0:
@@ -694,7 +708,7 @@ def _send_everywhere(f: Federation, now: int, job: int) -> None:
         if core.live.state[job] == PENDING:
             f.seen.owed[_seen_of(f, c, job)] += _area(f, c, job)
             sent += 1
-    if sent == 0 and placement.waits_for_quota(f, job):
+    if sent == 0 and (placement.waits_for_quota(f, job) or placement.waits_for_reach(f)):
         return
     if sent == 0:
         lifecycle.leave(f.broker)

@@ -85,6 +85,15 @@ def flavor(f: Federation, target: int) -> int:
 
 
 @kernel
+def waits_for_reach(f: Federation) -> bool:
+    """Whether a job that was just found to have no target may have one once a center can be reached again."""
+    for t in range(f.reason.size):
+        if f.reason[t] == UNREACHABLE:
+            return True
+    return False
+
+
+@kernel
 def waits_for_quota(f: Federation, job: int) -> bool:
     """Whether a target just refused would take the job once there is quota; what holds it is noted."""
     b = f.broker

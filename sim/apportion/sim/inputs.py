@@ -10,6 +10,7 @@ import pandas as pd
 
 from apportion.core.errors import RunError
 from apportion.policy.workload import Labels, Submissions
+from apportion.sim.failures import Timetable
 from apportion.sim.releases import Precedence
 from apportion.sim.workload import Workload
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 JOBS: Final = "workload.parquet"
 EDGES: Final = "precedence.parquet"
+FAILURES: Final = "failures.parquet"
+COLUMNS: Final = ("time_ms", "what", "place", "procs", "position")
 LABELS: Final = ("user", "account", "group", "qos", "queue", "partition")
 
 
@@ -98,6 +101,20 @@ def read_workload(folder: Path) -> list[Workload]:
         raise RunError(f"{JOBS} is missing", "replay the trace anew with this version", path=folder) from None
     except (OSError, KeyError, ValueError):
         raise RunError("cannot be read", "replay the trace anew", path=folder / JOBS) from None
+
+
+def write_failures(failures: Timetable, folder: Path) -> None:
+    """Write ``failures.parquet``: what failed, by time."""
+    pd.DataFrame({name: getattr(failures, name) for name in COLUMNS}).to_parquet(folder / FAILURES, index=False)
+
+
+def read_failures(folder: Path) -> Timetable | None:
+    """Read what `write_failures` wrote; None where nothing fails."""
+    path = folder / FAILURES
+    if not path.is_file():
+        return None
+    table = pd.read_parquet(path)
+    return Timetable(*(table[name].to_numpy().astype(np.int64) for name in COLUMNS))
 
 
 def read_ids(folder: Path) -> Any:

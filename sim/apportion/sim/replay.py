@@ -138,13 +138,7 @@ def run(
 
     ``failures`` : of pools, which are its places; the policy must be compiled with ``fails``.
     """
-    if failures is not None:
-        _check(failures)
-        outages = Outages(failures.place, failures.procs, failures.position)
-        compiled = dataclasses.replace(compiled, state=compiled.state._replace(outages=outages))
-    if workload.precedence is not None:  # submit times are found out: not in the columns of the workload
-        jobs = compiled.state.jobs._replace(submit=workload.jobs.submit_ms.copy())
-        compiled = dataclasses.replace(compiled, state=compiled.state._replace(jobs=jobs))
+    compiled = ready(workload, compiled, failures)
     world = world_of(workload, compiled, failures)
     if engine == "simpy":
         instants, loop_s = _run_simpy(workload, compiled, world, progress)
@@ -152,6 +146,17 @@ def run(
         engine = "compiled"
         instants, loop_s = _run_compiled(workload, compiled, world, progress)
     return Schedule(compiled, world.end, engine, instants, loop_s, failures)
+
+
+def ready(workload: Workload, compiled: Compiled, failures: Timetable | None = None) -> Compiled:
+    """Let a state know of failures, and have submit times of its own where jobs follow others: they are found out."""
+    state = compiled.state
+    if failures is not None:
+        _check(failures)
+        state = state._replace(outages=Outages(failures.place, failures.procs, failures.position))
+    if workload.precedence is not None:
+        state = state._replace(jobs=state.jobs._replace(submit=workload.jobs.submit_ms.copy()))
+    return dataclasses.replace(compiled, state=state)
 
 
 def _check(failures: Timetable) -> None:

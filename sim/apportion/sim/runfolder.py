@@ -26,7 +26,7 @@ from apportion.core.errors import RunError
 from apportion.policy.associations import build_tree, target_shares
 from apportion.sim import placements, waiting
 from apportion.sim.failures import PROCS_LOST
-from apportion.sim.inputs import write_workload
+from apportion.sim.inputs import write_failures, write_workload
 from apportion.sim.replay import Schedule
 from apportion.sim.workload import STATUS_NAMES, Workload
 from apportion.traces.schema import UNKNOWN, Status
@@ -463,6 +463,8 @@ def write_run(
         table = jobs_table(workload, schedule)
         table.to_parquet(folder / "jobs.parquet", index=False, compression="zstd")
         write_workload([workload], folder)
+        if schedule.failures is not None:
+            write_failures(schedule.failures, folder)
         write_swf_schedule(workload.trace, table, folder, policy)
         if len(schedule.compiled.state.stops.time):
             stops_table(workload, schedule).to_parquet(folder / "preemptions.parquet", index=False, compression="zstd")

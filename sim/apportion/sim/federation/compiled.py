@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from apportion.core.codes import CANCELLED, END, KILLED, NODE_FAIL, REJECTED, REQUEUED, RUNNING, SUBMIT
+from apportion.core.checkpoint import duration
+from apportion.core.codes import CANCELLED, END, KILLED, NODE_FAIL, PREEMPTED, REJECTED, REQUEUED, RUNNING, SUBMIT
 from apportion.core.federation import apply, begin, decide
 from apportion.core.federation_tables import ARRIVE, BOUND, DATA, REACH, Federation
 from apportion.core.jit import kernel, table
@@ -130,10 +131,11 @@ def _carry_out(f: Federation, w: FederationWorld, now: int) -> None:
     for k in range(f.clock.decided[0]):
         job = f.decided[k]
         what = f.what[k]
-        if what in (REQUEUED, NODE_FAIL):
+        if what in (REQUEUED, PREEMPTED, NODE_FAIL):
             w.at[1] = heap.remove(w.end_time, w.end_job, w.at[1], job)
         if what == RUNNING:
-            ends = now + scaled(f, job, f.places.center[job], w.run[job])
+            center = f.places.center[job]
+            ends = now + duration(f.cores[center].checkpoints, job, scaled(f, job, center, w.run[job]))
             heap.push(w.end_time, w.end_job, w.at[1], ends, job)
             w.at[1] += 1
         elif what == KILLED:
@@ -142,8 +144,8 @@ def _carry_out(f: Federation, w: FederationWorld, now: int) -> None:
         elif what == BOUND:
             if bring_data(w.traffic, f, now, job):
                 _arrive_later(w, now + f.centers.latency[f.places.center[job]], job)
-        elif what in (REJECTED, CANCELLED, NODE_FAIL):
-            if what == NODE_FAIL:
+        elif what in (REJECTED, CANCELLED, PREEMPTED, NODE_FAIL):
+            if what in (PREEMPTED, NODE_FAIL):
                 w.end[job] = now
             if w.releases.n_jobs > 0:
                 _let_follow(w.releases, now, job)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from apportion.core import federation_tables as tables
 from apportion.core import reasons
-from apportion.core.codes import CANCELLED, ENDED, NODE_FAIL, PENDING, REJECTED, RUNNING, UNSEEN
+from apportion.core.codes import CANCELLED, ENDED, NODE_FAIL, PENDING, PREEMPTED, REJECTED, RUNNING, UNSEEN
 from apportion.policy.associations import build_tree, target_shares
 from apportion.sim import runfolder
 from apportion.sim.federation.compile import TERMS
@@ -133,7 +133,7 @@ def _states(given: FederationInput, schedule: FederationSchedule) -> Any:
     names = [
         "COMPLETED",
         "TIMEOUT",
-        *dict.fromkeys([*STATUS_NAMES.values(), "NODE_FAIL"]),
+        *dict.fromkeys([*STATUS_NAMES.values(), "NODE_FAIL", "PREEMPTED"]),
         "REJECTED",
         "PENDING",
         "RUNNING",
@@ -145,6 +145,7 @@ def _states(given: FederationInput, schedule: FederationSchedule) -> Any:
     for code, name in (
         (REJECTED, "REJECTED"),
         (NODE_FAIL, "NODE_FAIL"),
+        (PREEMPTED, "PREEMPTED"),
         (CANCELLED, "CANCELLED"),
         (RUNNING, "RUNNING"),
         (ENDED, "COMPLETED"),

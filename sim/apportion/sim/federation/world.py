@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import simpy
 
-from apportion.core.codes import CANCELLED, END, KILLED, NODE_FAIL, REJECTED, REQUEUED, RUNNING, SUBMIT, TIMER
+from apportion.core.checkpoint import duration
+from apportion.core.codes import (
+    CANCELLED,
+    END,
+    KILLED,
+    NODE_FAIL,
+    PREEMPTED,
+    REJECTED,
+    REQUEUED,
+    RUNNING,
+    SUBMIT,
+    TIMER,
+)
 from apportion.core.federation import step_all
 from apportion.core.federation_tables import ARRIVE, BOUND, DATA
 from apportion.core.jit import handle
@@ -48,6 +60,9 @@ class SimulatedFederation:
         self._releases: Any = handle(world.releases) if world.releases.n_jobs else None
         self._has_data = len(world.traffic.size) > 0
         self._run_ms = world.run.tolist()
+        self._checkpoints: list[Any] = [
+            handle(core.checkpoints) if len(core.checkpoints.saved) else None for core in federation.cores
+        ]
         self._due = [-1] * len(self._run_ms)
         self._speed = federation.centers.speed.tolist()
         self._latency = federation.centers.latency.tolist()
@@ -116,7 +131,9 @@ class SimulatedFederation:
         places = self.federation.places
         home, here = self._speed[places.home[job]], self._speed[places.center[job]]
         ms: int = self._run_ms[job]
-        return ms if home == here else max(-(-ms * home // here), 1)
+        ms = ms if home == here else max(-(-ms * home // here), 1)
+        checkpoints = self._checkpoints[places.center[job]]
+        return ms if checkpoints is None else int(duration(checkpoints, job, ms))
 
     def _sets_out(self, job: int) -> None:
         """A bound job reaches its center after the latency, but not before its data."""
@@ -166,8 +183,8 @@ class SimulatedFederation:
                     self._due[job] = -1
                 elif what == BOUND:
                     self._sets_out(job)
-                elif what in (REJECTED, CANCELLED, NODE_FAIL):
-                    if what == NODE_FAIL:
+                elif what in (REJECTED, CANCELLED, PREEMPTED, NODE_FAIL):
+                    if what in (PREEMPTED, NODE_FAIL):
                         self.world.end[job] = now
                     self._let_follow(job)
         wake = int(f.clock.wake[0])

@@ -257,15 +257,6 @@ class Scenario(Section):
     def warnings(self) -> tuple[str, ...]:
         """What it and its policies have that is not simulated yet, a line each."""
         lines = [line for policy in self._policies.values() for line in policy.warnings]
-        lines += [
-            str(
-                self.fault(
-                    f"failures of kind {entry.Kind} are not simulated in a federation yet; they have no effect", "", at
-                )
-            )
-            for at, entry in ((("failures", k, "Kind"), entry) for k, entry in enumerate(self.failures))
-            if entry.Kind != "network"
-        ]
         return tuple(dict.fromkeys(lines))
 
     @cached_property

@@ -81,13 +81,14 @@ def facts(run: Run, job_id: str, say: Callable[[str], None] = lambda _: None) ->
         return found
     origin = int(run.manifest.get("origin_ms") or 0)
     say("replay until this job starts")
-    seen = rerun.watch(job)
+    seen = rerun.watch(job, int(row["restarts"]))
     start_ms = -1 if np.isnan(row["start_s"]) else round(float(row["start_s"]) * 1000) + origin
-    if seen.start_ms != start_ms:
+    last_ms = seen.starts_ms[-1] if seen.starts_ms else -1
+    if last_ms != start_ms:
         raise RunError(
             "the core decides otherwise today than when this run was made", "replay it anew first", path=run.folder
         )
-    until = [moment.time_ms for moment in seen.history[1:]] + [seen.start_ms]
+    until = [moment.time_ms for moment in seen.history[1:]] + [last_ms]
     found["history"] = [
         {
             "from_s": (moment.time_ms - origin) / 1000.0,
@@ -106,7 +107,9 @@ def facts(run: Run, job_id: str, say: Callable[[str], None] = lambda _: None) ->
     found["placements"] = _placements(run, row)
     found["transfers"] = _transfers(run, row)
     found["preemptions"] = _preemptions(run, row)
-    found["changes"] = _changes(rerun, job, seen.start_ms, origin, found, say) if found["history"] else []
+    found["starts_s"] = [(start - origin) / 1000.0 for start in seen.starts_ms]
+    first_ms = seen.starts_ms[0] if seen.starts_ms else -1
+    found["changes"] = _changes(rerun, job, first_ms, origin, found, say) if found["history"] else []
     return found
 
 

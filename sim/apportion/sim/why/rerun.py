@@ -24,8 +24,8 @@ from apportion.sim.federation.compile import CompiledFederation, compile_federat
 from apportion.sim.federation.moves import Moves, moves_of
 from apportion.sim.federation.network import data_times
 from apportion.sim.federation.workload import merge
-from apportion.sim.inputs import read_ids, read_workload
-from apportion.sim.replay import world_of
+from apportion.sim.inputs import read_failures, read_ids, read_workload
+from apportion.sim.replay import ready, world_of
 from apportion.sim.scenario import scenario_from_dict
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ BROKER: Final = "broker"
 TRAVEL: Final = "travel"
 DOOR: Final = "door"  # of a center that is cut off
 QUEUE: Final = "queue"  # of the center
+RUN: Final = "run"
 
 
 class Change(NamedTuple):
@@ -65,14 +66,14 @@ class Moment(NamedTuple):
 class Watched(NamedTuple):
     """What was seen of a job.
 
-    ``history`` : until it started, or the run was over. ``plans`` : (when, start planned then), each time the backfill changed its plan, ms.
-    ``start_ms`` : -1 if it did not. ``rank``, ``pending`` : its place among the jobs that
+    ``history`` : until it started for the last time, or the run was over. ``plans`` : (when, start planned then), each time the backfill changed its plan, ms.
+    ``starts_ms`` : each time that it started. ``rank``, ``pending`` : its place among the jobs that
     waited where it was submitted, itself among them, at the end of that instant (0 of 0 if it started at once).
     """
 
     history: tuple[Moment, ...]
     plans: tuple[tuple[int, int], ...]
-    start_ms: int
+    starts_ms: tuple[int, ...]
     rank: int
     pending: int
 
@@ -155,8 +156,8 @@ class Rerun:
             over = play.advance(CHUNK)
         return _start(play.compiled, job)
 
-    def watch(self, job: int) -> Watched:
-        """Play the run as it was, and look at one job after every instant in which it waits."""
+    def watch(self, job: int, restarts: int = 0) -> Watched:
+        """Play the run as it was, and look at one job after every instant in which it waits, until it has been stopped so often and has started."""
         play = self._play(job, None)
         compiled = play.compiled
         state = compiled.state if not isinstance(compiled, CompiledFederation) else compiled.federation.broker
@@ -166,6 +167,7 @@ class Rerun:
         submit = int(state.jobs.submit[job])
         earlier = np.unique(play.arrivals_ms[play.arrivals_ms < submit])
         handles: dict[int, Any] = {}
+        starts: list[int] = []
         over = False
         while not over:
             known = _state(compiled, job)
@@ -184,16 +186,26 @@ class Rerun:
                     plans.append((moment.time_ms, plan))
                 over = play.advance(1)
             else:
-                break
-        return Watched(tuple(history), tuple(plans), _start(compiled, job), rank, pending)
+                start = _start(compiled, job)
+                if known == RUNNING and start not in starts[-1:]:
+                    starts.append(start)
+                if known != RUNNING or _restarts(compiled, job) >= restarts:
+                    break
+                if history and history[-1].where != RUN:
+                    history.append(Moment(start, RUN, history[-1].center, (), False))
+                over = play.advance(1)
+        if not starts and _start(compiled, job) >= 0:
+            starts.append(_start(compiled, job))  # it was over in the instant in which it started
+        return Watched(tuple(history), tuple(plans), tuple(starts), rank, pending)
 
     def _play(self, job: int, change: Change | None) -> _Play:
         parts = self.parts if change is None else self._changed(job, change)
         if not self.is_federation:
             workload = parts[0]
-            compiled = compile_policy(from_dict(self.manifest["policy"]), workload.jobs)
-            compiled = _with_own_times(compiled, workload)
-            world = world_of(workload, compiled)
+            failures = read_failures(self.folder)
+            compiled = compile_policy(from_dict(self.manifest["policy"]), workload.jobs, fails=failures is not None)
+            compiled = ready(workload, compiled, failures)
+            world = world_of(workload, compiled, failures)
             core, happenings = handle(compiled.state), handle(world)
             return _Play(lambda n: loop.replay(core, happenings, n), compiled, world.arrival_time)
         merged = merge(self.centers, parts)
@@ -225,14 +237,6 @@ class Rerun:
         jobs = replace(part.jobs, limit_ms=limit, procs=procs, resources=resources)
         parts[k] = replace(part, jobs=jobs, run_ms=run)
         return parts
-
-
-def _with_own_times(compiled: Compiled, workload: Workload) -> Compiled:
-    """Submit times of jobs that follow others are found out: not in the columns of the workload."""
-    if workload.precedence is None:
-        return compiled
-    jobs = compiled.state.jobs._replace(submit=workload.jobs.submit_ms.copy())
-    return replace(compiled, state=compiled.state._replace(jobs=jobs))
 
 
 def _may_move(moves: Moves, job: int) -> Moves:
@@ -282,6 +286,10 @@ def _state(compiled: Compiled | CompiledFederation, job: int) -> int:
 def _start(compiled: Compiled | CompiledFederation, job: int) -> int:
     core = _place(compiled, job)
     return int(core.live.start[job]) if core.live.state[job] >= RUNNING else -1
+
+
+def _restarts(compiled: Compiled | CompiledFederation, job: int) -> int:
+    return int(_place(compiled, job).live.restarts[job])
 
 
 def _look(compiled: Compiled | CompiledFederation, job: int, centers: list[str], handles: dict[int, Any]) -> Moment:

@@ -171,6 +171,8 @@ def _length(part: dict[str, Any]) -> str:
 
 
 def _where(part: dict[str, Any], facts: dict[str, Any]) -> str:
+    if part["where"] == "run":
+        return "started" + (f" at {part['center']}" if part["center"] else "") + ", and ran until it was stopped"
     if part["where"] == "broker":
         held = " because " + _because(part["reasons"]) if part["reasons"] else " until the best center had room for it"
         return f"waited in the queue of the broker{held}"
