@@ -51,6 +51,7 @@ EXCEPTIONS: dict[tuple[str, str, str], str] = {
     ("jit.py", "flags", "fastmath"): "the one place that switches it off",
     ("jit.py", "flags", "parallel"): "the one place that switches it off",
     ("jit.py", "import", "llvmlite"): "the one place that talks to the compiler",
+    ("parts.py", "import", "llvmlite"): "with jit.py, the one place that talks to the compiler",
     ("jit.py", "decorator", "*"): "the one place that talks to the compiler",
     ("parts.py", "decorator", "register_pass"): "a step of the compiler",
     ("limit_build.py", "set-order", "together"): "a sum of whole numbers",

@@ -66,8 +66,8 @@ class Moment(NamedTuple):
 class Watched(NamedTuple):
     """What was seen of a job.
 
-    ``history`` : until it started for the last time, or the run was over. ``plans`` : (when, start planned then), each time the backfill changed its plan, ms.
-    ``starts_ms`` : each time that it started. ``rank``, ``pending`` : its place among the jobs that
+    ``history`` : until it started for the last time, or the run was over. ``plans`` : (when, start planned then), each time the
+    backfill changed its plan, ms. ``starts_ms`` : each time that it started. ``rank``, ``pending`` : its place among the jobs that
     waited where it was submitted, itself among them, at the end of that instant (0 of 0 if it started at once).
     """
 
