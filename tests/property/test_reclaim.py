@@ -31,6 +31,7 @@ class Machine:
         columns = table(nodes, [CPU])._replace(
             of_assoc=np.arange(len(nodes)), counted=np.full(n, -2, np.int64), tres=np.zeros(1, np.int64)
         )
+        self.columns = columns
         self.Q = handle(columns)
         cohort.sum_up(self.Q)
         tres = {"mem": 0, "node": 1, "gres/gpu": 0, "billing": 0}
@@ -205,10 +206,10 @@ def test_static_demand_comes_to_rest_and_nobody_loses_its_own_to_a_borrower(mach
             if j in machine.running:
                 continue
             node, procs, _ = machine.jobs[j]
-            before = machine.Q.usage.copy(), machine.Q.counted.copy()
+            before = machine.columns.usage.copy(), machine.columns.counted.copy()
             lost = machine.victims(j)
-            assert (machine.Q.usage == before[0]).all()
-            assert (machine.Q.counted == before[1]).all()
+            assert (machine.columns.usage == before[0]).all()
+            assert (machine.columns.counted == before[1]).all()
             if machine.fits(j):
                 assert lost == []
                 machine.run(j)
