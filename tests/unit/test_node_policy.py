@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from apportion.core.errors import PolicyError
+from apportion.core import nodes
+from apportion.core.errors import PolicyError, RunError
+from apportion.core.jit import handle
 from apportion.policy.compile import compile_policy
 from apportion.policy.fields import parse_gres
 from apportion.policy.hostlist import compress, expand
 from apportion.policy.load import from_dict, load_file
+from apportion.sim.placements import holdings
 from driving import submissions
 from oracles.jobs import Job
 
@@ -156,3 +159,15 @@ def test_policies_without_nodes_have_none():
     assert all(len(column) == 0 for column in state.nodes.shapes)
     assert len(state.nodes.log) == 0
     assert "nodes" not in from_dict({}).canonical()
+
+
+def test_a_full_log_is_said_and_not_written_over():
+    """A job that starts a second time has no place in the log."""
+    keys = {"SelectType": "select/cons_tres", "nodes": NODES}
+    state = compile_policy(from_dict(keys), submissions([Job(1, 0, 1, 1, 3)])).state
+    for _ in range(2):
+        nodes.allocate(handle(state), 0)
+        nodes.release(handle(state), 0)
+    assert (state.nodes.log.tolist(), state.nodes.logged.tolist()) == ([0, -1], [4])
+    with pytest.raises(RunError, match="started more than once"):
+        next(holdings(state))

@@ -296,6 +296,14 @@ def take(nodes: Nodes, there: NodeCounts, n: int, sign: int) -> None:
 
 
 @kernel
+def _note(nodes: Nodes, event: int) -> None:
+    """Add a start or an end to the log; it has room for one of each for every job, and counts on when it is full."""
+    if nodes.logged[0] < nodes.log.size:
+        nodes.log[nodes.logged[0]] = event
+    nodes.logged[0] += 1
+
+
+@kernel
 def allocate(s: State, job: int) -> None:
     """Give a job that starts its nodes."""
     nodes = s.nodes
@@ -313,8 +321,7 @@ def allocate(s: State, job: int) -> None:
         held.first[job] = cell
         if nodes.free.jobs[nodes.chosen[k]] == 1:
             nodes.idle[s.jobs.pool[job]] -= 1
-    nodes.log[nodes.logged[0]] = job
-    nodes.logged[0] += 1
+    _note(nodes, job)
 
 
 @kernel
@@ -346,8 +353,7 @@ def release(s: State, job: int) -> None:
         held.vacant[0] = cell
         cell = after
     held.first[job] = -1
-    nodes.log[nodes.logged[0]] = -1 - job
-    nodes.logged[0] += 1
+    _note(nodes, -1 - job)
 
 
 @kernel

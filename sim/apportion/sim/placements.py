@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from apportion.core.errors import RunError
 from apportion.core.jit import handle, kernel
 from apportion.core.nodes import allocate, release
 from apportion.policy.hostlist import compress
@@ -62,8 +63,16 @@ def _play(s: State, events: int, job: Ints, node: Ints, procs: Ints, gpus: Ints)
 
 
 def holdings(state: State) -> Iterator[tuple[int, Ints, Ints, Ints]]:
-    """Each start in order: the job, its nodes, and its processors and GPUs on each. Arrays are valid until the next."""
+    """Each start in order: the job, its nodes, and its processors and GPUs on each. Arrays are valid until the next.
+
+    Raises
+    ------
+    RunError
+        If jobs have started so often that the log of starts and ends was full.
+    """
     events = int(state.nodes.logged[0])
+    if events > len(state.nodes.log):
+        raise RunError("jobs started more than once, so their nodes cannot be found again", "drop SelectType and nodes")
     columns = [np.zeros(ROOM + len(state.nodes.kind), np.int64) for _ in range(4)]
     core = handle(state)
     _rewind(core)
