@@ -7,12 +7,21 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from apportion.core.codes import CANCELLED, ENDED, NODE_FAIL, REJECTED
+from apportion.core.codes import CANCELLED, ENDED, NODE_FAIL, PREEMPTED, REJECTED
 from apportion.sim.replay import replay
 from federations import Job, Played, play
 
 PLACEMENTS = ("balanced", "urgent", "economy", "green", "random", "round-robin", "least-loaded", "redundant")
 NAMES = ("A", "B", "C")
+PREEMPTION = {  # jobs of at most a minute may preempt the others, which write checkpoints
+    "PreemptType": "qos",
+    "PreemptMode": "REQUEUE",
+    "qos": [
+        {"Name": "short", "Priority": 10, "Preempt": ["long"]},
+        {"Name": "long", "Priority": 1, "CheckpointInterval": 50, "CheckpointWriteTime": 5, "RestartTime": 7},
+    ],
+    "assign": [{"Match": {"LimitMax": 60}, "Set": {"QOS": "short"}}, {"Set": {"QOS": "long"}}],
+}
 SETTINGS = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
@@ -89,11 +98,11 @@ def federations(draw, placements=PLACEMENTS):
                 "Procs": draw(st.integers(1, 3)),
             }
         )
-        requeues = draw(st.booleans())
+        stops = {"Order": "fcfs", "JobRequeue": draw(st.booleans()), **draw(st.sampled_from([{}, PREEMPTION]))}
         for entry in centers:
             backfill = entry["Policy"] if entry["Policy"] in ("easy", "conservative") else "none"
-            entry["Policy"] = {"Order": "fcfs", "Backfill": backfill, "JobRequeue": requeues}
-        data["broker"]["Policy"] = {"Order": "fcfs", "JobRequeue": requeues}
+            entry["Policy"] = {**stops, "Backfill": backfill}
+        data["broker"]["Policy"] = stops
     job = st.builds(
         Job,
         submit=st.integers(0, 12).map(lambda t: 20 * t),
@@ -126,7 +135,8 @@ def check_possible(played: Played) -> None:
     """Nothing runs twice, too early, for another time than it takes there, where it may not, or beyond what there is."""
     workload, schedule, moves = played.workload, played.schedule, played.moves
     f = schedule.compiled.federation
-    failed = schedule.state == NODE_FAIL
+    failed = np.isin(schedule.state, (NODE_FAIL, PREEMPTED))
+    writes = any(len(core.checkpoints.saved) for core in f.cores)
     started, ended = schedule.start_ms >= 0, schedule.end_ms >= 0
     assert ((schedule.state == ENDED) | (schedule.state == CANCELLED) | (schedule.state == REJECTED) | failed).all()
     assert (started == ended).all()
@@ -138,9 +148,9 @@ def check_possible(played: Played) -> None:
         home, here = speed[workload.home[job]], speed[schedule.center[job]]
         takes = workload.run_ms[job]
         expected = takes if home == here else max(-(-takes * home // here), 1)
-        if failed[job]:
+        if failed[job] and not writes:
             assert schedule.end_ms[job] - schedule.start_ms[job] <= expected
-        else:
+        elif not writes:
             assert schedule.end_ms[job] - schedule.start_ms[job] == expected
         if moves.dataset[job] >= 0 and moves.movable[job]:
             assert played.scenario.centers[schedule.center[job]].Center in played.scenario.datasets[0].Residency

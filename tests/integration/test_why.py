@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib import resources
 from itertools import pairwise
 
 import numpy as np
@@ -21,8 +22,10 @@ from apportion.sim.inputs import read_ids, read_workload
 from apportion.sim.replay import replay
 from apportion.sim.scenario import scenario_from_dict
 from apportion.sim.why.facts import TERMS
+from apportion.sim.why.story import tell
 from apportion.traces import write_swf
 from apportion.traces.synth import lublin
+from real_traces import find
 
 WEIGHTS = dict(
     zip(TERMS, ("start", "data", "run", "cost", "energy", "carbon", "failure", "affinity"), strict=True)
@@ -297,3 +300,57 @@ def test_a_folder_without_its_workload_is_one_clear_line(federation, tmp_path, c
         (tmp_path / name).write_bytes((federation / name).read_bytes())
     apportion("why", tmp_path, 1, expect=1)
     assert "workload.parquet is missing" in capsys.readouterr().err
+
+
+CENTERS = ("HPC2N-2002-2.2-cln.swf.gz", "LPC-EGEE-2004-1.2-cln.swf.gz", "SDSC-DS-2004-2.1-cln.swf.gz")
+
+
+@pytest.fixture(scope="module")
+def preset(tmp_path_factory):
+    """The first five weeks of three real centers with quotas, preemption and failures."""
+    for name in CENTERS:
+        find(name)
+    folder = tmp_path_factory.mktemp("preset")
+    text = (resources.files("apportion.sim.scenario") / "presets" / "europe-us-2004-full.toml").read_text()
+    (folder / "scenario.toml").write_text(text.replace("End = 2005-04-01", "End = 2004-10-20"))
+    apportion("replay", "--scenario", folder / "scenario.toml", "--out", folder / "run", "--no-report", "--no-baseline")
+    return folder / "run"
+
+
+def test_ten_jobs_of_real_centers_one_of_each_kind(preset, capsys):
+    jobs = pd.read_parquet(preset / "jobs.parquet").astype({"center": str, "home": str, "state": str, "reasons": str})
+    placements = pd.read_parquet(preset / "placements.parquet")
+    stops = pd.read_parquet(preset / "preemptions.parquet").astype({"mode": str})
+    refused = placements.loc[placements["refused"] == "DataResidency", "job_id"]
+    failed, preempted = (stops.loc[stops["mode"] == mode, "job_id"] for mode in ("NODE_FAIL", "REQUEUE"))
+    kinds = {
+        "started at once": jobs["wait_s"] == 0,
+        "waited at home": (jobs["wait_s"] > 3600) & jobs["bound_s"].isna(),
+        "moved": jobs["moved"] & (jobs["wait_s"] > 3600),
+        "waited for data": jobs["transfer_s"] > 60,
+        "waited for room or quota in the broker's queue": jobs["bound_s"] > jobs["submit_s"] + 600,
+        "borrowed all there was": jobs["reasons"].str.contains("QuotaCohort") & (jobs["wait_s"] > 600),
+        "preempted": jobs["job_id"].isin(preempted) & jobs["start_s"].notna(),
+        "failed and resumed": jobs["job_id"].isin(failed) & jobs["start_s"].notna(),
+        "refused by residency": jobs["job_id"].isin(refused) & (jobs["wait_s"] > 60),
+        "stopped at its limit": (jobs["state"] == "TIMEOUT") & (jobs["wait_s"] > 600),
+    }
+    rows = jobs.to_dict("records")
+    for kind, mask in kinds.items():
+        ids = jobs.loc[mask, "job_id"].to_numpy()
+        assert len(ids), kind
+        (story,) = stories(preset, capsys, [int(ids[len(ids) // 2])])
+        check_waiting(story, rows)
+        mine = stops[stops["job_id"] == story["job_id"]]
+        assert [stop["time_s"] for stop in story["preemptions"]] == mine["time_s"].tolist()
+        runs = [part for part in story["history"] if part["where"] == "run"]
+        assert [part["from_s"] for part in runs] == mine["start_s"].tolist()
+        assert [part["to_s"] for part in runs] == mine["time_s"].tolist()
+        assert story["starts_s"] == [*mine["start_s"], story["start_s"]]
+        told = "\n".join(tell(story))
+        assert "None" not in told
+        if kind in ("preempted", "failed and resumed"):
+            assert len(mine) > 0
+            assert "ran until it was stopped" in told
+        if kind == "borrowed all there was":
+            assert "(QuotaCohort)" in told

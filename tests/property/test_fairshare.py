@@ -13,7 +13,6 @@ from apportion.core.jit import handle
 from apportion.core.share import (
     CLASSIC,
     DEPTH_OBLIVIOUS,
-    ENGINES,
     FAIR_TREE,
     FAIR_TREE_SLURM_26,
     fairshare_factors,
@@ -34,7 +33,9 @@ def summed(node: Node) -> float:
     return node.usage
 
 
-@pytest.mark.parametrize("engine", ENGINES.values())
+@pytest.mark.parametrize(
+    "engine", [CLASSIC, DEPTH_OBLIVIOUS, *FAIR_TREES]
+)  # those without a history of their own: see test_engines.py
 @relaxed
 @given(root=trees(), exponent=st.integers(-20, 20))
 def test_scaling_all_usage_changes_nothing(engine: int, root: Node, exponent: int):

@@ -54,10 +54,10 @@ def test_check_is_quiet_about_a_good_policy(run):
 
 def test_check_lists_questions_and_ignored_keys(run, tmp_path):
     path = tmp_path / "p.toml"
-    path.write_text("PriorityWeightAge = 10\nPreemptMode = 'REQUEUE'\n")
+    path.write_text("PriorityWeightAge = 10\nOverTimeLimit = 5\n")
     code, out, _ = run("check", path)
     assert code == 3
-    assert f"{path}:2: PreemptMode is known to Slurm but not simulated yet" in out
+    assert f"{path}:2: OverTimeLimit is known to Slurm but not simulated yet" in out
     assert "PriorityWeightAge: no effect with Order fcfs" in out
     report = json.loads(run("check", path, "--json")[1])
     assert len(report["ignored"]) == len(report["findings"]) == 1

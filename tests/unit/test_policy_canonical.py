@@ -34,7 +34,7 @@ BASE = {"Order": "multifactor", "PriorityWeightAge": 1000}
             {"partitions": [{"Name": "p", "Procs": 8, "TRES": "mem=1G"}]},
             {"partitions": [{"Name": "p", "TRES": "cpu=8,mem=1024"}]},
         ),
-        ({"PreemptType": "preempt/qos"}, {}),
+        ({"PreemptType": "preempt/qos"}, {"PreemptType": "qos"}),
     ],
 )
 def test_equal_meaning_gives_equal_hash(one, other):

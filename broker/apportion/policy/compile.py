@@ -124,6 +124,8 @@ def compile_policy(
     """
     if fails and policy.SelectType is not None:
         raise PolicyError("failures are of counted processors, not of nodes", "leave SelectType out of the policy")
+    if policy.PreemptType != "none" and policy.SelectType is not None:
+        raise PolicyError("preemption is of counted processors, not of nodes", "leave SelectType or PreemptType out")
     assigned = assign(policy, jobs)
     if partition is not None:
         assigned = replace(assigned, partition=partition)

@@ -285,17 +285,18 @@ def _format_moment(moment: Moment | None) -> str | None:
 
 
 class OneOf:
-    """Field metadata: one of some words, whatever the case."""
+    """Field metadata: one of some words, whatever the case; ``prefix`` may stand before them, as in ``preempt/qos``."""
 
-    def __init__(self, *choices: str) -> None:
+    def __init__(self, *choices: str, prefix: str = "") -> None:
         self.choices = choices
+        self.prefix = prefix
         self.folded = {choice.lower(): choice for choice in choices}
 
     def read(self, value: object) -> object:
         """Canonical spelling of one word."""
         if value is None:
             return None
-        found = self.folded.get(shorten(value).strip().lower())
+        found = self.folded.get(shorten(value).strip().lower().removeprefix(self.prefix))
         if found is None:
             near = nearest(shorten(value), self.choices)
             hint = f"did you mean '{near}'?" if near else f"choose from {', '.join(self.choices)}"

@@ -591,7 +591,7 @@ class Policy(CheckpointKeys):
     JobRequeue: Switch = Field(
         default=True, description="a job that loses its node is queued again; otherwise it is over (NODE_FAIL)"
     )
-    PreemptType: Annotated[str, OneOf(*PREEMPT_TYPES)] = Field(
+    PreemptType: Annotated[str, OneOf(*PREEMPT_TYPES, prefix="preempt/")] = Field(
         default="none", description="who may preempt whom: by the QOS key Preempt, or higher PriorityTier lower ones"
     )
     PreemptMode: Annotated[str, OneOf(*PREEMPT_MODES)] = Field(

@@ -191,8 +191,8 @@ class Rerun:
                     starts.append(start)
                 if known != RUNNING or _restarts(compiled, job) >= restarts:
                     break
-                if history and history[-1].where != RUN:
-                    history.append(Moment(start, RUN, history[-1].center, (), False))
+                if not history or history[-1].where != RUN or history[-1].time_ms != start:
+                    history.append(Moment(start, RUN, _center(compiled, job, self.centers), (), False))
                 over = play.advance(1)
         if not starts and _start(compiled, job) >= 0:
             starts.append(_start(compiled, job))  # it was over in the instant in which it started
@@ -288,6 +288,13 @@ def _start(compiled: Compiled | CompiledFederation, job: int) -> int:
     return int(core.live.start[job]) if core.live.state[job] >= RUNNING else -1
 
 
+def _center(compiled: Compiled | CompiledFederation, job: int, centers: list[str]) -> str:
+    """Name of the center that a job is bound to or runs at, "" for none."""
+    if not isinstance(compiled, CompiledFederation) or compiled.federation.places.center[job] < 0:
+        return ""
+    return centers[int(compiled.federation.places.center[job])]
+
+
 def _restarts(compiled: Compiled | CompiledFederation, job: int) -> int:
     return int(_place(compiled, job).live.restarts[job])
 
@@ -296,11 +303,10 @@ def _look(compiled: Compiled | CompiledFederation, job: int, centers: list[str],
     """Where a job is now, and why; ``handles`` keeps those of the cores from one look to the next."""
     core = _place(compiled, job)
     now = _now(compiled)
-    where, center = QUEUE, ""
+    where, center = QUEUE, _center(compiled, job, centers)
     if isinstance(compiled, CompiledFederation):
-        f = compiled.federation
-        where = {tables.QUEUED: BROKER, tables.SENT: TRAVEL, tables.STUCK: DOOR}.get(int(f.places.where[job]), QUEUE)
-        center = centers[int(f.places.center[job])] if f.places.center[job] >= 0 else ""
+        at = int(compiled.federation.places.where[job])
+        where = {tables.QUEUED: BROKER, tables.SENT: TRAVEL, tables.STUCK: DOOR}.get(at, QUEUE)
     if where in (TRAVEL, DOOR):
         return Moment(now, where, center, (), False)
     if id(core) not in handles:

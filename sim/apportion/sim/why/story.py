@@ -48,7 +48,7 @@ MOST_LINES: Final = 6  # of a history
 def tell(facts: dict[str, Any]) -> list[str]:
     """The story as lines: a heading, what happened in order of time, who was ahead, and what would have helped."""
     clock = _clock(facts)
-    events = [*_broker(facts, clock), *_history(facts, clock), *_stops(facts, clock)]
+    events = [*_broker(facts, clock), *_stops(facts, clock), *_history(facts, clock)]
     lines = [_heading(facts), *_submission(facts, clock)]
     for _, told in sorted(events, key=lambda event: event[0]):
         lines += told
@@ -132,7 +132,8 @@ def _meanwhile(facts: dict[str, Any], clock: Callable[[float], str]) -> list[str
         first, last = plans[0], plans[-1]
         line = f"    Planned start: {clock(first['start_s'])}, known at {clock(first['at_s'])}"
         if len(plans) > 1:
-            line += f"; changed {len(plans) - 1} times, in the end {clock(last['start_s'])}"
+            times = "once" if len(plans) == 2 else f"{len(plans) - 1} times"
+            line += f"; changed {times}, in the end {clock(last['start_s'])}"
         lines.append(line + ".")
     if facts.get("history"):
         ahead = facts["ahead"]
@@ -155,8 +156,11 @@ def _parts(history: list[dict[str, Any]]) -> list[tuple[dict[str, Any], str]]:
     if len(history) <= MOST_LINES:
         return [(part, _length(part)) for part in history]
     kinds: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    stops = 0  # what was before a stop and what came after it are told apart
     for part in history:
-        kinds.setdefault((part["where"], part["center"], *part["reasons"], part["first_in_line"]), []).append(part)
+        stops += part["where"] == "run"
+        kind = (stops, part["where"], part["center"], *part["reasons"], part["first_in_line"])
+        kinds.setdefault(kind, []).append(part)
     found = []
     for parts in kinds.values():
         ended = sum(part["to_s"] - part["from_s"] for part in parts if part["to_s"] is not None)
@@ -239,7 +243,8 @@ def _end(facts: dict[str, Any], clock: Callable[[float], str]) -> list[str]:
     lines = [f"{clock(facts['start_s'])}  started{where} after {span(facts['wait_s'])} of waiting."]
     if facts.get("end_s") is not None and facts.get("run_s") is not None:
         how = ENDS.get(facts["state"], facts["state"])
-        again = f", after {facts['restarts']} restarts" if facts.get("restarts") else ""
+        restarts = int(facts.get("restarts") or 0)
+        again = f", after {restarts} restart{'' if restarts == 1 else 's'}" if restarts else ""
         lines.append(f"{clock(facts['end_s'])}  {how} after {span(facts['run_s'])} of running{again}.")
     return lines
 
