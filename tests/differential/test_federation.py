@@ -168,7 +168,7 @@ def check_possible(played: Played) -> None:
 
 
 @given(federations())
-@settings(SETTINGS, max_examples=40)
+@settings(SETTINGS, max_examples=25)
 def test_drivers_agree_and_schedules_are_possible(case):
     data, jobs, follows = case
     compiled = play(data, jobs, follows=follows)

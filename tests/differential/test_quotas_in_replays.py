@@ -123,7 +123,7 @@ def test_schedules_under_quotas(backfill, case):
 
 
 @pytest.mark.parametrize("backfill", BACKFILLS)
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(pools=st.sampled_from(MACHINES), order=st.sampled_from(["fcfs", "sjf", "multifactor"]), data=st.data())
 def test_both_drivers_decide_the_same(backfill, pools, order, data):
     jobs = data.draw(job_lists(pools, unit=UNIT))

@@ -154,6 +154,8 @@ class LimitBuilder:
     enforce : int
         AccountingStorageEnforce, as ENFORCE bits. Without ENFORCE_LIMITS the limits of associations and QOS are
         ignored.
+    with_quotas : bool
+        The policy has quotas or budgets too, whose reasons need some of the bits of a mask.
     """
 
     def __init__(
@@ -167,7 +169,9 @@ class LimitBuilder:
         user_of: Ints | None = None,
         account_of: Ints | None = None,
         enforce: int = ENFORCE_LIMITS,
+        with_quotas: bool = False,
     ) -> None:
+        self._limit_bits = reasons.LIMIT_BITS - (len(reasons.QUOTA) if with_quotas else 0)
         self.n_assoc = len(parent)
         self.n_qos = n_qos
         self.tres = tuple(tres)
@@ -383,7 +387,7 @@ class LimitBuilder:
         """
         families = sorted({family for family, _ in slots})
         together: set[int] = set()
-        while len(slots) - sum(sum(f == g for f, _ in slots) - 1 for g in together) > reasons.LIMIT_BITS:
+        while len(slots) - sum(sum(f == g for f, _ in slots) - 1 for g in together) > self._limit_bits:
             together.add(max(f for f in families if f not in together and reasons.is_per_tres(f)))
         codes = reasons.fixed_bit_codes()
         bit: list[int] = []

@@ -6,8 +6,8 @@ A *code* is an index into ``WORDS``. A *mask* is an int64 whose bits are in the 
 bits   meaning
 ====== ==========================================================================================
 0-14   reasons that every policy has (held, dependency, partition, ...)
-15-54  the limits that the policy at hand sets, one bit for each pair of limit and TRES
-55-59  quotas and budgets; these words are not Slurm's
+15-59  the limits that the policy at hand sets, one bit for each pair of limit and TRES
+55-59  instead of limits, quotas and budgets, where the policy has any; their words are not Slurm's
 60, 61 ``Resources``, ``Priority``: the job may run, but not yet
 ====== ==========================================================================================
 
@@ -69,7 +69,7 @@ RESOURCES: Final = 1 << 60
 PRIORITY: Final = 1 << 61
 
 FIRST_LIMIT_BIT: Final = 15
-LIMIT_BITS: Final = 40
+LIMIT_BITS: Final = 45  # those of quotas among them, where a policy has none
 FIRST_QUOTA_BIT: Final = 55
 RESOURCES_BIT: Final = 60
 PRIORITY_BIT: Final = 61

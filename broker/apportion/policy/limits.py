@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from apportion.core import limit_tables as lt
 from apportion.core.errors import PolicyError
 from apportion.core.limit_build import ASSOCIATION_LIMITS, QOS_LIMITS, LimitBuilder
+from apportion.policy.budgets import has_budgets
 from apportion.policy.pools import UNBOUNDED
+from apportion.policy.quotas import has_quotas
 from apportion.policy.structure import RELATIVE
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ def build_limits(policy: Policy, tree: Tree, tres: tuple[str, ...], plan: PoolPl
         user_of=tree.user_of,
         account_of=tree.account_of,
         enforce=enforce,
+        with_quotas=has_quotas(policy) or has_budgets(policy),
     )
     ignored = _ACCRUE if "ACCRUE_ALWAYS" in policy.PriorityFlags else ()
     for account in policy.accounts:
