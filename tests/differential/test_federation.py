@@ -168,7 +168,7 @@ def check_possible(played: Played) -> None:
 
 
 @given(federations())
-@settings(SETTINGS, max_examples=25)
+@settings(SETTINGS, max_examples=15)
 def test_drivers_agree_and_schedules_are_possible(case):
     data, jobs, follows = case
     compiled = play(data, jobs, follows=follows)
@@ -180,7 +180,7 @@ def test_drivers_agree_and_schedules_are_possible(case):
 
 
 @given(federations(placements=("home",)))
-@settings(SETTINGS, max_examples=25)
+@settings(SETTINGS, max_examples=12)
 def test_without_moves_every_autonomous_center_is_as_if_alone(case):
     data, jobs, follows = case
     played = play(data, jobs, follows=follows)
@@ -191,7 +191,7 @@ def test_without_moves_every_autonomous_center_is_as_if_alone(case):
 
 
 @given(federations(placements=("balanced", "green")))
-@settings(SETTINGS, max_examples=25)
+@settings(SETTINGS, max_examples=12)
 def test_the_log_recomputes(case):
     """Every score in the log is what the weights make of its terms, and the winner had the best of those allowed."""
     data, jobs, follows = case
