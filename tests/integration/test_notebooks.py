@@ -41,19 +41,23 @@ def test_the_two_files_of_a_notebook_agree_and_hold_no_output(path):
     assert not [c for c in notebook.cells if c.cell_type == "code" and (c.outputs or c.execution_count)]
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    """The notebook after it ran: on the real trace where it is at hand, else on its synthetic workload."""
-    folder = tmp_path_factory.mktemp("notebook")
-    notebook = jupytext.read(NOTEBOOKS / "01-replay.py")
-    notebook.cells.append(new_code_cell(ASK))
+def executed(name, ask, folder):
+    """A notebook after it ran in a folder of its own: its outputs, and what ``ask`` prints, as attributes."""
+    notebook = jupytext.read(NOTEBOOKS / name)
+    notebook.cells.append(new_code_cell(ask))
     where = {"XDG_CACHE_HOME": str(folder / "cache"), "NUMBA_CACHE_DIR": str(Path(CACHE_DIR).parent)}
     client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
     client.execute(env=os.environ | where | {"MPLCONFIGDIR": str(folder)})
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    facts = json.loads(outputs[-1].text)
-    runs = {name: load_run(path) for name, path in facts.pop("folders").items()}
-    return SimpleNamespace(**facts, outputs=outputs, runs=runs)
+    return SimpleNamespace(**json.loads(outputs[-1].text), outputs=outputs)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The first notebook: on the real trace where it is at hand, else on its synthetic workload."""
+    found = executed("01-replay.py", ASK, tmp_path_factory.mktemp("notebook"))
+    found.runs = {name: load_run(path) for name, path in found.folders.items()}
+    return found
 
 
 @pytest.fixture
@@ -152,15 +156,17 @@ FEDERATION_PICTURES = 5
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """The study of the three centers after it ran."""
-    folder = tmp_path_factory.mktemp("study")
-    notebook = jupytext.read(NOTEBOOKS / "02-federation.py")
-    notebook.cells.append(new_code_cell(ASK_FEDERATION))
-    where = {"XDG_CACHE_HOME": str(folder / "cache"), "NUMBA_CACHE_DIR": str(Path(CACHE_DIR).parent)}
-    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
-    client.execute(env=os.environ | where | {"MPLCONFIGDIR": str(folder)})
-    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    return SimpleNamespace(**json.loads(outputs[-1].text), outputs=outputs)
+    """The study of the three centers."""
+    return executed("02-federation.py", ASK_FEDERATION, tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture
+def three(study):
+    """The study where the real traces are at hand."""
+    if not all(any((place / name).is_file() for place in FOLDERS) for name in FEDERATION):
+        assert "SYNTHETIC" in study.outputs[0].text
+        pytest.skip("the traces of the three centers are not in APPORTION_TRACES")
+    return study
 
 
 def test_the_study_draws_its_pictures_and_warns_of_nothing(study):
@@ -169,10 +175,8 @@ def test_the_study_draws_its_pictures_and_warns_of_nothing(study):
     assert any(line.startswith(f"Job {study.asked} ") for line in study.story)
 
 
-def test_the_study_is_right_about_the_three_centers(study):
-    if not all(any((place / name).is_file() for place in FOLDERS) for name in FEDERATION):
-        pytest.skip("the traces of the three centers are not in APPORTION_TRACES")
-    by = study.placements
+def test_the_study_is_right_about_the_three_centers(three):
+    by = three.placements
     wait = {name: row["mean wait"] for name, row in by.items()}
     assert wait["balanced"] < 0.55 * wait["home"]  # "half as long together as apart"
     assert wait["balanced"] < 1.05 * wait["redundant"]  # "as near as makes no difference"
@@ -184,21 +188,19 @@ def test_the_study_is_right_about_the_three_centers(study):
     assert wait["economy"] == pytest.approx(wait["home"], rel=0.1)
     assert by["green"]["carbon t"] < by["balanced"]["carbon t"]
     assert wait["green"] > wait["balanced"]
-    assert study.interval[1] < 0
-    assert study.shares["LPC, stay"]["lose"] > study.shares["LPC, stay"]["gain"]
-    assert study.shares["HPC2N, stay"]["gain"] > 0.6
-    gained = {part: wait["home"] - row["mean wait"] for part, row in study.fractions.items()}
+    assert three.interval[1] < 0
+    assert three.shares["LPC, stay"]["lose"] > three.shares["LPC, stay"]["gain"]
+    assert three.shares["HPC2N, stay"]["gain"] > 0.6
+    gained = {part: wait["home"] - row["mean wait"] for part, row in three.fractions.items()}
     assert gained["0.1"] < 0.1 * gained["1.0"]
     assert gained["0.2"] > 0.75 * gained["1.0"]
-    assert study.polls["3600"] < 1.15 * study.polls["1"]
-    kept = {depth: wait["home"] - mean for depth, mean in study.depths.items()}
+    assert three.polls["3600"] < 1.15 * three.polls["1"]
+    kept = {depth: wait["home"] - mean for depth, mean in three.depths.items()}
     assert kept["1"] < 0.8 * kept["64"]
     assert min(kept["4"], kept["16"], kept["256"]) > 0.9 * kept["64"]
 
 
-def test_the_study_without_a_broker_is_each_center_alone(study):
-    if not all(any((place / name).is_file() for place in FOLDERS) for name in FEDERATION):
-        pytest.skip("the traces of the three centers are not in APPORTION_TRACES")
-    run = load_run(Path(study.folder) / "home-only")
+def test_the_study_without_a_broker_is_each_center_alone(three):
+    run = load_run(Path(three.folder) / "home-only")
     assert not run.jobs["moved"].any()
-    assert np.nanmean(run.wait_s) / 3600 == pytest.approx(study.placements["home"]["mean wait"])
+    assert np.nanmean(run.wait_s) / 3600 == pytest.approx(three.placements["home"]["mean wait"])

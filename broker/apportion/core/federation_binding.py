@@ -1,0 +1,299 @@
+"""From the broker's queue to a center's: who is bound where and when, how a job arrives, and who is placed anew."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apportion.core import cohort, digest, lifecycle, limit_usage, placement, queue, quota, rank, step
+from apportion.core import federation_books as books
+from apportion.core.codes import PENDING, REJECTED, SUBMIT
+from apportion.core.federation_tables import (
+    ALLOWED,
+    ARRIVED,
+    BOUND,
+    N_TERMS,
+    PLACE_BY_SCORE,
+    PLACE_REDUNDANT,
+    SENT,
+    STUCK,
+)
+from apportion.core.jit import kernel
+from apportion.core.tables import NEVER
+
+if TYPE_CHECKING:
+    from apportion.core.federation_tables import Federation
+
+MINUTE_MS = 60_000
+
+
+@kernel
+def hand_over(f: Federation, now: int, center: int, job: int) -> None:
+    """Submit a job to the core of a center."""
+    core = f.cores[center]
+    f.places.center[job] = center
+    step.apply(core, now, SUBMIT, job)
+    if core.live.state[job] == PENDING:
+        f.seen.owed[books.seen_of(f, center, job)] += books.area(f, center, job)
+
+
+@kernel
+def arrive(f: Federation, now: int, job: int) -> None:
+    """A bound job has reached its center, and its data with it."""
+    if f.places.where[job] != SENT:
+        return  # it was cancelled on the way
+    center = f.places.center[job]
+    if f.centers.reachable[center] == 0:
+        f.places.where[job] = STUCK
+        return
+    core = f.cores[center]
+    area = books.area(f, center, job)
+    f.places.where[job] = ARRIVED
+    f.places.travel[job] = now - f.places.bound[job]
+    f.seen.on_way[books.seen_of(f, center, job)] -= area
+    books.touch(f, now, center)
+    if f.centers.managed[center] == 1:
+        step.join(core, job)
+        f.seen.owed[books.seen_of(f, center, job)] += area
+        return
+    core.jobs.submit[job] = now  # the center knows of no earlier time
+    hand_over(f, now, center, job)
+    if core.live.state[job] == REJECTED:
+        f.centers.waiting[center] -= 1
+        books.forget(f, now, center, job)
+
+
+@kernel
+def _has_room(f: Federation, center: int) -> bool:
+    """Whether one more job of the broker may wait at a center."""
+    return f.rules.placement != PLACE_BY_SCORE or f.centers.waiting[center] < f.rules.look_ahead
+
+
+@kernel
+def _room_anywhere(f: Federation) -> bool:
+    for c in range(f.centers.waiting.size):
+        if f.centers.reachable[c] == 1 and _has_room(f, c):
+            return True
+    return False
+
+
+@kernel
+def place_pending(f: Federation, now: int) -> None:
+    """Bind the jobs of the broker's queue, in its order, whose best target has room."""
+    b = f.broker
+    if f.clock.stale[0] == 0 or b.clock.pending[0] == 0 or not _room_anywhere(f):
+        return
+    f.clock.stale[0] = 0
+    books.refresh_managed(f)
+    rank.refresh(b, now)
+    q = b.queue
+    queue.skip_dead(q, b.live.state)
+    seen = 0  # jobs that stay in the queue; those that leave it make room for others to be looked at
+    i = q.head[0]
+    while i < q.tail[0] and seen < f.rules.depth:
+        job = q.order[i]
+        i += 1
+        if b.live.state[job] != PENDING:
+            continue
+        if quota.held(b, job):
+            seen += 1
+            continue
+        if f.rules.placement == PLACE_REDUNDANT:
+            _send_everywhere(f, now, job)
+            seen += b.live.state[job] == PENDING
+            continue
+        target = placement.choose(f, now, job)
+        if target < 0 and (placement.waits_for_quota(f, job) or placement.waits_for_reach(f)):
+            seen += 1
+            continue
+        if target < 0:
+            lifecycle.leave(b)
+            lifecycle.decide(b, now, job, REJECTED)
+            continue
+        if not _has_room(f, f.targets.center[target]):
+            seen += 1
+            continue
+        _leave_broker(f, now, job)
+        _send(f, now, job, target)
+        if not _room_anywhere(f):
+            break
+    queue.sweep_if_worn(q, b.live.state)
+    b.clock.stale[0] = 0
+    b.clock.arrived[0] = 0
+    b.clock.happened[0] = 0
+
+
+@kernel
+def _leave_broker(f: Federation, now: int, job: int) -> None:
+    lifecycle.leave(f.broker)
+    f.broker.live.state[job] = BOUND
+    f.broker.live.start[job] = now
+
+
+@kernel
+def _suit(f: Federation, job: int, target: int) -> None:
+    """Make the rows of a center's tables fit a job that comes to it."""
+    center = f.targets.center[target]
+    core = f.cores[center]
+    core.jobs.pool[job] = f.targets.pool[target]
+    if core.jobs.partition.size > 0:
+        core.jobs.partition[job] = f.targets.partition[target]
+    core.jobs.limit[job] = placement.scaled(f, job, center, f.places.limit[job])
+    if f.centers.managed[center] == 1 and core.jobs.billing.size > 0:
+        core.jobs.billing[job] = f.broker.jobs.billing[job] * f.centers.exchange[center] // 1000
+
+
+@kernel
+def _send(f: Federation, now: int, job: int, target: int) -> None:
+    """Bind a job to a target; what `placement.choose` found is still in the scratch columns."""
+    center = f.targets.center[target]
+    b = f.broker
+    _suit(f, job, target)
+    digest.record(f.digest, now, job, BOUND)
+    digest.record(f.digest, now, target, BOUND)
+    f.places.where[job] = SENT
+    f.places.center[job] = center
+    f.places.target[job] = target
+    f.places.bound[job] = now
+    f.places.predicted[job] = f.expected[target]
+    f.places.foreseen[job] = f.foreseen[target]
+    _be_patient(f, job, max(f.expected[target] - now, f.rules.replace_min))
+    f.centers.waiting[center] += 1
+    area = books.area(f, center, job)
+    v = f.targets.seen[target]
+    f.seen.sent[v] += area
+    f.seen.on_way[v] += area
+    f.watch[f.clock.watched[0]] = job
+    f.clock.watched[0] += 1
+    if b.rules.quotas == 1:
+        books.take_quota(f, center, job, placement.flavor(f, target))
+    if f.centers.managed[center] == 0 and b.rules.limited == 1:
+        limit_usage.on_start(
+            b.limits, b.counters, b.jobs, job, now
+        )  # what it does from now on is not the broker's to say
+    _write_log(f, now, job, target)
+    dataset = f.places.dataset[job]
+    if dataset >= 0 and f.data_ms[dataset, center] > 0 and f.data_due[dataset, center] == NEVER:
+        f.data_due[dataset, center] = now + f.data_ms[dataset, center]
+    if f.centers.latency[center] == 0 and (dataset < 0 or f.data_ms[dataset, center] == 0):
+        arrive(f, now, job)
+    else:
+        books.tell(f, job, BOUND)
+
+
+@kernel
+def _be_patient(f: Federation, job: int, wait: int) -> None:
+    """Note when a bound job is worth a second look: after a multiple of the wait that was predicted."""
+    if f.rules.replace_after == 0:
+        return
+    f.places.patience[job] = f.clock.now[0] + max(wait * f.rules.replace_after // 1000, MINUTE_MS)
+    f.clock.patience[0] = min(f.clock.patience[0], f.places.patience[job])
+
+
+@kernel
+def _write_log(f: Federation, now: int, job: int, target: int) -> None:
+    log = f.log
+    row = log.rows[0]
+    if row == log.time.size:
+        return
+    log.rows[0] = row + 1
+    f.places.row[job] = row
+    log.time[row] = now
+    log.job[row] = job
+    log.target[row] = target
+    log.predicted[row] = f.expected[target]
+    if f.rules.keep == 0:
+        return
+    n = f.reason.size
+    for t in range(n):
+        log.reason[row, t] = f.reason[t]
+        log.score[row, t] = f.score[t]
+        if f.reason[t] == ALLOWED:
+            for k in range(N_TERMS):
+                log.terms[row * n + t, k] = f.terms[t, k]
+
+
+@kernel
+def _send_everywhere(f: Federation, now: int, job: int) -> None:
+    """Submit a job to the best target of every center that may have it and holds its data; the first to start it keeps it."""
+    placement.choose(f, now, job)
+    sent = 0
+    dataset = f.places.dataset[job]
+    for c in range(f.centers.wake.size):
+        if dataset >= 0 and f.data_ms[dataset, c] > 0:
+            continue
+        best = -1
+        for t in range(f.reason.size):
+            if f.targets.center[t] == c and f.reason[t] == ALLOWED and (best < 0 or f.score[t] < f.score[best]):
+                best = t
+        if best < 0:
+            continue
+        _suit(f, job, best)
+        core = f.cores[c]
+        books.touch(f, now, c)
+        if f.centers.managed[c] == 1:
+            step.join(core, job)
+        else:
+            core.jobs.submit[job] = now
+            step.apply(core, now, SUBMIT, job)
+        if core.live.state[job] == PENDING:
+            f.seen.owed[books.seen_of(f, c, job)] += books.area(f, c, job)
+            sent += 1
+    if sent == 0 and (placement.waits_for_quota(f, job) or placement.waits_for_reach(f)):
+        return
+    if sent == 0:
+        lifecycle.leave(f.broker)
+        lifecycle.decide(f.broker, now, job, REJECTED)
+        return
+    f.places.where[job] = ARRIVED
+    _leave_broker(f, now, job)
+    digest.record(f.digest, now, job, BOUND)
+
+
+@kernel
+def reconsider(f: Federation, now: int) -> None:
+    """Place anew the jobs that have waited longer than predicted, if another target is better by the hysteresis."""
+    books.refresh_managed(f)
+    patience = NEVER
+    kept = 0
+    n = f.clock.watched[0]
+    for i in range(n):
+        job = f.watch[i]
+        center = f.places.center[job]
+        if f.places.where[job] in (SENT, STUCK):
+            f.watch[kept] = job
+            kept += 1
+            patience = min(patience, max(f.places.patience[job], now + MINUTE_MS))
+            continue
+        if f.cores[center].live.state[job] != PENDING:
+            continue
+        if f.places.patience[job] <= now:
+            best = placement.choose(f, now, job)
+            old = f.places.target[job]
+            better = best >= 0 and best != old and f.reason[old] == ALLOWED
+            if better and f.targets.center[best] != center and _has_room(f, f.targets.center[best]):
+                better = f.score[best] < (1.0 - f.rules.hysteresis) * f.score[old]
+            else:
+                better = False
+            if better:
+                f.centers.waiting[center] -= 1
+                if f.broker.rules.quotas == 1:
+                    cohort.release(f.broker.quotas, f.broker.jobs, job)
+                    if f.centers.managed[center] == 0:
+                        cohort.enter(f.broker.quotas, f.broker.jobs, job)
+                if f.centers.managed[center] == 0 and f.broker.rules.limited == 1:
+                    b = f.broker  # as if it had never been counted as running
+                    limit_usage.on_end(b.limits, b.counters, b.jobs, job, now, b.rules.second_factor)
+                    limit_usage.on_submit(b.limits, b.counters, b.jobs, job)
+                books.take_back(f, now, center, job)
+                # _send appends to the list that is walked: it is put where the job itself would have stayed
+                f.clock.watched[0] = kept
+                _send(f, now, job, best)
+                kept = f.clock.watched[0]
+                patience = min(patience, f.places.patience[job])
+                continue
+            _be_patient(f, job, max(now - f.places.bound[job], f.rules.replace_min))
+        f.watch[kept] = job
+        kept += 1
+        patience = min(patience, f.places.patience[job])
+    f.clock.watched[0] = kept
+    f.clock.patience[0] = patience
