@@ -152,10 +152,21 @@ def preemptions(draw: st.DrawFn) -> dict[str, Any]:
             "lost_budget": draw(st.sampled_from([None, None, 1])),
             "caused_budget": draw(st.sampled_from([None, None, 1])),
         }
+    kinds = draw(st.sampled_from(["", "", "grace", "suspend", "write", "all"]))
+    grace = (0, 0, 0)
+    if kinds in ("grace", "all"):
+        grace = draw(st.sampled_from([(20_000, 20_000, 0), (5_000, 0, 0), (0, 13_000, 9_000)]))
+    if kinds in ("write", "all") and checkpoint is None:
+        checkpoint = draw(st.sampled_from([Checkpoint(0), Checkpoint(0, 6_000, 4_000)]))
+    suspend = frozenset({"suspend": {0, 1}, "all": {1}}.get(kinds, ()))
+    write = frozenset({"write": {0, 1}, "all": {0}}.get(kinds, ()))
     rules = Preempt(
+        grace=grace,
+        suspend=suspend,
+        write=write,
         may=draw(st.sampled_from(ORDERS_OF_CLASSES)),
         worth=draw(st.sampled_from([(0, 1, 2), (0, 0, 0), (1, 0, 2)])),
-        cancel=draw(st.sampled_from([frozenset(), frozenset(), frozenset({0}), frozenset({0, 1})])),
+        cancel=draw(st.sampled_from([frozenset(), frozenset(), frozenset({0}), frozenset({0, 1})])) - suspend - write,
         exempt=draw(st.sampled_from([0, 0, 20_000, 33_000])),
         youngest_first=draw(st.booleans()),
         min_wait=draw(st.sampled_from([0, 0, 15_000])),
@@ -177,13 +188,20 @@ def stretched(job: Job, scale: int) -> Job:
     return Job(job.id, job.submit * scale, job.run * scale, job.limit * scale, job.procs, user=job.user, pool=job.pool)
 
 
+def mode_of(class_: int, rules: Preempt) -> str:
+    if class_ in rules.cancel:
+        return "CANCEL"
+    return "SUSPEND" if class_ in rules.suspend else "CHECKPOINT" if class_ in rules.write else "REQUEUE"
+
+
 def keys_of(rules: Preempt, checkpoint: Checkpoint | None) -> dict[str, Any]:
     qos = [
         {
             "Name": name,
             "Priority": rules.worth[k],
             "Preempt": [CLASSES[b] for a, b in sorted(rules.may) if a == k],
-            "PreemptMode": "CANCEL" if k in rules.cancel else "REQUEUE",
+            "PreemptMode": mode_of(k, rules),
+            "GraceTime": f"0:00:{rules.grace[k] // 1000:02}",
         }
         for k, name in enumerate(CLASSES)
     ]
@@ -205,7 +223,7 @@ def keys_of(rules: Preempt, checkpoint: Checkpoint | None) -> dict[str, Any]:
             "CheckpointWriteTime": checkpoint.write,
             "RestartTime": checkpoint.restart,
         }
-        keys |= {name: f"0:00:{ms // 1000:02}" for name, ms in times.items()}
+        keys |= {name: f"0:00:{ms // 1000:02}" for name, ms in times.items() if ms}
     return keys
 
 

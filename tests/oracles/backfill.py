@@ -72,6 +72,11 @@ def shadow_and_extra(world: World, head: Job) -> tuple[int, Vector]:
                 free = plus(free, job.need)
         if fits(head.need, free):
             return time, minus(free, head.need)
+    if world.kept_back:  # nobody knows yet when it can
+        free = world.free[head.pool]
+        for job, _ in mates:
+            free = plus(free, job.need)
+        return 2**62, free
     raise ValueError(f"job {head.id} never fits")
 
 

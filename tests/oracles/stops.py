@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from oracles.backfill import Conservative
-from oracles.jobs import ORDERS, Job, Pool, fits, plus
+from oracles.jobs import ORDERS, Job, Pool, fits, minus, plus
 from oracles.schedule import scheduler_named, set_free
 from oracles.world import News, World
 
@@ -30,12 +30,16 @@ class Fault:
 class Preempt:
     """Who may preempt whom; a job's class is its user. Times in ms, amounts in processor-ms.
 
-    ``may`` : pairs of classes. ``worth`` : lowest goes first. ``cancel`` : classes whose jobs are cancelled, not queued again.
+    ``may`` : pairs of classes. ``worth`` : lowest goes first. ``cancel`` : classes whose jobs are cancelled, not queued again; ``write``,
+    ``suspend`` : that write a checkpoint when they are preempted, or are suspended. ``grace`` : of each class.
     """
 
     may: frozenset[tuple[int, int]] = frozenset()
     worth: tuple[int, ...] = (0, 0, 0)
     cancel: frozenset[int] = frozenset()
+    write: frozenset[int] = frozenset()
+    suspend: frozenset[int] = frozenset()
+    grace: tuple[int, ...] = (0, 0, 0)
     exempt: int = 0
     youngest_first: bool = False
     min_wait: int = 0
@@ -47,7 +51,7 @@ class Preempt:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """After each ``interval`` of work one is written; ms."""
+    """After each ``interval`` of work one is written (0: never by itself); ms."""
 
     interval: int
     write: int = 0
@@ -66,6 +70,11 @@ class Told:
     over: set[int] = field(default_factory=set)
     saved: dict[int, int] = field(default_factory=dict)
     begun: bool = False
+    leaving: dict[int, tuple[int, int]] = field(
+        default_factory=dict
+    )  # end of the grace of a job, and for whom it leaves
+    claims: list[int] = field(default_factory=list)
+    suspended: list[int] = field(default_factory=list)
     caused: list[tuple[int, int, int]] = field(
         default_factory=list
     )  # time, class that caused it, class that lost; processor-ms beside
@@ -74,14 +83,21 @@ class Told:
 
 def timeline(work: int, restart: int, checkpoint: Checkpoint | None) -> tuple[int, list[tuple[int, int]]]:
     """How long ``work`` takes with a checkpoint written whenever there is work left, and (time, work done) of each."""
-    if checkpoint is None:
-        return work, []
+    if checkpoint is None or checkpoint.interval == 0:
+        return restart + work, []
     time, done, points = restart, 0, []
     while work - done > checkpoint.interval:
         time += checkpoint.interval + checkpoint.write
         done += checkpoint.interval
         points.append((time, done))
     return time + work - done, points
+
+
+def worked(work: int, ran: int, restart: int, checkpoint: Checkpoint | None) -> int:
+    """How much of its work a job has done after ``ran`` ms, ms by ms of it."""
+    points = timeline(work, restart, checkpoint)[1]
+    time, done = max([(restart, 0), *(point for point in points if point[0] <= ran)])
+    return done + max(min(ran - time, checkpoint.interval if checkpoint and checkpoint.interval else ran), 0)
 
 
 def side_by_side(world: World, pool: int, procs: int, position: int) -> list[Job]:
@@ -132,19 +148,25 @@ def simulate(
         times = [timeline(whole - saved, restart, checkpoint)[0] for whole in (job.run, job.limit)]
         return replace(job, run=times[0], limit=times[1])
 
-    def kept(job: Job, start: int) -> tuple[int, int]:
-        """Work that a stop now leaves, and ms that it loses."""
+    def kept(job: Job, start: int, more: int = 0) -> tuple[int, int]:
+        """Work that a stop ``more`` ms from now leaves, and ms that it loses."""
         saved = told.saved.get(job.id, 0)
         restart = checkpoint.restart if checkpoint and saved else 0
         points = timeline(first_of[job.id].run - saved, restart, checkpoint)[1]
-        ran = world.now - start
+        ran = world.now + more - start
         time, done = max([(0, 0), *(point for point in points if point[0] <= ran)])
         return saved + done, ran - time
 
-    def stop(job: Job, by: int = -1, *, again: bool = requeue) -> None:
+    def stop(job: Job, by: int = -1, *, again: bool = requeue, alive: int | None = None) -> None:
+        """``alive`` : ms at the end in which it did not work, if all its work is kept."""
         start = world.starts.pop(job.id)
         world.running.remove((job, start))
         saved, lost = kept(job, start)
+        if alive is not None:
+            before, lost = told.saved.get(job.id, 0), 0
+            restart = checkpoint.restart if checkpoint and before else 0
+            saved = before + worked(first_of[job.id].run - before, world.now - start - alive, restart, checkpoint)
+        told.leaving.pop(job.id, None)
         told.stops.append((world.now, job.id, start, by, lost if again else world.now - start))
         if again:
             told.saved[job.id] = saved
@@ -167,6 +189,7 @@ def simulate(
                 j.submit + preempt.min_wait for j in world.pending
             ]
             times += [(world.now // HOUR + 1) * HOUR] * bool(world.pending)
+            times += [until for until, _ in told.leaving.values()]
             times = [time for time in times if time > world.now or not told.begun]
         told.begun = True
         wake = scheduler.wakes_at(world)
@@ -176,8 +199,15 @@ def simulate(
             news = _happen(world, coming, happens, stop, change)
             if not news and not first:
                 break
+            if preempt is not None and _move_on(world, told, preempt, checkpoint, stop):
+                news.capacity += 1
+                if isinstance(scheduler, Conservative):
+                    scheduler.plan.clear()
             scheduler.decide(world, news, first_round=first)
-            while preempt is not None and _preempt(world, told, preempt, kept, stop):
+            while preempt is not None and (
+                _preempt(world, told, preempt, checkpoint, kept, stop)
+                or _move_on(world, told, preempt, checkpoint, stop)
+            ):
                 if isinstance(scheduler, Conservative):
                     scheduler.plan.clear()
                 scheduler.decide(world, News(capacity=1), first_round=False)
@@ -221,12 +251,69 @@ HOUR = 3_600_000
 DAY = 24 * HOUR
 
 
-def _preempt(world: World, told: Told, rules: Preempt, kept, stop) -> bool:  # type: ignore[no-untyped-def]
+def grace_of(job: Job, rules: Preempt, checkpoint: Checkpoint | None) -> int:
+    """How long a job that is preempted keeps its resources."""
+    return rules.grace[job.user] + (checkpoint.write if checkpoint and job.user in rules.write else 0)
+
+
+def _take_off(world: World, rules: Preempt, checkpoint: Checkpoint | None, stop, job: Job, by: int) -> None:  # type: ignore[no-untyped-def]
+    alive = 0 if job.user in rules.suspend else checkpoint.write if checkpoint and job.user in rules.write else None
+    stop(job, by, again=job.user not in rules.cancel, alive=alive)
+    world.free[job.pool] = plus(world.free[job.pool], job.need)
+
+
+def _move_on(world: World, told: Told, rules: Preempt, checkpoint: Checkpoint | None, stop) -> bool:  # type: ignore[no-untyped-def]
+    """Stop those whose grace is over, start those that waited for them, resume the suspended."""
+    changed = False
+    running = {job.id: job for job, _ in world.running}
+    for id_, (until, by) in list(told.leaving.items()):
+        if id_ not in running:
+            del told.leaving[id_]
+        elif until <= world.now:
+            _take_off(world, rules, checkpoint, stop, running[id_], by)
+            if running[id_].user in rules.suspend:
+                told.suspended.append(id_)
+            changed = True
+
+    def start(job: Job) -> bool:
+        if not fits(job.need, world.free[job.pool]):
+            return False
+        world.start(job)
+        return True
+
+    for id_ in list(told.claims):
+        pool, held = world.kept_back.pop(id_)
+        world.free[pool] = plus(world.free[pool], held)
+        waiting = [job for job in world.pending if job.id == id_]
+        if waiting and not start(waiting[0]) and any(by == id_ for _, by in told.leaving.values()):
+            _hold(world, waiting[0])
+            changed = changed or world.kept_back[id_][1][0] != held[0]
+        else:
+            told.claims.remove(id_)
+            changed = True
+    for id_ in list(told.suspended):
+        waiting = [job for job in world.pending if job.id == id_]
+        if not waiting or start(waiting[0]):
+            told.suspended.remove(id_)
+            changed = changed or bool(waiting)
+    return changed
+
+
+def _hold(world: World, job: Job) -> None:
+    free = world.free[job.pool]
+    held = tuple(max(min(a, b), 0) for a, b in zip(free, job.need, strict=True))
+    world.kept_back[job.id] = job.pool, held  # type: ignore[assignment]
+    world.free[job.pool] = minus(free, held)  # type: ignore[arg-type]
+
+
+def _preempt(world: World, told: Told, rules: Preempt, checkpoint: Checkpoint | None, kept, stop) -> bool:  # type: ignore[no-untyped-def]
     """Let one job preempt others and start."""
     now = world.now
     tried = set()
     for job in world.queue():
         if job.pool in tried or not any(above == job.user for above, _ in rules.may):
+            continue
+        if job.id in told.claims:
             continue
         tried.add(job.pool)
         if now < job.submit + rules.min_wait or fits(job.need, world.free[job.pool]):
@@ -234,7 +321,10 @@ def _preempt(world: World, told: Told, rules: Preempt, kept, stop) -> bool:  # t
 
         def cost(pair: tuple[Job, int]) -> int:
             other, start = pair
-            return other.procs * (now - start if other.user in rules.cancel else kept(other, start)[1])
+            more = grace_of(other, rules, checkpoint)
+            if other.user in rules.write | rules.suspend:
+                return 0
+            return other.procs * (now + more - start if other.user in rules.cancel else kept(other, start, more)[1])
 
         def rank(pair: tuple[Job, int]) -> tuple[int, ...]:
             other, start = pair
@@ -243,7 +333,10 @@ def _preempt(world: World, told: Told, rules: Preempt, kept, stop) -> bool:  # t
         may = [
             (other, start)
             for other, start in world.running
-            if other.pool == job.pool and (job.user, other.user) in rules.may and now >= start + max(rules.exempt, 1000)
+            if other.pool == job.pool
+            and (job.user, other.user) in rules.may
+            and now >= start + max(rules.exempt, 1000)
+            and other.id not in told.leaving
         ]
         chosen: list[tuple[Job, int]] = []
 
@@ -285,8 +378,19 @@ def _preempt(world: World, told: Told, rules: Preempt, kept, stop) -> bool:  # t
         for other, start in chosen:
             told.costs.append(cost((other, start)))
             told.caused.append((now, job.user, other.user))
-            stop(other, job.id, again=other.user not in rules.cancel)
-            world.free[job.pool] = plus(world.free[job.pool], other.need)
+            grace = grace_of(other, rules, checkpoint)
+            if grace > 0:
+                told.leaving[other.id] = now + grace, job.id
+                place = world.running.index((other, start))
+                world.running[place] = replace(other, limit=min(other.limit, now + grace - start)), start
+                continue
+            _take_off(world, rules, checkpoint, stop, other, job.id)
+            if other.user in rules.suspend:
+                told.suspended.append(other.id)
+        if any(by == job.id for _, by in told.leaving.values()):
+            told.claims.append(job.id)
+            _hold(world, job)
+            return True
         world.start(job)
         return True
     return False

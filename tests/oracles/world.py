@@ -46,6 +46,9 @@ class World:
     free: list[Vector] = field(default_factory=list)  # of each pool, now
     predictions: Predictions | None = None
     quotas: AccountQuotas | None = None
+    kept_back: dict[int, tuple[int, Vector]] = field(
+        default_factory=dict
+    )  # pool and what is kept, by job that waits for it
 
     def queue(self) -> list[Job]:
         """Return the pending jobs in order of priority, evaluated now."""
@@ -68,6 +71,9 @@ class World:
         for job, start in self.running:
             if job.pool == pool:
                 profile.take(job.need, self.now, start + job.limit)
+        for place, vector in self.kept_back.values():
+            if place == pool:
+                profile.take(vector, self.now, 2**61)
         return profile
 
     def can_start(self, job: Job) -> bool:

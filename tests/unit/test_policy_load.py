@@ -310,11 +310,11 @@ def test_a_half_life_of_zero_needs_a_reset_period(write):
 
 
 def test_what_slurm_knows_and_we_do_not_simulate_is_said(write):
-    path = write("OverTimeLimit = 5\nSchedulerParameters = 'bf_continue'\n\n[[qos]]\nName = 'q'\nGraceTime = 60\n")
+    path = write("OverTimeLimit = 5\nSchedulerParameters = 'bf_continue'\n\n[[qos]]\nName = 'q'\nDescription = 'x'\n")
     policy = load(path)
     assert len(policy.warnings) == 3
     for key, line, warning in zip(
-        ("OverTimeLimit", "bf_continue", "GraceTime"), (1, 2, 6), policy.warnings, strict=True
+        ("OverTimeLimit", "bf_continue", "Description"), (1, 2, 6), policy.warnings, strict=True
     ):
         assert warning.startswith(f"{path}:{line}: {key} ")
         assert "not simulated yet" in warning

@@ -40,6 +40,56 @@ def test_a_job_goes_on_from_its_last_checkpoint():
     assert done.state.stops.lost[:1].tolist() == [0]
 
 
+def test_grace():
+    """The victim runs on for 20 s, so the other job starts at 30 s; nobody gets the two free processors meanwhile: the third job waits."""
+    jobs = [Job(0, 0, 100 * S, 100 * S, 4), Job(1, 10 * S, 50 * S, 60 * S, 6, user=1), Job(2, 15 * S, 5 * S, 5 * S, 2)]
+    low = {"Name": "low", "GraceTime": "00:00:20"}
+    done = run(jobs, 6, backfill="easy", names=NAMES, **LOW_AND_HIGH | {"qos": [low, LOW_AND_HIGH["qos"][1]]})
+    assert done.starts == [80 * S, 30 * S, 80 * S]
+    assert done.state.stops.time[:1].tolist() == [30 * S]
+    assert done.state.stops.lost[:1].tolist() == [30 * S]
+
+
+def test_a_victim_that_ends_in_its_grace():
+    jobs = [Job(0, 0, 25 * S, 100 * S, 4), Job(1, 10 * S, 50 * S, 60 * S, 6, user=1)]
+    low = {"Name": "low", "GraceTime": "00:00:20"}
+    done = run(jobs, 6, names=NAMES, **LOW_AND_HIGH | {"qos": [low, LOW_AND_HIGH["qos"][1]]})
+    assert done.starts == [0, 25 * S]
+    assert done.state.stops.count[0] == 0
+
+
+@pytest.mark.parametrize("grace", ["00:00:20", "00:00:00"])
+def test_a_cancelled_claim(grace):
+    """The job that waits is cancelled at 15 s: the victim leaves in vain, if it has grace; what was held is free at once."""
+    jobs = [
+        Job(0, 0, 100 * S, 100 * S, 4),
+        Job(1, 10 * S, 50 * S, 60 * S, 6, user=1, cancel=15 * S),
+        Job(2, 12 * S, 5 * S, 5 * S, 2),
+    ]
+    low = {"Name": "low", "GraceTime": grace}
+    done = run(jobs, 6, names=NAMES, **LOW_AND_HIGH | {"qos": [low, LOW_AND_HIGH["qos"][1]]})
+    assert done.starts == ([30 * S, -1, 15 * S] if grace > "00:00:00" else [60 * S, 10 * S, 60 * S])
+
+
+def test_suspended_jobs_resume_first():
+    """Job 0 has 90 s left when it is suspended at 10 s, and goes on at 60 s, before job 2, which is shorter and so ranks before it."""
+    jobs = [Job(0, 0, 100 * S, 100 * S, 4), Job(1, 10 * S, 50 * S, 60 * S, 4, user=1), Job(2, 15 * S, 5 * S, 5 * S, 4)]
+    done = run(jobs, 4, order="sjf", names=NAMES, **LOW_AND_HIGH | {"PreemptMode": "SUSPEND"})
+    assert done.starts == [60 * S, 10 * S, 150 * S]
+    assert done.end == [150 * S, 60 * S, 155 * S]
+    assert done.state.stops.lost[:1].tolist() == [0]
+
+
+def test_a_checkpoint_when_preempted():
+    """Preempted at 10 s, job 0 writes for 3 s, and has 90 s left, which take 2 + 90 s from 63 s on."""
+    jobs = [Job(0, 0, 100 * S, 100 * S, 4), Job(1, 10 * S, 50 * S, 60 * S, 4, user=1)]
+    keys = {"PreemptMode": "CHECKPOINT", "CheckpointWriteTime": "00:00:03", "RestartTime": "00:00:02"}
+    done = run(jobs, 4, names=NAMES, **LOW_AND_HIGH | keys)
+    assert done.starts == [63 * S, 13 * S]
+    assert done.end == [155 * S, 63 * S]
+    assert done.state.stops.lost[:1].tolist() == [0]
+
+
 def victims(jobs, procs, **options):
     done = run(jobs, procs, names=NAMES, **LOW_AND_HIGH, PreemptParameters=options)
     log = done.state.stops

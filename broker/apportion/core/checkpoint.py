@@ -87,6 +87,17 @@ def lost(c: Checkpoints, job: int, elapsed: int) -> int:
 
 
 @kernel
+def done(c: Checkpoints, job: int, elapsed: int) -> int:
+    """Work that a job has done in ``elapsed`` ms since it started, whether a checkpoint holds it or not."""
+    if c.saved[job] > 0:
+        elapsed -= c.restart[job]
+    if c.interval[job] == 0 or elapsed <= 0:
+        return int(max(elapsed, 0))
+    n = elapsed // (c.interval[job] + c.write[job])
+    return int(n * c.interval[job] + min(elapsed - n * (c.interval[job] + c.write[job]), c.interval[job]))
+
+
+@kernel
 def save(c: Checkpoints, job: int, elapsed: int) -> None:
     """Remember what is kept of a job that is stopped after ``elapsed`` ms."""
     if c.saved.size > 0:

@@ -32,6 +32,8 @@ REQUEUED: Final = 10
 FAILURE: Final = 0
 CANCEL_MODE: Final = 1
 REQUEUE_MODE: Final = 2
+CHECKPOINT_MODE: Final = 3
+SUSPEND_MODE: Final = 4
 
 # How pending jobs are ranked: as they came, by a score fixed at submit, by a score that moves with time, by Slurm's formula.
 ORDER_ARRIVAL: Final = 0

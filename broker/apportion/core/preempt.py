@@ -13,11 +13,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import checkpoint, conservative, lifecycle, quota, rank, running, stops
+from apportion.core import checkpoint, conservative, grace, lifecycle, quota, rank, running, stops
 from apportion.core.calendar import DAY_MS
-from apportion.core.codes import BACKFILL_CONSERVATIVE, PENDING, PREEMPTED, REQUEUE_MODE, REQUEUED, RUNNING
+from apportion.core.codes import (
+    BACKFILL_CONSERVATIVE,
+    CHECKPOINT_MODE,
+    PENDING,
+    PREEMPTED,
+    REQUEUE_MODE,
+    REQUEUED,
+    RUNNING,
+    SUSPEND_MODE,
+)
 from apportion.core.jit import kernel
-from apportion.core.preempt_tables import COUNT, DAY, HOUR, WAKE
+from apportion.core.preempt_tables import COUNT, DAY, HOUR, SUSPENDED, WAKE
 from apportion.core.tables import NEVER
 
 if TYPE_CHECKING:
@@ -41,6 +50,8 @@ def decide(s: State, now: int) -> bool:
         job = s.queue.order[i]
         pool = s.jobs.pool[job]
         if s.live.state[job] != PENDING or p.seen[pool] == 1 or not _has_victims(s, job) or quota.held(s, job):
+            continue
+        if p.until.size > 0 and p.is_claimant[job] == 1:
             continue
         if _try(s, now, job):
             return True
@@ -93,7 +104,7 @@ def _try(s: State, now: int, job: int) -> bool:
     if not _would_do(s, job, n):
         return False
     m = _choose(s, now, job, n)
-    if m == 0 or not _stays_free(s, now, job, m):
+    if m == 0 or not stays_free(s, now, job, m):
         return False
     cost = 0
     for k in range(m):
@@ -108,8 +119,18 @@ def _try(s: State, now: int, job: int) -> bool:
         return False
     p.clock[COUNT] += m
     p.caused[p.account[job]] += cost
+    in_grace = False
     for k in range(m):
-        _preempt(s, now, p.victims[k], job)
+        victim = p.victims[k]
+        p.lost[p.account[victim]] += _cost(s, now, victim)
+        if _grace(s, victim) > 0:
+            grace.begin(s, now, victim, job)
+            in_grace = True
+        else:
+            take_off(s, now, victim, job)
+    if in_grace:
+        grace.claim(s, job)
+        return True
     if s.rules.backfill == BACKFILL_CONSERVATIVE:
         conservative.drop(s, job)
         s.clock.replan[0] = conservative.ANEW
@@ -134,6 +155,8 @@ def _collect(s: State, now: int, job: int) -> int:
         if now < start + p.exempt[theirs]:
             _wake_at(s, start + p.exempt[theirs])
             continue
+        if p.until.size > 0 and p.until[other] >= 0:
+            continue  # it leaves already
         p.victims[n] = other
         p.trial[p.account[other]] = 0
         n += 1
@@ -177,9 +200,12 @@ def _would_do(s: State, job: int, n: int) -> bool:
 
 @kernel
 def _cost(s: State, now: int, job: int) -> int:
-    """Processor-ms that are lost if the job is preempted now; when it is cancelled, all it did since it started."""
-    elapsed = now - s.live.start[job]
-    if s.preemption.mode[s.preemption.job_class[job]] == REQUEUE_MODE:
+    """Processor-ms that are lost at the end of its grace if the job is preempted now; when it is cancelled, all it did since it started."""
+    mode = s.preemption.mode[s.preemption.job_class[job]]
+    if mode >= CHECKPOINT_MODE:
+        return 0
+    elapsed = now + _grace(s, job) - s.live.start[job]
+    if mode == REQUEUE_MODE:
         elapsed = checkpoint.lost(s.checkpoints, job, elapsed)
     return int(elapsed * s.jobs.procs[job])
 
@@ -254,11 +280,14 @@ def _give_back(s: State, m: int) -> int:
 
 
 @kernel
-def _stays_free(s: State, now: int, job: int, m: int) -> bool:
+def stays_free(s: State, now: int, job: int, m: int) -> bool:
     """Whether the job, once ``m`` victims are gone, has room up to its end in spite of known losses of capacity."""
     p, run = s.preemption, s.running
     pool = s.jobs.pool[job]
-    end = now + max(s.jobs.expected[job], 1)
+    begin = now
+    for k in range(m):
+        begin = max(begin, now + _grace(s, p.victims[k]))
+    end = begin + max(s.jobs.expected[job], 1)
     _set_short(s, job)
     for k in range(m):
         _give(s, p.victims[k], 1)
@@ -284,9 +313,18 @@ def _stays_free(s: State, now: int, job: int, m: int) -> bool:
 
 
 @kernel
-def _preempt(s: State, now: int, job: int, by: int) -> None:
+def _grace(s: State, job: int) -> int:
+    """How long the job keeps its resources once it is preempted, ms."""
+    return int(s.preemption.grace[job]) if s.preemption.grace.size > 0 else 0
+
+
+@kernel
+def take_off(s: State, now: int, job: int, by: int) -> None:
+    """Take a job that is preempted off its resources."""
     p = s.preemption
     mode = p.mode[p.job_class[job]]
-    p.lost[p.account[job]] += _cost(s, now, job)
-    queued_again = mode == REQUEUE_MODE and s.rules.requeue == 1
+    queued_again = mode == SUSPEND_MODE or (mode >= REQUEUE_MODE and s.rules.requeue == 1)
     stops.stop(s, now, job, REQUEUED if queued_again else PREEMPTED, by, mode)
+    if mode == SUSPEND_MODE:
+        p.suspended[p.clock[SUSPENDED]] = job
+        p.clock[SUSPENDED] += 1

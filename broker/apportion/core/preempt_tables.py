@@ -16,6 +16,10 @@ DAY = 0  # UTC day that `lost` and `caused` are of
 HOUR = 1  # hour since the epoch that COUNT is of
 COUNT = 2  # jobs preempted in it
 WAKE = 3  # when the next try may succeed though nothing happens, ms
+LEAVING = 4  # rows of `leaving`
+CLAIMS = 5  # rows of `claimants`
+SUSPENDED = 6  # rows of `suspended`
+CELLS = 7
 
 
 @table
@@ -23,12 +27,16 @@ class Preemption(NamedTuple):
     """Preemption in numbers; empty where the policy has none.
 
     ``job_class``, ``account`` (n_jobs) : of each job; a class is a QOS, or a partition. ``may`` (n_classes, n_classes) : 1 if
-    jobs of the first may preempt those of the second. ``worth``, ``mode``, ``exempt`` (n_classes) : lowest goes first; CANCEL_MODE or
-    REQUEUE_MODE; ms for which a job cannot be preempted after its start, above 0.
+    jobs of the first may preempt those of the second. ``worth``, ``mode``, ``exempt`` (n_classes) : lowest goes first; a MODE
+    code; ms for which a job cannot be preempted after its start, above 0.
     ``lost``, ``caused`` (n_accounts) : processor-ms lost today, and lost today by others to its jobs. ``seen`` (n_pools), ``trial``
     (n_accounts), ``short`` (1 + n_extra), ``victims`` (n_jobs) : scratch. ``clock`` : see DAY and the names after it.
     ``youngest_first`` : 1 if of a class the job that started last goes first. ``min_wait`` : ms. ``min_gain`` : thousandths. ``rate_limit`` : jobs
     an hour, ``lost_budget``, ``caused_budget`` : processor-ms a day and account; NEVER for none.
+
+    Empty where no job has grace, or can be suspended, of each job: ``grace`` : ms it keeps its resources after it was preempted. ``until`` : end of
+    its grace, -1 none; ``by`` : whom it leaves for. ``leaving``, ``claimants``, ``suspended`` : jobs in grace, jobs that wait for
+    such, suspended jobs, each in order of time. ``is_claimant`` : 1 for the second; ``held`` (n_jobs, 1 + n_extra) : what it keeps from others.
     """
 
     job_class: Ints
@@ -44,6 +52,14 @@ class Preemption(NamedTuple):
     short: Ints
     victims: Ints
     clock: Ints
+    grace: Ints
+    until: Ints
+    by: Ints
+    leaving: Ints
+    claimants: Ints
+    suspended: Ints
+    is_claimant: Ints
+    held: Ints
     youngest_first: int
     min_wait: int
     min_gain: int
@@ -56,5 +72,9 @@ def no_preemption() -> Preemption:
     """Nobody takes anything from anybody."""
     none = np.zeros(0, np.int64)
     square = np.zeros((0, 0), np.int64)
-    clock = np.zeros(4, np.int64)
-    return Preemption(none, none, square, none, none, none, none, none, none, none, none, none, clock, 0, 0, 0, 0, 0, 0)
+    clock = np.zeros(CELLS, np.int64)
+    return Preemption(
+        *(none, none, square, none, none, none, none, none, none, none, none, none, clock),
+        *(none, none, none, none, none, none, none, square),
+        *(0, 0, 0, 0, 0, 0),
+    )

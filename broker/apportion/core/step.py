@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from apportion.core import (
     budget,
+    claims,
     cohort,
     cohort_lease,
     conservative,
     easy,
+    grace,
     lifecycle,
     limit_usage,
     limits,
@@ -209,12 +211,15 @@ def decide(s: State, now: int) -> None:
     """Decide what starts at this instant; the decisions are appended to ``s.decided``."""
     first_round = s.clock.now[0] != now
     s.clock.now[0] = now
+    graceful = s.preemption.until.size > 0
+    if graceful:
+        claims.advance(s, now)
     if s.rules.predictor != PREDICT_LIMIT:
         predict.correct(s, now)
     if s.clock.pending[0] > 0:
         _pass(s, now, first_round, s.clock.happened[0] == 1)
         if s.rules.preemptive == 1:
-            while s.clock.pending[0] > 0 and preempt.decide(s, now):
+            while s.clock.pending[0] > 0 and (preempt.decide(s, now) or (graceful and claims.advance(s, now))):
                 _pass(s, now, False, True)
         queue.sweep_if_worn(s.queue, s.live.state)
         if s.rules.backfill == BACKFILL_EASY_SJBF:
@@ -285,8 +290,15 @@ def _anything_runs(s: State) -> bool:
 @kernel
 def _wake(s: State, now: int) -> int:
     """When the core wants to be called again even if nothing happens."""
+    if s.preemption.until.size > 0:
+        return min(grace.next_leave(s), _wake_for_queue(s, now))
+    return _wake_for_queue(s, now)
+
+
+@kernel
+def _wake_for_queue(s: State, now: int) -> int:
     if s.clock.pending[0] == 0:
-        return rank.next_tick(s, now) if s.rules.metered == 1 and _anything_runs(s) else NEVER
+        return int(rank.next_tick(s, now)) if s.rules.metered == 1 and _anything_runs(s) else NEVER
     if s.rules.backfill == BACKFILL_CONSERVATIVE:
         time = s.clock.next_plan[0]
     elif s.rules.backfill == BACKFILL_SLURM:

@@ -9,7 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apportion.core import checkpoint, cohort, conservative, lifecycle, limit_usage, queue, running, victims
-from apportion.core.codes import BACKFILL_CONSERVATIVE, BACKFILL_EASY_SJBF, FAILURE, NODE_FAIL, REQUEUED, RUNNING
+from apportion.core.codes import (
+    BACKFILL_CONSERVATIVE,
+    BACKFILL_EASY_SJBF,
+    CHECKPOINT_MODE,
+    FAILURE,
+    NODE_FAIL,
+    REQUEUED,
+    RUNNING,
+    SUSPEND_MODE,
+)
 from apportion.core.jit import kernel
 
 if TYPE_CHECKING:
@@ -29,7 +38,9 @@ def _note(s: State, now: int, job: int, what: int, by: int, mode: int) -> None:
         log.mode[row] = mode
         log.start[row] = s.live.start[job]
         elapsed = now - s.live.start[job]
-        log.lost[row] = checkpoint.lost(s.checkpoints, job, elapsed) if what == REQUEUED else elapsed
+        log.lost[row] = elapsed
+        if what == REQUEUED:
+            log.lost[row] = 0 if mode >= CHECKPOINT_MODE else checkpoint.lost(s.checkpoints, job, elapsed)
 
 
 @kernel
@@ -55,11 +66,13 @@ def stop(s: State, now: int, job: int, what: int, by: int, mode: int) -> None:
     s.clock.stale[0] = 1
     s.clock.happened[0] = 1
     if what == REQUEUED:
-        _requeue(s, job, elapsed)
+        _requeue(s, job, elapsed, mode)
+    if s.preemption.until.size > 0:
+        s.preemption.until[job] = -1
 
 
 @kernel
-def _requeue(s: State, job: int, elapsed: int) -> None:
+def _requeue(s: State, job: int, elapsed: int, mode: int) -> None:
     """Put a job that was stopped after ``elapsed`` ms back into the queue. Its old entry is swept out first, or it would be there twice."""
     queue.sweep(s.queue, s.live.state)
     if s.rules.backfill == BACKFILL_EASY_SJBF:
@@ -73,8 +86,15 @@ def _requeue(s: State, job: int, elapsed: int) -> None:
     if s.rules.quotas == 1:
         cohort.enter(s.quotas, s.jobs, job)
     if s.checkpoints.saved.size > 0:
-        checkpoint.save(s.checkpoints, job, elapsed)
+        if mode == CHECKPOINT_MODE:
+            s.checkpoints.saved[job] += checkpoint.done(s.checkpoints, job, elapsed - s.checkpoints.write[job])
+        elif mode == SUSPEND_MODE:
+            s.checkpoints.saved[job] += checkpoint.done(s.checkpoints, job, elapsed)
+        else:
+            checkpoint.save(s.checkpoints, job, elapsed)
         s.jobs.expected[job] = checkpoint.duration(s.checkpoints, job, s.jobs.limit[job])
+    elif s.preemption.until.size > 0:
+        s.jobs.expected[job] = s.jobs.limit[job]  # grace may have cut it short
     lifecycle.enter(s, job)
 
 

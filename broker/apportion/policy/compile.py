@@ -175,7 +175,9 @@ def compile_policy(
     )
     checkpoints = checkpoints_of(policy, qos)
     preemptive = policy.PreemptType != "none"
-    expected = jobs.limit_ms if policy.Predictor == "limit" else jobs.limit_ms.copy()
+    preemption = preemption_of(policy, assigned, qos, checkpoints, len(plan.names), len(extra_names))
+    may_change = policy.Predictor != "limit" or len(preemption.until)
+    expected = jobs.limit_ms.copy() if may_change else jobs.limit_ms
     if len(checkpoints.saved):
         limits_ms = zip(checkpoints.interval.tolist(), checkpoints.write.tolist(), jobs.limit_ms.tolist(), strict=True)
         expected = np.array([a + (a - 1) // i * w if i else a for i, w, a in limits_ms], np.int64)
@@ -274,7 +276,7 @@ def compile_policy(
         outages=Outages(*(np.zeros(0, np.int64) for _ in Outages._fields)),
         stops=_stops(4 * len(jobs) + 65_536 if fails or preemptive else 0),
         checkpoints=checkpoints,
-        preemption=preemption_of(policy, assigned, qos, len(plan.names), len(extra_names)),
+        preemption=preemption,
         decided=np.zeros(2 * len(jobs) + 2, np.int64),  # a job may be stopped and start again
         digest=np.zeros(2, np.int64),
         work=np.zeros(max(len(jobs), len(plan.names), len(jobs.user.names) + 1, 8), np.int64),

@@ -74,7 +74,6 @@ ALIASES: dict[type[BaseModel], dict[str, str]] = {
     },
 }
 
-_PREEMPTION = "preemption"
 # What Slurm knows and this release does not act on, with what to say about it; keys in lower case.
 NOT_SIMULATED: dict[type[BaseModel], dict[str, str]] = {
     Policy: {
@@ -93,7 +92,6 @@ NOT_SIMULATED: dict[type[BaseModel], dict[str, str]] = {
     },
     Association: {"qos": "", "organization": "", "description": "", "maxtresrunmins": "", "partition": ""},
     QosEntry: {
-        "gracetime": _PREEMPTION,
         "description": "",
         "maxtresrunminspu": "",
         "maxtresrunminspa": "",
@@ -118,7 +116,6 @@ NOT_SIMULATED: dict[type[BaseModel], dict[str, str]] = {
         "tmpdisk": "",
     },
     PartitionEntry: {
-        "gracetime": _PREEMPTION,
         "allowaccounts": "",
         "allowgroups": "",
         "allowqos": "",

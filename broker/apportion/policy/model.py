@@ -101,7 +101,7 @@ ORDERS = (
 )
 BACKFILLS = ("none", "easy", "easy-sjbf", "conservative", "slurm")
 PREEMPT_TYPES = ("none", "qos", "partition_prio")
-PREEMPT_MODES = ("OFF", "CANCEL", "REQUEUE")
+PREEMPT_MODES = ("OFF", "CANCEL", "REQUEUE", "CHECKPOINT", "SUSPEND")
 PREDICTORS = ("limit", "last-two", "quantile")
 SELECT_TYPES = ("select/linear", "select/cons_tres")
 # Words of SelectTypeParameters: memory counts or does not, and the placement.
@@ -393,6 +393,9 @@ class QosEntry(GroupLimits, JobLimits, CheckpointKeys):
         default=None, description="what becomes of its jobs when they are preempted; OFF: they cannot be"
     )
     PreemptExemptTime: OptionalSeconds = Field(default=None, description="time after its start in which a job is safe")
+    GraceTime: Seconds = Field(
+        default=0, description="time for which its jobs keep their resources after they were preempted"
+    )
     MaxJobsPU: OptionalCount = Field(default=None, description="running jobs of one user")
     MaxJobsPA: OptionalCount = Field(default=None, description="running jobs of one account")
     MaxJobsAccruePU: OptionalCount = Field(
@@ -465,6 +468,10 @@ class PartitionEntry(Section):
 
     PreemptMode: Annotated[str | None, OneOf(*PREEMPT_MODES)] = Field(
         default=None, description="what becomes of its jobs when they are preempted (PreemptType partition_prio)"
+    )
+    GraceTime: Seconds = Field(
+        default=0,
+        description="time for which its jobs keep their resources after they were preempted (PreemptType partition_prio)",
     )
 
     @property

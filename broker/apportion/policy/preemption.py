@@ -7,25 +7,40 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from apportion.core.checkpoint import Checkpoints, daly_ms
-from apportion.core.codes import CANCEL_MODE, REQUEUE_MODE
-from apportion.core.preempt_tables import Preemption, no_preemption
+from apportion.core.codes import CANCEL_MODE, CHECKPOINT_MODE, REQUEUE_MODE, SUSPEND_MODE
+from apportion.core.preempt_tables import CELLS, Preemption, no_preemption
 from apportion.core.tables import NEVER, Ints
+from apportion.policy.structure import keeps_work
 
 if TYPE_CHECKING:
     from apportion.policy.assign import Assigned
     from apportion.policy.model import Policy
 
-MODES = {"CANCEL": CANCEL_MODE, "REQUEUE": REQUEUE_MODE}
+MODES = {
+    "CANCEL": CANCEL_MODE,
+    "REQUEUE": REQUEUE_MODE,
+    "CHECKPOINT": CHECKPOINT_MODE,
+    "SUSPEND": SUSPEND_MODE,
+}
 CPU_HOUR_MS = 3_600_000
 PREEMPTION_KEYS = frozenset(
-    {"Preempt", "PreemptMode", "PreemptExemptTime", "CheckpointInterval", "CheckpointWriteTime", "RestartTime", "MTBF"}
+    {
+        "Preempt",
+        "PreemptMode",
+        "PreemptExemptTime",
+        "GraceTime",
+        "CheckpointInterval",
+        "CheckpointWriteTime",
+        "RestartTime",
+        "MTBF",
+    }
 )
 
 
 def checkpoints_of(policy: Policy, qos: Ints) -> Checkpoints:
     """Checkpoints of each job, by its QOS; -1 is none."""
     rows = [_checkpoint(policy, entry) for entry in (*policy.qos, None)]
-    if not any(interval for interval, _, _ in rows):
+    if not any(interval for interval, _, _ in rows) and not keeps_work(policy):
         return Checkpoints(*(np.zeros(0, np.int64) for _ in Checkpoints._fields))
     columns = np.array(rows, np.int64)[qos]
     interval, write, restart = (np.ascontiguousarray(columns[:, k]) for k in range(3))
@@ -47,7 +62,9 @@ def _checkpoint(policy: Policy, entry: Any) -> tuple[int, int, int]:
     return interval, write, restart
 
 
-def preemption_of(policy: Policy, assigned: Assigned, qos: Ints, n_pools: int, n_extra: int) -> Preemption:
+def preemption_of(
+    policy: Policy, assigned: Assigned, qos: Ints, checkpoints: Checkpoints, n_pools: int, n_extra: int
+) -> Preemption:
     """Classes of jobs, who may preempt whom, and at what price."""
     if policy.PreemptType == "none":
         return no_preemption()
@@ -67,6 +84,10 @@ def preemption_of(policy: Policy, assigned: Assigned, qos: Ints, n_pools: int, n
     modes = [(entry.PreemptMode if entry is not None else None) or policy.PreemptMode for entry in entries]
     allowed = np.array(may, np.int64) * np.array([mode != "OFF" for mode in modes])
     exempt = [getattr(entry, "PreemptExemptTime", None) for entry in entries]
+    grace = 1000 * np.array([getattr(entry, "GraceTime", 0) for entry in entries], np.int64)[job_class]
+    if "CHECKPOINT" in modes:
+        grace += checkpoints.write * (np.array(modes) == "CHECKPOINT")[job_class]
+    n_kept = n_jobs if grace.any() or "SUSPEND" in modes else 0
     options = policy.PreemptParameters
     n_accounts = len(assigned.account.names) + 1
 
@@ -89,7 +110,15 @@ def preemption_of(policy: Policy, assigned: Assigned, qos: Ints, n_pools: int, n
         trial=zeros(n_accounts),
         short=zeros(1 + n_extra),
         victims=zeros(n_jobs),
-        clock=zeros(4),
+        clock=zeros(CELLS),
+        grace=grace[:n_kept],
+        until=zeros(n_kept) - 1,
+        by=zeros(n_kept),
+        leaving=zeros(n_kept),
+        claimants=zeros(n_kept),
+        suspended=zeros(n_kept),
+        is_claimant=zeros(n_kept),
+        held=np.zeros((n_kept, 1 + n_extra), np.int64),
         youngest_first=int(options.youngest_first),
         min_wait=options.min_wait * 1000,
         min_gain=round(options.min_gain * 1000),

@@ -108,8 +108,16 @@ def _check_preemption(policy: Policy) -> None:
         )
 
 
+def keeps_work(policy: Policy) -> bool:
+    """Whether any job that is preempted goes on from where it was."""
+    entries = policy.qos if policy.PreemptType == "qos" else policy.partitions
+    return policy.PreemptType != "none" and any(
+        mode in ("CHECKPOINT", "SUSPEND") for mode in (policy.PreemptMode, *(entry.PreemptMode for entry in entries))
+    )
+
+
 def _has_checkpoints(policy: Policy) -> bool:
-    return any(entry.CheckpointInterval or entry.MTBF for entry in (policy, *policy.qos))
+    return keeps_work(policy) or any(entry.CheckpointInterval or entry.MTBF for entry in (policy, *policy.qos))
 
 
 def _check_priority(policy: Policy) -> None:
