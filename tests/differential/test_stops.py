@@ -168,6 +168,7 @@ def preemptions(draw: st.DrawFn) -> dict[str, Any]:
         worth=draw(st.sampled_from([(0, 1, 2), (0, 0, 0), (1, 0, 2)])),
         cancel=draw(st.sampled_from([frozenset(), frozenset(), frozenset({0}), frozenset({0, 1})])) - suspend - write,
         exempt=draw(st.sampled_from([0, 0, 20_000, 33_000])),
+        again=draw(st.sampled_from([0, 0, 25_000])),
         youngest_first=draw(st.booleans()),
         min_wait=draw(st.sampled_from([0, 0, 15_000])),
         rate_limit=draw(st.sampled_from([None, None, 1, 2])),
@@ -210,6 +211,7 @@ def keys_of(rules: Preempt, checkpoint: Checkpoint | None) -> dict[str, Any]:
         value = getattr(rules, name)
         if value is not None:
             options[name] = value // unit
+    options["again_after"] = f"0:00:{rules.again // 1000:02}"
     options["min_wait"] = f"0:00:{rules.min_wait // 1000:02}"
     keys = {
         "PreemptType": "qos",

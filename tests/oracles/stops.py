@@ -41,6 +41,7 @@ class Preempt:
     suspend: frozenset[int] = frozenset()
     grace: tuple[int, ...] = (0, 0, 0)
     exempt: int = 0
+    again: int = 0
     youngest_first: bool = False
     min_wait: int = 0
     min_gain: float = 0
@@ -189,6 +190,7 @@ def simulate(
                 j.submit + preempt.min_wait for j in world.pending
             ]
             times += [(world.now // HOUR + 1) * HOUR] * bool(world.pending)
+            times += [time + preempt.again for time, *_ in told.stops]
             times += [until for until, _ in told.leaving.values()]
             times = [time for time in times if time > world.now or not told.begun]
         told.begun = True
@@ -337,6 +339,7 @@ def _preempt(world: World, told: Told, rules: Preempt, checkpoint: Checkpoint | 
             and (job.user, other.user) in rules.may
             and now >= start + max(rules.exempt, 1000)
             and other.id not in told.leaving
+            and all(now >= t + rules.again for t, who, _, by, _ in told.stops if who == other.id and by >= 0)
         ]
         chosen: list[tuple[Job, int]] = []
 

@@ -90,6 +90,70 @@ def test_a_checkpoint_when_preempted():
     assert done.state.stops.lost[:1].tolist() == [0]
 
 
+def test_not_again_so_soon():
+    """Job 0 is preempted at 10 s and back at 20 s; job 2 comes at 30 s, and may preempt it from 10 + 45 s on, job 0 having done 35 s more."""
+    jobs = [
+        Job(0, 0, 100 * S, 100 * S, 4),
+        Job(1, 10 * S, 10 * S, 10 * S, 4, user=1),
+        Job(2, 30 * S, 10 * S, 10 * S, 4, user=1),
+    ]
+    done = run(jobs, 4, names=NAMES, **LOW_AND_HIGH, PreemptParameters={"again_after": "00:00:45"})
+    assert done.starts == [65 * S, 10 * S, 55 * S]
+    assert done.state.stops.lost[:2].tolist() == [10 * S, 35 * S]
+
+
+@pytest.mark.parametrize(("refund", "left_h"), [(0, 10 - 4 - 8), (0.25, 10 - 4 - 8 + 1), (1, 10 - 8)])
+def test_a_budget_gets_back_what_was_lost(refund, left_h):
+    """4 processors x 1 h are lost at 1 h, then 4 x 2 h run through, of a budget of 10 core-hours with a soft end."""
+    hour = 3600 * S
+    jobs = [Job(0, 0, 2 * hour, 2 * hour, 4), Job(1, hour, hour, hour, 4, user=1)]
+    names = NAMES | {"account": lambda job: "high" if job.user else "low"}
+    budget = {"Account": "low", "Budget": "cpu=10", "BudgetDays": 30, "BudgetEnd": "soft"}
+    done = run(
+        jobs,
+        4,
+        names=names,
+        **LOW_AND_HIGH,
+        accounts=[budget, {"Account": "high"}],
+        PreemptParameters={"refund": refund},
+    )
+    assert done.starts == [2 * hour, hour]
+    assert done.state.budgets.left.tolist() == [left_h * hour]
+    assert done.state.stops.refunded[:1].tolist() == [refund * hour]
+
+
+@pytest.mark.parametrize("refund", [0, 0.5, 1])
+def test_usage_that_was_lost_is_given_back(refund):
+    """Without ageing: 4 processors x 1000 s lost, 4 x 2000 s of use, x 3 s of the job that preempted."""
+    jobs = [Job(0, 0, 2000 * S, 2000 * S, 4), Job(1, 1000 * S, 3 * S, 3 * S, 4, user=1)]
+    done = run(
+        jobs,
+        4,
+        order="multifactor",
+        names=NAMES | {"account": lambda job: "high" if job.user else "low"},
+        **LOW_AND_HIGH,
+        PriorityWeightFairshare=1,
+        PriorityDecayHalfLife=0,
+        PriorityUsageResetPeriod="YEARLY",
+        accounts=[{"Account": "low"}, {"Account": "high"}],
+        PreemptParameters={"refund": refund},
+    )
+    usage = done.state.usage
+    root = usage.value[0, 0] + usage.pending[0, 0] * 1e-6
+    assert root == pytest.approx(4 * (1000 * (1 - refund) + 2000 + 3))
+
+
+@pytest.mark.parametrize("rate_limit", [None, 1])
+def test_the_rate_limit_in_a_replay(rate_limit):
+    """Jobs 2 and 3 preempt at 100 s and 200 s; with one an hour, job 3 waits for the next hour of the clock."""
+    jobs = [
+        *(Job(k, 0, 9000 * S, 9000 * S, 2) for k in (0, 1)),
+        *(Job(k, 100 * S * (k - 1), 9000 * S, 9000 * S, 2, user=1) for k in (2, 3)),
+    ]
+    done = run(jobs, 4, names=NAMES, **LOW_AND_HIGH, PreemptParameters={"rate_limit": rate_limit} if rate_limit else {})
+    assert done.starts[2:] == [100 * S, 3600 * S if rate_limit else 200 * S]
+
+
 def victims(jobs, procs, **options):
     done = run(jobs, procs, names=NAMES, **LOW_AND_HIGH, PreemptParameters=options)
     log = done.state.stops
@@ -125,6 +189,8 @@ def test_whom():
         ({"RestartTime": "1:00"}, "RestartTime is given, but no job writes checkpoints"),
         ({"MTBF": "1-0", "Predictor": "last-two", "Backfill": "easy"}, "checkpoints lengthen jobs"),
         ({"PreemptParameters": "youngest_first,min_gain=-1"}, "min_gain"),
+        ({"PreemptParameters": {"refund": 2}}, "refund"),
+        ({"PreemptParameters": {"refund": 1}, "ShareEngine": "karma"}, "keeps no usage that could be given back"),
     ],
 )
 def test_a_policy_that_makes_no_sense(keys, said):

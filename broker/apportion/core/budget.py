@@ -121,6 +121,15 @@ def on_end(B: Budgets, jobs: Jobs, j: int, now: int) -> None:
 
 
 @kernel
+def refund(B: Budgets, jobs: Jobs, j: int, now: int, ms: int) -> None:
+    """Give back the last ``ms`` that a job has run, as far as the present period paid for them."""
+    row = _first(B, jobs, j)
+    while row >= 0:
+        B.left[row] += tres_count(jobs, j, B.tres[row]) * min(ms, max(now - B.begin[row], 0))
+        row = int(B.following[row])
+
+
+@kernel
 def advance(B: Budgets, now: int) -> bool:
     """Begin the periods that are due up to ``now``, ms, before the events of the instant are applied; True if any was."""
     if B.turn[0] > now:

@@ -155,6 +155,9 @@ def _collect(s: State, now: int, job: int) -> int:
         if now < start + p.exempt[theirs]:
             _wake_at(s, start + p.exempt[theirs])
             continue
+        if now < p.last[other] + p.again:
+            _wake_at(s, p.last[other] + p.again)
+            continue
         if p.until.size > 0 and p.until[other] >= 0:
             continue  # it leaves already
         p.victims[n] = other
@@ -325,6 +328,7 @@ def take_off(s: State, now: int, job: int, by: int) -> None:
     mode = p.mode[p.job_class[job]]
     queued_again = mode == SUSPEND_MODE or (mode >= REQUEUE_MODE and s.rules.requeue == 1)
     stops.stop(s, now, job, REQUEUED if queued_again else PREEMPTED, by, mode)
+    p.last[job] = now
     if mode == SUSPEND_MODE:
         p.suspended[p.clock[SUSPENDED]] = job
         p.clock[SUSPENDED] += 1

@@ -29,9 +29,12 @@ class Preemption(NamedTuple):
     ``job_class``, ``account`` (n_jobs) : of each job; a class is a QOS, or a partition. ``may`` (n_classes, n_classes) : 1 if
     jobs of the first may preempt those of the second. ``worth``, ``mode``, ``exempt`` (n_classes) : lowest goes first; a MODE
     code; ms for which a job cannot be preempted after its start, above 0.
+    ``last`` (n_jobs) : when each job was last preempted, ms.
     ``lost``, ``caused`` (n_accounts) : processor-ms lost today, and lost today by others to its jobs. ``seen`` (n_pools), ``trial``
     (n_accounts), ``short`` (1 + n_extra), ``victims`` (n_jobs) : scratch. ``clock`` : see DAY and the names after it.
-    ``youngest_first`` : 1 if of a class the job that started last goes first. ``min_wait`` : ms. ``min_gain`` : thousandths. ``rate_limit`` : jobs
+    ``youngest_first`` : 1 if of a class the job that started last goes first. ``min_wait`` : ms. ``again`` : ms after
+    a preemption in which a job is not preempted once more. ``refund`` : thousandths of what it lost that are given back.
+    ``min_gain`` : thousandths. ``rate_limit`` : jobs
     an hour, ``lost_budget``, ``caused_budget`` : processor-ms a day and account; NEVER for none.
 
     Empty where no job has grace, or can be suspended, of each job: ``grace`` : ms it keeps its resources after it was preempted. ``until`` : end of
@@ -45,6 +48,7 @@ class Preemption(NamedTuple):
     worth: Ints
     mode: Ints
     exempt: Ints
+    last: Ints
     lost: Ints
     caused: Ints
     seen: Ints
@@ -62,6 +66,8 @@ class Preemption(NamedTuple):
     held: Ints
     youngest_first: int
     min_wait: int
+    again: int
+    refund: int
     min_gain: int
     rate_limit: int
     lost_budget: int
@@ -74,7 +80,7 @@ def no_preemption() -> Preemption:
     square = np.zeros((0, 0), np.int64)
     clock = np.zeros(CELLS, np.int64)
     return Preemption(
-        *(none, none, square, none, none, none, none, none, none, none, none, none, clock),
+        *(none, none, square, none, none, none, none, none, none, none, none, none, none, clock),
         *(none, none, none, none, none, none, none, square),
-        *(0, 0, 0, 0, 0, 0),
+        *(0, 0, 0, 0, 0, 0, 0, 0),
     )

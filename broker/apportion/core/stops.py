@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import checkpoint, cohort, conservative, lifecycle, limit_usage, queue, running, victims
+from apportion.core import checkpoint, cohort, conservative, lifecycle, limit_usage, queue, refund, running, victims
 from apportion.core.codes import (
     BACKFILL_CONSERVATIVE,
     BACKFILL_EASY_SJBF,
@@ -26,9 +26,12 @@ if TYPE_CHECKING:
 
 
 @kernel
-def _note(s: State, now: int, job: int, what: int, by: int, mode: int) -> None:
-    """Write into the log what is lost by a stop."""
+def _note(s: State, now: int, job: int, what: int, by: int, mode: int) -> int:
+    """Write a stop into the log; how many ms are lost."""
     log = s.stops
+    lost = now - s.live.start[job]
+    if what == REQUEUED:
+        lost = 0 if mode >= CHECKPOINT_MODE else checkpoint.lost(s.checkpoints, job, lost)
     row = log.count[0]
     log.count[0] = row + 1
     if row < log.time.size:
@@ -37,10 +40,10 @@ def _note(s: State, now: int, job: int, what: int, by: int, mode: int) -> None:
         log.by[row] = by
         log.mode[row] = mode
         log.start[row] = s.live.start[job]
-        elapsed = now - s.live.start[job]
-        log.lost[row] = elapsed
-        if what == REQUEUED:
-            log.lost[row] = 0 if mode >= CHECKPOINT_MODE else checkpoint.lost(s.checkpoints, job, elapsed)
+        log.lost[row] = lost
+        if mode != FAILURE and s.preemption.until.size > 0:
+            log.grace[row] = s.preemption.grace[job]
+    return int(lost)
 
 
 @kernel
@@ -56,7 +59,7 @@ def stop(s: State, now: int, job: int, what: int, by: int, mode: int) -> None:
     mode : int
         FAILURE, or a mode of preemption.
     """
-    _note(s, now, job, what, by, mode)
+    lost = _note(s, now, job, what, by, mode)
     elapsed = now - s.live.start[job]
     if s.rules.backfill == BACKFILL_CONSERVATIVE:
         conservative.note_end(s, now, job)
@@ -65,6 +68,11 @@ def stop(s: State, now: int, job: int, what: int, by: int, mode: int) -> None:
     running.settle(s.running, s.live.state, s.jobs.pool[job])  # no row of it must be left when it starts again
     s.clock.stale[0] = 1
     s.clock.happened[0] = 1
+    if mode != FAILURE and s.preemption.refund > 0:
+        back = lost * s.preemption.refund // 1000
+        refund.give_back(s, now, job, back)
+        if s.stops.count[0] <= s.stops.time.size:
+            s.stops.refunded[s.stops.count[0] - 1] = back
     if what == REQUEUED:
         _requeue(s, job, elapsed, mode)
     if s.preemption.until.size > 0:

@@ -207,7 +207,8 @@ class Stops(NamedTuple):
     """Jobs that were stopped before their end, in order: the first ``count[0]`` rows, as far as there is room.
 
     ``time``, ``start`` : of the stop, and since when the job ran, ms. ``job`` ; ``by`` : the job that took its resources, -1 none.
-    ``mode`` : code. ``lost`` : ms of running that are to be done again.
+    ``mode`` : code. ``lost`` : ms of running that are to be done again; ``refunded`` : of those, given back to the account.
+    ``grace`` : ms that it kept its resources after it was preempted.
     """
 
     count: Ints  # type: ignore[assignment]  # tuple.count is not missed
@@ -217,6 +218,8 @@ class Stops(NamedTuple):
     mode: Ints
     start: Ints
     lost: Ints
+    refunded: Ints
+    grace: Ints
 
 
 @table

@@ -306,6 +306,63 @@ def charge_end(
 
 
 @kernel
+def refund(
+    usage: Usage,
+    params: UsageParams,
+    parent: Ints,
+    assoc: int,
+    qos: int,
+    billing: int,
+    procs: int,
+    extra: Ints,
+    begin: int,
+    end: int,
+) -> None:
+    """Take back what is left of what a job was charged from ``begin`` to ``end``, after `charge_end`. O(depth), and O(ticks and days between).
+
+    Other arguments as for `charge_start`. Usage does not fall below zero, should it have been reset meanwhile.
+    """
+    clock = usage.clock
+    clock[DIRTY] = 1
+    clock[IN_USE] = 1
+    last = clock[LAST_TICK]
+    usage_factor = params.usage_factor[qos] if qos >= 0 else 1000
+    own_rule = params.rule_of_qos[qos] if qos >= 0 else params.rule
+    now_ms, past_ms = _left_of(params, params.rule, params.factor, begin, end, last)
+    own_factor = 1.0 if own_rule == DECAY_NONE else params.factor
+    own_now_ms, own_past_ms = _left_of(params, own_rule, own_factor, begin, end, last)
+    for m in range(params.meters.shape[0]):
+        amount = _amount(params.meters[m], usage_factor, billing, procs, extra)
+        row = assoc
+        while row >= 0:
+            usage.pending[m, row] -= int(amount * now_ms)
+            usage.value[m, row] = max(usage.value[m, row] - amount * past_ms * 1e-6, 0.0)
+            row = parent[row]
+        if qos >= 0:
+            row = parent.shape[0] + qos
+            usage.pending[m, row] -= int(amount * own_now_ms)
+            usage.value[m, row] = max(usage.value[m, row] - amount * own_past_ms * 1e-6, 0.0)
+    if usage.daily.shape[0] > 0:
+        amount = _amount(params.meters[0], usage_factor, billing, procs, extra)
+        clock[LAST_DAY] = charge_days(usage.daily, clock[LAST_DAY], assoc, -amount, begin, end)
+
+
+@kernel
+def _left_of(params: UsageParams, rule: int, factor: float, begin: int, end: int, last: int) -> tuple[float, float]:
+    """Ms of usage from ``begin`` to ``end`` that the next tick is still to add, and that are left of those added up to the ``last``."""
+    age, integral, tick = params.age, params.integral, last + params.period
+    present = left(age, integral, rule, max(begin, last), end, tick) if end > last else 0.0
+    past, weight, tick = 0.0, 1.0, last
+    while tick > begin and weight > 1e-9:
+        since = tick - params.period
+        if end > since:
+            past += weight * left(age, integral, rule, max(begin, since), min(end, tick), tick)
+        weight *= factor
+        tick = since
+    return present, past
+
+
+@kernel
 def _stop(running: Ints | Floats, parent: Ints, meter: int, assoc: int, qos: int, amount: int) -> None:
     row = assoc
     while row >= 0:

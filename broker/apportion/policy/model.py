@@ -177,6 +177,12 @@ class PreemptOptions(Section):
         description="a job preempts only if its processors times limit are so many times what is lost, or more",
     )
     rate_limit: OptionalCount = Field(default=None, description="jobs preempted in an hour of the clock, at most")
+    again_after: Seconds = Field(
+        default=0, description="time after it was preempted in which a job is not preempted again"
+    )
+    refund: Annotated[Number, Field(ge=0, le=1)] = Field(
+        default=0, description="part of what a preempted job lost that its account is given back, in usage and budgets"
+    )
     lost_budget: OptionalCount = Field(
         default=None, description="core-hours that the jobs of one account may lose to others in a day (UTC)"
     )

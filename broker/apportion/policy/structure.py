@@ -98,6 +98,12 @@ def _check_preemption(policy: Policy) -> None:
             del left[name]
     if left:
         _fail(f"QOS {', '.join(sorted(left))} may preempt each other in a circle", "let one of them not", "qos")
+    if policy.PreemptParameters.refund > 0 and policy.share_engine not in SLURM_ENGINES:
+        _fail(
+            f"ShareEngine {policy.share_engine} keeps no usage that could be given back",
+            "drop refund, or use one of Slurm's",
+            "PreemptParameters",
+        )
     for kind in ("MTBF", "CheckpointWriteTime", "RestartTime"):
         for keys in (policy, *policy.qos):
             if getattr(keys, kind) is not None and not _has_checkpoints(policy):

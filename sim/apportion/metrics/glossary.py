@@ -324,6 +324,9 @@ def _stops() -> dict[str, Meaning]:
             "core-h",
             f"sum(p (time of x - last checkpoint)) {of}",
         ),
+        "stops.refunded_core_h": Meaning(
+            "What of it was given back to the accounts (refund).", "core-h", f"sum(p (refunded time)) {of}"
+        ),
     }
 
 

@@ -27,4 +27,5 @@ def stops(run: Run) -> dict[str, Any] | None:
         "preempted_jobs": int((~by_failure).sum()),
         "occupied_core_h": float(((table["time_s"] - table["start_s"]) * procs).sum()) / CORE_H_S,
         "lost_core_h": float(table["lost_core_s"].sum()) / CORE_H_S,
+        "refunded_core_h": float(table["refunded_core_s"].sum()) / CORE_H_S,
     }

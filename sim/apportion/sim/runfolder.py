@@ -323,7 +323,8 @@ def stops_table(workload: Workload, schedule: Schedule) -> pd.DataFrame:
     """Each stop of a job before its end.
 
     ``job_id``, ``time_s`` and ``start_s`` (from the trace's origin), ``preemptor`` (the job that took its resources, -1 none), ``mode``,
-    ``lost_core_s`` (what is to be done again).
+    ``lost_core_s`` (what is to be done again), ``refunded_core_s`` (what of it was given back to the account), ``grace_s`` (how long it kept
+    its resources after it was preempted).
     """
     log, origin = schedule.compiled.state.stops, workload.jobs.origin_ms
     n = min(int(log.count[0]), len(log.time))
@@ -339,6 +340,8 @@ def stops_table(workload: Workload, schedule: Schedule) -> pd.DataFrame:
             else np.where(by >= 0, ids[by], -1),
             "mode": dictionary(log.mode[:n], STOP_MODES),
             "lost_core_s": log.lost[:n] * workload.jobs.procs[job] / 1000.0,
+            "refunded_core_s": log.refunded[:n] * workload.jobs.procs[job] / 1000.0,
+            "grace_s": log.grace[:n] / 1000.0,
         }
     )
 

@@ -229,6 +229,8 @@ def stops_table(given: FederationInput, schedule: FederationSchedule) -> pd.Data
                     "preemptor": np.where(log.by[:n] >= 0, log.by[:n] + 1, -1),
                     "mode": runfolder.dictionary(log.mode[:n], runfolder.STOP_MODES),
                     "lost_core_s": log.lost[:n] * core.jobs.procs[log.job[:n]] / 1000.0,
+                    "refunded_core_s": log.refunded[:n] * core.jobs.procs[log.job[:n]] / 1000.0,
+                    "grace_s": log.grace[:n] / 1000.0,
                     "center": _labels(np.full(n, k), given.workload.centers),
                 }
             )

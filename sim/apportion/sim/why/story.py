@@ -41,6 +41,10 @@ ENDS: Final = {
     "PREEMPTED": "was preempted and did not come back",
     "NODE_FAIL": "was lost with its node",
 }
+HOW_STOPPED: Final = {
+    "SUSPEND": "was suspended",
+    "CHECKPOINT": "was stopped after it had written a checkpoint",
+}
 Event = tuple[float, list[str]]  # when, and the lines that tell it
 MOST_LINES: Final = 6  # of a history
 
@@ -230,8 +234,13 @@ def _stops(facts: dict[str, Any], clock: Callable[[float], str]) -> list[Event]:
     events = []
     for stop in facts.get("preemptions") or []:
         by = f" by job {stop['preemptor']}" if stop.get("preemptor") not in (None, -1) else ""
-        lost = f"{stop['lost_core_s'] / 3600:,.2f} core-hours were lost"
-        events.append((stop["time_s"], [f"{clock(stop['time_s'])}  was stopped{by} ({stop['mode']}); {lost}."]))
+        how = HOW_STOPPED.get(stop["mode"], "was stopped")
+        grace = f", after {span(stop['grace_s'])} of grace" if stop.get("grace_s") else ""
+        told = f"{clock(stop['time_s'])}  {how}{by} ({stop['mode']}){grace}; {stop['lost_core_s'] / 3600:,.2f} core-hours were lost."
+        lines = [told]
+        if stop.get("refunded_core_s"):
+            lines.append(f"    {stop['refunded_core_s'] / 3600:,.2f} of them were given back to its account.")
+        events.append((stop["time_s"], lines))
     return events
 
 
