@@ -273,3 +273,27 @@ def check_properties(jobs, rules, log):
             table[key] = table.get(key, 0) + ms * jobs[job].procs
     assert rules.lost_budget is None or all(value <= rules.lost_budget for value in lost.values())
     assert rules.caused_budget is None or all(value <= rules.caused_budget for value in caused.values())
+
+
+@pytest.mark.parametrize("backfill", BACKFILLS)
+@given(data=st.data())
+def test_failures_amid_preemption(backfill, data):
+    """Nodes fail while victims leave and jobs hold what they wait for: the drivers agree, all jobs end, and nothing stays held."""
+    case = data.draw(preemptions())
+    pools = [Pool(pool.procs + 2) for pool in case["pools"]]  # so wide that no failure leaves too few
+    faults = data.draw(fault_lists(max(len(case["jobs"]), 1), pools))
+    if not case["jobs"]:
+        return
+    rules = replace(case["rules"], lost_budget=None, caused_budget=None)
+    keys = keys_of(rules, case["checkpoint"])
+    policy = from_dict({"Order": case["order"], "Backfill": backfill, **keys, **machine(pools)})
+    names = {"qos": lambda job: CLASSES[job.user], "account": lambda job: CLASSES[job.user]}
+    table = submissions(case["jobs"], pools[0].procs, **names)
+    played = [play(case["jobs"], policy, table, faults, engine) for engine in ("compiled", "simpy")]
+    for got in played:
+        assert all(end >= 0 for end in got.end)
+        assert got.state.pools.free.tolist() == [pool.procs for pool in pools]
+        assert not got.state.preemption.held.any()
+        assert not got.state.running.count.any()
+    assert played[0].digest == played[1].digest
+    assert played[0].end == played[1].end
