@@ -170,9 +170,8 @@ def _fault(details: dict[str, Any]) -> tuple[str, str, Place]:
 def _warning(item: Ignored, path: Path | None, locate: Any) -> str:
     line = locate(item.at)
     where = "" if path is None else f"{path}:{line}: " if line else f"{path}: "
-    hint = item.hint
     return f"{where}{item.key} is known to Slurm but not simulated yet; it has no effect" + (
-        f" ({hint})" if hint else ""
+        f" ({item.hint})" if item.hint else ""
     )
 
 
