@@ -16,7 +16,7 @@ import math
 from typing import TYPE_CHECKING
 
 from apportion.core.decay import SMALLEST
-from apportion.core.jit import kernel, unsigned
+from apportion.core.jit import kernel
 
 if TYPE_CHECKING:
     from apportion.core.share import ShareState
@@ -62,13 +62,12 @@ def rank_by_level(is_user: Ints, state: ShareState, merge_ties: bool) -> None:
 def _level_fs(usage: Floats, ratio: Floats, compared_in: Ints, effective_usage: Floats, level_fs: Floats) -> None:
     n = ratio.shape[0]
     for i in range(n):
-        effective_usage[unsigned(i)] = max(usage[unsigned(compared_in[unsigned(i)])], SMALLEST)
+        effective_usage[i] = max(usage[compared_in[i]], SMALLEST)
     for i in range(n):  # without a branch or a look-up, so that several are divided at once
-        k = unsigned(i)
-        effective = usage[k] / effective_usage[k]
-        effective_usage[k] = effective
-        level = ratio[k] / effective  # infinite where nothing was used, as both quotients are never below 0
-        level_fs[k] = level if ratio[k] > 0.0 else 0.0
+        effective = usage[i] / effective_usage[i]
+        effective_usage[i] = effective
+        level = ratio[i] / effective  # infinite where nothing was used, as both quotients are never below 0
+        level_fs[i] = level if ratio[i] > 0.0 else 0.0
 
 
 @kernel
@@ -76,13 +75,12 @@ def _sort_list(state: ShareState, begin: int, end: int) -> bool:
     """Sort ``pool[begin:end]`` by falling level fairshare; False if both the order and who ties with whom stayed as they were."""
     rows, tied, level_fs, in_order = state.pool, state.tied, state.level_fs, state.in_order
     for k in range(begin, end):
-        in_order[unsigned(k)] = level_fs[unsigned(rows[unsigned(k)])]
+        in_order[k] = level_fs[rows[k]]
     unsorted = False
     changed = False
     for k in range(begin + 1, end):  # without a branch or a look-up, so that several are compared at once
-        at, before = unsigned(k), unsigned(k - 1)
-        unsorted |= in_order[at] > in_order[before]
-        changed |= (in_order[at] == in_order[before]) != (tied[at] != 0)
+        unsorted |= in_order[k] > in_order[k - 1]
+        changed |= (in_order[k] == in_order[k - 1]) != (tied[k] != 0)
     if unsorted:
         sort_down(rows, begin, end, level_fs, state.spare)
     if unsorted or changed:

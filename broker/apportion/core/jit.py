@@ -45,8 +45,6 @@ _TABLES: set[type] = set()
 
 JIT_DISABLED = bool(config.DISABLE_JIT)
 
-unsigned = np.uint64  # an index that is not looked at for counting from the end, so that loops become block operations
-
 
 def _fingerprint() -> str:
     """Short content hash of every module that may hold kernels."""

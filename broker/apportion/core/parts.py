@@ -4,17 +4,39 @@ Left to itself, Numba optimizes every function with all that it calls and makes 
 its callers: of a call chain eight deep the last link is compiled eight times. A *part* stays intermediate code; what Python
 calls, a *whole*, takes in the parts that it needs, directly or not, and is optimized with them. Nobody else calls those copies, and
 saying so lets LLVM take in what is called once, and drop what is never looked at of arguments and results.
+
+No kernel counts an index from the end, so none pays for the question whether it does: a select at each access, which also keeps
+loops from becoming block operations. ``NUMBA_BOUNDSCHECK=1`` finds an index below zero as well as one beyond the end.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from llvmlite.binding import Linkage
+from numba import types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import NativeLowering
+from numba.np import arrayobj
+
+
+@contextmanager
+def _indices_count_from_the_start() -> Iterator[None]:
+    """Lower an index as it is. Numba holds its compiler lock meanwhile, so nothing else is lowered."""
+
+    def as_it_is(context: Any, builder: Any, index_type: Any, index: Any, _size: Any) -> Any:
+        return context.cast(builder, index, index_type, types.intp)
+
+    usual = arrayobj.fix_integer_index
+    arrayobj.fix_integer_index = as_it_is
+    try:
+        yield
+    finally:
+        arrayobj.fix_integer_index = usual
 
 
 class _PartLibrary(JITCodeLibrary):
@@ -51,7 +73,8 @@ class _WholeLowering(NativeLowering):
         """Called by Numba."""
         state.library = _WholeLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
         state.library.enable_object_caching()
-        done: bool = super().run_pass(state)
+        with _indices_count_from_the_start():
+            done: bool = super().run_pass(state)
         return done
 
 
@@ -65,7 +88,8 @@ class _PartLowering(NativeLowering):
         """Called by Numba."""
         state.library = _PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
         state.flags.no_compile = True
-        super().run_pass(state)
+        with _indices_count_from_the_start():
+            super().run_pass(state)
         key: Any = [].append  # a unique callable: calls look the code up by it, and never call it
         state.library.finalize()
         state.targetctx.insert_user_function(key, state["cr"].fndesc, [state.library])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apportion.core import running
-from apportion.core.jit import kernel, unsigned
+from apportion.core.jit import kernel
 
 if TYPE_CHECKING:
     from apportion.core.tables import State
@@ -75,9 +75,9 @@ def trim(s: State, pool: int, now: int) -> None:
     if gone > 0:
         end = first + n - gone
         for k in range(first, end):  # column by column, so that each becomes a block move
-            p.time[unsigned(k)] = p.time[unsigned(k + gone)]
+            p.time[k] = p.time[k + gone]
         for k in range(first, end):
-            p.free[unsigned(k)] = p.free[unsigned(k + gone)]
+            p.free[k] = p.free[k + gone]
         for e in range(p.extra.shape[1]):
             for k in range(first, end):
                 p.extra[k, e] = p.extra[k + gone, e]
@@ -109,9 +109,9 @@ def _cut(s: State, pool: int, time: int) -> int:
         return k
     end = p.first[pool] + p.count[pool]
     for i in range(end, k + 1, -1):
-        p.time[unsigned(i)] = p.time[unsigned(i - 1)]
+        p.time[i] = p.time[i - 1]
     for i in range(end, k + 1, -1):
-        p.free[unsigned(i)] = p.free[unsigned(i - 1)]
+        p.free[i] = p.free[i - 1]
     for e in range(p.extra.shape[1]):
         for i in range(end, k + 1, -1):
             p.extra[i, e] = p.extra[i - 1, e]
@@ -136,7 +136,7 @@ def add(s: State, job: int, sign: int, begin: int, end: int) -> None:
     high = _cut(s, pool, end)
     procs = sign * s.jobs.procs[job]
     for k in range(low, high):
-        p.free[unsigned(k)] += procs
+        p.free[k] += procs
     for e in range(p.extra.shape[1]):
         amount = sign * s.jobs.extra[job, e]
         for k in range(low, high):
@@ -180,7 +180,7 @@ def _next_room(s: State, job: int, k: int, last: int, before: int) -> int:
         while k + BLOCK <= last and p.time[k] < before:
             found = False
             for i in range(BLOCK):  # without a branch, so that several are compared at once
-                found |= p.free[unsigned(k + i)] >= need
+                found |= p.free[k + i] >= need
             if found:
                 break
             k += BLOCK
@@ -203,7 +203,7 @@ def _next_lack(s: State, job: int, k: int, last: int, until: int) -> int:
         while k + BLOCK <= last and p.time[k] < until:
             found = False
             for i in range(BLOCK):
-                found |= p.free[unsigned(k + i)] < need
+                found |= p.free[k + i] < need
             if found:
                 break
             k += BLOCK

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apportion.core.codes import PENDING
-from apportion.core.jit import kernel, unsigned
+from apportion.core.jit import kernel
 from apportion.core.tables import NEVER
 
 if TYPE_CHECKING:
@@ -114,20 +114,20 @@ def insert(queue: Queue, jobs: Jobs, state: Bytes, key: Floats | Ints, job: int)
             high = middle
     if head > 0 and low - head < tail - low:
         for i in range(head, low):
-            order[unsigned(i - 1)] = order[unsigned(i)]
+            order[i - 1] = order[i]
         for i in range(head, low):
-            queue.procs[unsigned(i - 1)] = queue.procs[unsigned(i)]
+            queue.procs[i - 1] = queue.procs[i]
         for i in range(head, low):
-            queue.limit[unsigned(i - 1)] = queue.limit[unsigned(i)]
+            queue.limit[i - 1] = queue.limit[i]
         _place(queue, jobs, low - 1, job)
         queue.head[0] = head - 1
     else:
         for i in range(tail, low, -1):
-            order[unsigned(i)] = order[unsigned(i - 1)]
+            order[i] = order[i - 1]
         for i in range(tail, low, -1):
-            queue.procs[unsigned(i)] = queue.procs[unsigned(i - 1)]
+            queue.procs[i] = queue.procs[i - 1]
         for i in range(tail, low, -1):
-            queue.limit[unsigned(i)] = queue.limit[unsigned(i - 1)]
+            queue.limit[i] = queue.limit[i - 1]
         _place(queue, jobs, low, job)
         queue.tail[0] = tail + 1
 
@@ -139,7 +139,7 @@ def next_small(queue: Queue, i: int, procs: int, limit: int, any_limit_procs: in
     while i + BLOCK <= tail:
         found = False
         for k in range(BLOCK):  # without a branch, so that several are compared at once
-            at = unsigned(i + k)
+            at = i + k
             need = queue.procs[at]
             found |= (need <= any_limit_procs) | ((need <= procs) & (queue.limit[at] <= limit))
         if found:

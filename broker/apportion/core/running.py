@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apportion.core.codes import KILLED, RUNNING
-from apportion.core.jit import kernel, unsigned
+from apportion.core.jit import kernel
 
 if TYPE_CHECKING:
     from apportion.core.tables import Bytes, Running
@@ -50,11 +50,11 @@ def remove(running: Running, pool: int, end: int, job: int) -> None:
         at += 1
     last = first + rows - 1
     for i in range(at, last):
-        running.end[unsigned(i)] = running.end[unsigned(i + 1)]
+        running.end[i] = running.end[i + 1]
     for i in range(at, last):
-        running.procs[unsigned(i)] = running.procs[unsigned(i + 1)]
+        running.procs[i] = running.procs[i + 1]
     for i in range(at, last):
-        running.job[unsigned(i)] = running.job[unsigned(i + 1)]
+        running.job[i] = running.job[i + 1]
     running.rows[pool] = rows - 1
     running.ordered[pool] = rows - 1
 
@@ -92,7 +92,7 @@ def _position(running: Running, low: int, high: int, end: int) -> int:
     """First row from ``low`` on, below ``high``, that ends later than ``end``."""
     while low < high:
         middle = (low + high) >> 1
-        if running.end[unsigned(middle)] <= end:
+        if running.end[middle] <= end:
             low = middle + 1
         else:
             high = middle
@@ -109,11 +109,11 @@ def _put_in_order(running: Running, pool: int, at: int) -> None:
     job = running.job[row]
     to = _position(running, first, row, end)
     for i in range(row, to, -1):  # column by column, so that each becomes a block move
-        running.end[unsigned(i)] = running.end[unsigned(i - 1)]
+        running.end[i] = running.end[i - 1]
     for i in range(row, to, -1):
-        running.procs[unsigned(i)] = running.procs[unsigned(i - 1)]
+        running.procs[i] = running.procs[i - 1]
     for i in range(row, to, -1):
-        running.job[unsigned(i)] = running.job[unsigned(i - 1)]
+        running.job[i] = running.job[i - 1]
     running.end[to] = end
     running.procs[to] = procs
     running.job[to] = job

@@ -21,7 +21,7 @@ import numpy as np
 from apportion.core.calendar import DAY_MS, RESET_NONE, next_reset
 from apportion.core.daily import charge_days
 from apportion.core.decay import DECAY_NONE, DECAYS, SMALLEST, decay_tables, left
-from apportion.core.jit import kernel, table, unsigned
+from apportion.core.jit import kernel, table
 
 if TYPE_CHECKING:
     from apportion.core.tables import Floats, Ints
@@ -385,28 +385,24 @@ def _age(
     whole: float,
 ) -> None:
     """Age rows ``begin`` to ``end`` by one slice, then add what the slice holds."""
-    m = unsigned(meter)
-    for row in range(begin, end):
-        i = unsigned(row)
-        old = value[m, i]
+    for i in range(begin, end):
+        old = value[meter, i]
         aged = old * factor
         aged = SMALLEST if (aged < SMALLEST) & (old > 0.0) else aged
-        value[m, i] = aged + (rate[m, i] * whole + pending[m, i] * 1e-6)
-        rate[m, i] += fresh[m, i]
-        fresh[m, i] = 0
-        pending[m, i] = 0
+        value[meter, i] = aged + (rate[meter, i] * whole + pending[meter, i] * 1e-6)
+        rate[meter, i] += fresh[meter, i]
+        fresh[meter, i] = 0
+        pending[meter, i] = 0
 
 
 @kernel
 def _age_steadily(value: Floats, rate: Floats, meter: int, end: int, factor: float, whole: float) -> None:
     """`_age` when nothing started or ended in the slice."""
-    m = unsigned(meter)
-    for row in range(end):
-        i = unsigned(row)
-        old = value[m, i]
+    for i in range(end):
+        old = value[meter, i]
         aged = old * factor
         aged = SMALLEST if (aged < SMALLEST) & (old > 0.0) else aged
-        value[m, i] = aged + rate[m, i] * whole
+        value[meter, i] = aged + rate[meter, i] * whole
 
 
 @kernel
