@@ -343,6 +343,27 @@ def test_users_that_waited_most_on_average(tmp_path):
 # Stretches for the Gantt chart
 
 
+def test_says_what_was_stopped_and_what_that_cost(tmp_path):
+    jobs = pd.DataFrame({"submit_s": 0.0, "start_s": [0.0, 7200.0], "run_s": [3600.0, 10800.0], "procs": [2, 10]})
+    folder = write_run(tmp_path / "run", jobs)
+    assert "stopped before" not in read(write_report(folder)).text
+    stops = pd.DataFrame(
+        {
+            "job_id": [2, 2, 1],
+            "time_s": [1800.0, 5400.0, 3000.0],
+            "start_s": [0.0, 3600.0, 1200.0],
+            "mode": ["REQUEUE", "REQUEUE", "NODE_FAIL"],
+            "reason": ["InCohortReclamation", "InCohortReclamation", ""],
+            "lost_core_s": [18000.0, 9000.0, 3600.0],
+            "refunded_core_s": [0.0, 4500.0, 0.0],
+        }
+    )
+    stops.to_parquet(folder / "preemptions.parquet")
+    words = read(write_report(folder)).text
+    assert "preempted and queued again for quota that was lent 2 10.0 7.50 1.25" in words  # 10 x (0.5 + 0.5) h
+    assert "lost its node or its center 1 1.00 1.00 0" in words  # 2 x 0.5 h
+
+
 def test_stretches_are_where_they_say():
     base = pd.DataFrame({"submit_s": np.arange(200) * 3600.0, "start_s": np.arange(200) * 3600.0, "run_s": 600.0})
     busy = pd.DataFrame({"submit_s": [400_000.0], "start_s": [400_000.0], "run_s": [20_000.0], "procs": [90]})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from apportion.metrics import federation
 from apportion.metrics.compare import compare
-from apportion.metrics.report import charts, compare_page
+from apportion.metrics.report import charts, compare_page, tables
 from apportion.metrics.report.clock import Clock
 from apportion.metrics.report.figures import core_hours, count, decimal, duration, percent, points, signed
 
@@ -61,6 +61,7 @@ def page(run: Run, baseline: Run) -> dict[str, Any]:
         "transfers": _transfers(run, clock),
         "predictions": _predictions(run),
         "refusals": _refusals(run),
+        "stopped": tables.stop_table(run),
         "totals": _totals(table, before),
         "placement": facts["placement"],
     }

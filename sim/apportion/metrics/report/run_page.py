@@ -97,6 +97,7 @@ def page(run: Run, metrics: dict[str, Any], asked: tuple[float, float] | None = 
         "clock": clock,
         "headline": headline(metrics, with_shares=promised),
         "ends": tables.ends(metrics),
+        "stopped": tables.stop_table(run),
         "load_words": _load_words(load, clock),
         "periods": tables.period_table(load, clock) if not load.empty else None,
         "wait_words": _wait_words(metrics),

@@ -21,6 +21,7 @@ from apportion.metrics.report.figures import (
 )
 from apportion.metrics.run import run_class_names, size_class_names
 from apportion.metrics.series import longest_waits, per_group, slowdown_heatmap
+from apportion.metrics.stops import stops_by_kind
 
 if TYPE_CHECKING:
     from apportion.metrics.report.clock import Clock
@@ -35,6 +36,18 @@ TOP_SHARES: Final = 12
 UNKNOWN: Final = "(unknown)"
 HEAT_EDGES: Final = (1.5, 3, 10, 30, 100, 300)  # slowdowns at which the colour changes
 FEW: Final = 10  # jobs under which a mean says little
+STOP_WORDS: Final = {
+    "NODE_FAIL": "lost its node or its center",
+    "CANCEL": "preempted and cancelled",
+    "REQUEUE": "preempted and queued again",
+    "CHECKPOINT": "preempted after a checkpoint",
+    "SUSPEND": "suspended",
+}
+REASON_WORDS: Final = {
+    "Preempt": "by a higher class",
+    "InClusterQueue": "within an account's quota",
+    "InCohortReclamation": "for quota that was lent",
+}
 GROUP_WORDS: Final = {"user": "users", "account": "accounts", "qos": "QOS"}
 
 
@@ -67,6 +80,22 @@ def group_tables(run: Run) -> dict[str, pd.DataFrame]:
     """`series.per_group` of users, accounts and QOS that the run tells apart."""
     tables = {by: per_group(run, by) for by in GROUP_WORDS}
     return {by: table for by, table in tables.items() if len(table) > 1 or (len(table) and table["group"].iloc[0])}
+
+
+def stop_table(run: Run) -> Table | None:
+    """What was stopped before its end and what that cost, by center and kind; None if nothing was."""
+    table = stops_by_kind(run)
+    if table.empty:
+        return None
+    places = ["Center"] if "center" in table.columns else []
+    head = [*places, "What happened", "Times", "Core-hours until then", "Lost of them", "Given back to accounts"]
+    rows: list[Row] = []
+    for row in table.to_dict("records"):
+        words = [STOP_WORDS.get(row["mode"], row["mode"]), REASON_WORDS.get(row.get("reason", ""), "")]
+        cells = [text(row["center"])] if places else []
+        cells += [text(" ".join(filter(None, words))), count(row["stops"])]
+        rows.append(cells + [decimal(row[name]) for name in ("occupied_core_h", "lost_core_h", "refunded_core_h")])
+    return {"head": head, "left": len(places) + 1, "rows": rows, "note": ""}
 
 
 def longest_table(run: Run, clock: Clock) -> Table:
