@@ -119,7 +119,7 @@ def replay(s: State, w: World, n_instants: int) -> bool:
             job = w.end_job[0]
             heap.pop(w.end_time, w.end_job, n_ends)
             n_ends -= 1
-            if w.end[job] < 0:  # else it was killed before its time
+            if s.rules.metered == 0 or w.end[job] < 0:  # else it was killed before its time
                 w.end[job] = now
                 apply(s, now, END, job)
                 if follows:
@@ -142,7 +142,7 @@ def replay(s: State, w: World, n_instants: int) -> bool:
         for k in range(s.clock.decided[0]):
             job = s.decided[k]
             what = s.live.state[job]
-            if s.live.restarts[job] > 0 or what in (NODE_FAIL, PREEMPTED):
+            if s.stops.count[0] > 0 and (s.live.restarts[job] > 0 or what in (NODE_FAIL, PREEMPTED)):
                 # It has another end than before, or none.
                 n_ends = heap.remove(w.end_time, w.end_job, n_ends, job)
             if what == RUNNING:
