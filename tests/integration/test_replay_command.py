@@ -132,6 +132,24 @@ def test_jobs_that_wait_for_others_for_ever(tmp_path, capsys):
     assert "never started" in capsys.readouterr().out
 
 
+def test_jobs_that_no_quota_and_no_budget_will_ever_hold(tmp_path):
+    """Of 8 processors account 1 may use 2 and has a budget of 3 hours; jobs 1 and 2 ask for 4 of them, and 2 for 2 hours."""
+    lines = ["; MaxProcs: 8"]
+    for job, procs, limit in ((1, 4, 60), (2, 2, 7200)):
+        fields = (job, 0, -1, 10, procs, -1, -1, procs, limit, -1, 1, 1, 1, -1, -1, -1, -1, -1)
+        lines.append(" ".join(map(str, fields)))
+    (tmp_path / "log.swf").write_text("\n".join(lines) + "\n")
+    (tmp_path / "policy.toml").write_text(
+        "[[accounts]]\nAccount = '1'\nNominalQuota = 'cpu=2'\nBudget = 'cpu=3'\nBudgetPeriod = 'month'\n"
+    )
+    apportion("replay", tmp_path / "log.swf", "--policy", tmp_path / "policy.toml", "--out", tmp_path / "run")
+    waiting = json.loads((tmp_path / "run" / "manifest.json").read_text())["waiting"]
+    assert waiting == [
+        {"job_id": 1, "reasons": ["QuotaNominal: account 1/1 may use 2 cpu more, 4 asked"]},
+        {"job_id": 2, "reasons": ["QuotaBudget: 3 cpu hours are left of the budget of account 1/1, 4 asked"]},
+    ]
+
+
 def test_runs_that_differ_are_told_apart(trace, tmp_path, capsys):
     for policy in ("fcfs", "easy"):
         apportion("replay", trace, "--policy", policy, "--out", tmp_path / policy, "--no-report")

@@ -80,6 +80,22 @@ def binding(B: Budgets, jobs: Jobs, j: int) -> int:
 
 
 @kernel
+def explain(B: Budgets, jobs: Jobs, j: int, rows: Ints) -> int:
+    """Write TRES, what is left and what is asked (both in milliseconds of it) of each hard budget that holds a pending job; return how many."""
+    n = 0
+    row = _first(B, jobs, j)
+    while row >= 0 and n < rows.shape[0]:
+        asked = tres_count(jobs, j, B.tres[row]) * jobs.limit[j]
+        if B.hard[row] == 1 and asked > max(0, B.left[row]):
+            rows[n, 0] = B.tres[row]
+            rows[n, 1] = B.left[row]
+            rows[n, 2] = asked
+            n += 1
+        row = int(B.following[row])
+    return n
+
+
+@kernel
 def is_overdrawn(B: Budgets, jobs: Jobs, j: int) -> bool:
     """Whether nothing is left of a budget that is not hard."""
     row = _first(B, jobs, j)

@@ -19,7 +19,7 @@ from apportion.core.tables import NEVER
 
 if TYPE_CHECKING:
     from apportion.core.cohort_tables import Quotas
-    from apportion.core.tables import Jobs
+    from apportion.core.tables import Ints, Jobs
 
 
 @kernel
@@ -233,3 +233,32 @@ def binding(Q: Quotas, jobs: Jobs, j: int, flavor: int) -> int:
         if flavor != ALL_FLAVORS:
             mask |= _binding_in(Q, node, cell_of(Q, flavor, resource), amount)
     return mask
+
+
+@kernel
+def explain(Q: Quotas, jobs: Jobs, j: int, flavor: int, rows: Ints) -> int:
+    """Write down each quota that holds a pending job, as `binding` finds them; return how many.
+
+    Parameters
+    ----------
+    rows : int64[n, 5]
+        For each: mask of reasons, TRES, 1 if the quota is of this flavour and 0 if of all together, what is available (negative if more is
+        in use than may be), what is asked.
+    """
+    node = node_of(Q, jobs, j)
+    if node < 0 or Q.counted[j] != NOT_COUNTED:
+        return 0
+    n = 0
+    for resource in range(Q.tres.size):
+        amount = tres_count(jobs, j, Q.tres[resource])
+        for own in range(1 if flavor == ALL_FLAVORS else 2):
+            cell = cell_of(Q, flavor if own == 1 else ALL_FLAVORS, resource)
+            mask = _binding_in(Q, node, cell, amount)
+            if mask != 0 and n < rows.shape[0]:
+                rows[n, 0] = mask
+                rows[n, 1] = Q.tres[resource]
+                rows[n, 2] = own
+                rows[n, 3] = available(Q, node, cell)
+                rows[n, 4] = amount
+                n += 1
+    return n

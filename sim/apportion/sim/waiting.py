@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from apportion.core import limits, quota, reasons
+from apportion.core import budget, cohort, limits, quota, reasons
 from apportion.core.codes import CANCELLED, ENDED, NODE_FAIL, PENDING, PREEMPTED, REJECTED, UNSEEN
 from apportion.core.jit import handle
 from apportion.core.limit_tables import ROW_COLUMNS
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST = 20  # jobs that a manifest explains
 SHOWN = 5  # jobs that a reason names
+HOUR_MS = 3_600_000
 
 
 def pending(schedule: Schedule) -> Ints:
@@ -53,6 +54,7 @@ def explain(workload: Workload, schedule: Schedule, policy: Policy, most: int = 
         rows = np.zeros((64, ROW_COLUMNS), np.int64)
         n_rows = limits.explain(*tables, job, rows) if state.rules.limited else 0
         said = reasons.describe(rows[:n_rows], names, state.limits.n_assoc)
+        said += _quotas(schedule, core, job, names)
         rank = quota.reasons_now(core, job) & (reasons.RESOURCES | reasons.PRIORITY)
         said += reasons.words(rank, state.limits.bit_code) if rank else []
         found.append({"job_id": ids[job : job + 1].tolist()[0], "reasons": said})
@@ -62,6 +64,31 @@ def explain(workload: Workload, schedule: Schedule, policy: Policy, most: int = 
             waits = _dependency(workload.precedence, state.live.state, job, ids)
             found.append({"job_id": ids[job : job + 1].tolist()[0], "reasons": [waits]})
     return found
+
+
+def _quotas(schedule: Schedule, core: Any, job: int, names: reasons.Names) -> list[str]:
+    """Sentences about the quotas and budgets that hold a job, with the quantities that were compared."""
+    state = schedule.compiled.state
+    if not (state.rules.quotas or state.rules.budgets):
+        return []
+    jobs, assoc = handle(state.jobs), int(state.jobs.assoc[job])
+    whose, pool = f"account {names.associations[assoc]}", int(state.jobs.pool[job])
+    said = []
+    rows = np.zeros((64, 5), np.int64)
+    if state.rules.quotas:
+        held = quota.binding(core, job) & (reasons.JOB_HELD_ADMIN | reasons.QUOTA_ORDER)
+        said += reasons.words(held, state.limits.bit_code) if held else []
+        n_rows = cohort.explain(handle(state.quotas), jobs, job, int(state.pools.flavor[pool]), rows)
+        for mask, tres, of_pool, left, asked in rows[:n_rows].tolist():
+            words = "+".join(reasons.words(mask, state.limits.bit_code))
+            where = f" in {schedule.compiled.pool_names[pool]}" if of_pool else ""
+            said.append(f"{words}: {whose} may use {max(left, 0)} {names.tres[tres]} more{where}, {asked} asked")
+    if state.rules.budgets:
+        for tres, left, asked in rows[: budget.explain(handle(state.budgets), jobs, job, rows), :3].tolist():
+            unit = f"{names.tres[tres]} hours"
+            of = f"of the budget of {whose}"
+            said.append(f"QuotaBudget: {left / HOUR_MS:g} {unit} are left {of}, {asked / HOUR_MS:g} asked")
+    return said
 
 
 def _dependency(precedence: Precedence, state: Bytes, job: int, ids: Any) -> str:
