@@ -111,8 +111,14 @@ def association_of(jobs: Jobs, j: int) -> int:
 
 @kernel
 def qos_of(jobs: Jobs, j: int) -> int:
-    """QOS that a job runs in; -1, which is also the row of LimitTables.qos for such jobs, if it has none."""
+    """QOS that a job runs in, -1 if it has none."""
     return int(jobs.qos[j]) if jobs.qos.size > 0 else -1
+
+
+@kernel
+def qos_row(L: LimitTables, qos: int) -> int:
+    """Row of a QOS in ``LimitTables.qos`` and ``usage_factor``: the last one for jobs without a QOS (-1)."""
+    return qos if qos >= 0 else L.qos.shape[0] - 1
 
 
 @kernel
@@ -170,13 +176,13 @@ def tres_seconds(count: int, ms: int, factor: float) -> int:
 @kernel
 def usage_factor_of(L: LimitTables, jobs: Jobs, j: int) -> float:
     """UsageFactor of the job's own QOS; that of a partition QOS never counts."""
-    return float(L.usage_factor[qos_of(jobs, j)])
+    return float(L.usage_factor[qos_row(L, qos_of(jobs, j))])
 
 
 @kernel
 def _whole_s(L: LimitTables, jobs: Jobs, j: int, tres: int) -> int:
     """TRES-seconds of the job's whole time limit; UsageFactor counts only with the flag UsageFactorSafe."""
-    qos = qos_of(jobs, j)
+    qos = qos_row(L, qos_of(jobs, j))
     factor = 1.0
     if L.qos[qos, FLAGS] & QOS_USAGE_FACTOR_SAFE:
         factor = L.usage_factor[qos]
@@ -188,7 +194,7 @@ def _bound(L: LimitTables, jobs: Jobs, j: int, s: int, place: int) -> int:
     """Value of a limit for this job: LimitFactor of its QOS stretches the TRES limits of associations."""
     limit = int(L.limit[s, place])
     if place < L.n_assoc:
-        qos = qos_of(jobs, j)
+        qos = qos_row(L, qos_of(jobs, j))
         form = L.slot[s, FORM]
         if L.qos[qos, LIMIT_FACTOR] > 0 and form in (QOS_GRP_TRES, QOS_MAX_PJ, QOS_MAX_PN):
             return limit * int(L.qos[qos, LIMIT_FACTOR]) // MILLION
@@ -342,7 +348,7 @@ def _partition(L: LimitTables, jobs: Jobs, j: int, rows: Ints) -> int:
     part = partition_of(L, jobs, j)
     if part < 0:
         return 0
-    flags = L.qos[qos_of(jobs, j), FLAGS]
+    flags = L.qos[qos_row(L, qos_of(jobs, j)), FLAGS]
     nodes = tres_count(jobs, j, L.node_tres) if L.node_tres >= 0 else 0
     mask = 0
     if L.part[part, PART_DOWN] > 0:
@@ -402,10 +408,10 @@ def submit_mask(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int) -> int:
         mask |= INVALID_ACCOUNT
     if L.enforce & ENFORCE_QOS and L.qos.shape[0] > 1 and own < 0:
         mask |= INVALID_QOS
-    if L.qos[own, FLAGS] & QOS_NOT_FOR_JOBS:
+    if L.qos[qos_row(L, own), FLAGS] & QOS_NOT_FOR_JOBS:
         mask |= QOS_NOT_ALLOWED
     mask |= _scan(L, C, jobs, j, 0, L.n_submit, _ALL, L.no_rows)
-    if (L.qos[own, FLAGS] | L.qos[of_part, FLAGS]) & QOS_DENY_ON_LIMIT:
+    if (L.qos[qos_row(L, own), FLAGS] | L.qos[qos_row(L, of_part), FLAGS]) & QOS_DENY_ON_LIMIT:
         mask |= never(L, C, jobs, j)
     return mask
 
@@ -437,7 +443,7 @@ def may_reserve(L: LimitTables, jobs: Jobs, j: int, priority: int, min_priority:
 
     ``min_priority`` is bf_min_prio_reserve, which any MinPrioThreshold on the job's way overrides.
     """
-    if L.qos[qos_of(jobs, j), FLAGS] & QOS_NO_RESERVE:
+    if L.qos[qos_row(L, qos_of(jobs, j)), FLAGS] & QOS_NO_RESERVE:
         return False
     first, second = qos_places(L, jobs, j)
     assoc = association_of(jobs, j)
@@ -453,5 +459,5 @@ def may_reserve(L: LimitTables, jobs: Jobs, j: int, priority: int, min_priority:
 @kernel
 def reserve_at(L: LimitTables, jobs: Jobs, j: int) -> int:
     """Time (ms) from which a within-limits job has earned a reservation; NEVER if its wait has no bound."""
-    after = int(L.qos[qos_of(jobs, j), RESERVE_AFTER])
+    after = int(L.qos[qos_row(L, qos_of(jobs, j)), RESERVE_AFTER])
     return NEVER if after >= NEVER else int(jobs.submit[j]) + after
