@@ -27,11 +27,16 @@ HOUR_MS = 3_600_000
 
 
 @kernel
+def begin_round(s: State, now: int) -> None:
+    """To be called before anybody is asked who may stop others."""
+    _turn_pages(s, now)
+    s.preemption.clock[WAKE] = NEVER
+
+
+@kernel
 def decide(s: State, now: int) -> bool:
     """Let one job preempt others and start; False if none can. Then the order of the queue is another."""
     p = s.preemption
-    _turn_pages(s, now)
-    p.clock[WAKE] = NEVER
     if rank.refresh(s, now):
         s.clock.stale[0] = 1
     open_pools = s.pools.free.size
@@ -83,19 +88,62 @@ def _has_victims(s: State, job: int) -> bool:
 
 @kernel
 def _try(s: State, now: int, job: int) -> bool:
-    p = s.preemption
-    if now < s.jobs.submit[job] + p.min_wait:
-        _wake_at(s, s.jobs.submit[job] + p.min_wait)
+    if not has_waited(s, now, job) or lifecycle.fits_now(s, job):
         return False
-    if lifecycle.fits_now(s, job):
-        return False  # it waits for something else
     n = _collect(s, now, job)
     if not _would_do(s, job, n):
         return False
     m = _choose(s, now, job, n)
-    if m == 0 or not _stays_free(s, now, job, m):
+    return m > 0 and carry_out(s, now, job, m)
+
+
+@kernel
+def has_waited(s: State, now: int, job: int) -> bool:
+    """Whether a job has waited long enough to stop others."""
+    if now < s.jobs.submit[job] + s.preemption.min_wait:
+        _wake_at(s, s.jobs.submit[job] + s.preemption.min_wait)
         return False
+    return True
+
+
+@kernel
+def may_be_stopped(s: State, now: int, job: int) -> bool:
+    """Whether a running job is neither protected nor exempt, and its account can afford to lose it."""
+    p = s.preemption
+    safe_until = s.live.start[job] + p.exempt[p.job_class[job]]
+    if p.mode[p.job_class[job]] == 0:
+        return False
+    if now < safe_until:
+        _wake_at(s, safe_until)
+        return False
+    p.trial[p.account[job]] = 0
+    return _can_afford(s, now, job)
+
+
+@kernel
+def _can_afford(s: State, now: int, job: int) -> bool:
+    """Whether the account of a victim may lose it today, beside those that are tried already."""
+    p = s.preemption
+    account = p.account[job]
+    if p.lost[account] + p.trial[account] + _cost(s, now, job) <= p.lost_budget:
+        return True
+    _wake_at(s, (now // DAY_MS + 1) * DAY_MS)
+    return False
+
+
+@kernel
+def carry_out(s: State, now: int, job: int, m: int) -> bool:
+    """Stop the first ``m`` victims and start the job for which they go, if that is worth its price; else False."""
+    p = s.preemption
+    if not _stays_free(s, now, job, m):
+        return False
+    for k in range(m):
+        p.trial[p.account[p.victims[k]]] = 0
     cost = 0
+    for k in range(m):
+        if not _can_afford(s, now, p.victims[k]):
+            return False
+        p.trial[p.account[p.victims[k]]] += _cost(s, now, p.victims[k])
     for k in range(m):
         cost += _cost(s, now, p.victims[k])
     if p.clock[COUNT] + m > p.rate_limit:
@@ -141,7 +189,7 @@ def _collect(s: State, now: int, job: int) -> int:
 
 
 @kernel
-def _set_short(s: State, job: int) -> None:
+def set_short(s: State, job: int) -> None:
     """How much of what the job asks for is not free, TRES by TRES."""
     p = s.preemption
     pool = s.jobs.pool[job]
@@ -152,7 +200,7 @@ def _set_short(s: State, job: int) -> None:
 
 @kernel
 def _give(s: State, job: int, sign: int) -> None:
-    """Count what a victim gives (1), or gives no longer (-1)."""
+    """Count what a running job gives the pool that this is about (1), or gives no longer (-1)."""
     s.preemption.short[0] -= sign * s.jobs.procs[job]
     for e in range(s.pools.extra.shape[1]):
         s.preemption.short[e + 1] -= sign * s.jobs.extra[job, e]
@@ -169,7 +217,7 @@ def _is_enough(s: State) -> bool:
 @kernel
 def _would_do(s: State, job: int, n: int) -> bool:
     """Whether the job fits if all of ``n`` victims go."""
-    _set_short(s, job)
+    set_short(s, job)
     for k in range(n):
         _give(s, s.preemption.victims[k], 1)
     return _is_enough(s)
@@ -207,7 +255,7 @@ def _choose(s: State, now: int, job: int, n: int) -> int:
     """Move the victims that are needed to the front; how many, 0 if budgets leave too few."""
     p = s.preemption
     victims = p.victims
-    _set_short(s, job)
+    set_short(s, job)
     m = 0
     for k in range(n):
         if _is_enough(s):
@@ -218,13 +266,10 @@ def _choose(s: State, now: int, job: int, n: int) -> int:
                 best = i
         victim = victims[best]
         victims[best] = victims[k]
-        account = p.account[victim]
-        cost = _cost(s, now, victim)
-        if p.lost[account] + p.trial[account] + cost > p.lost_budget:
+        if not _can_afford(s, now, victim):
             victims[k] = victim
-            _wake_at(s, (now // DAY_MS + 1) * DAY_MS)
             continue
-        p.trial[account] += cost
+        p.trial[p.account[victim]] += _cost(s, now, victim)
         _give(s, victim, 1)
         victims[k] = victims[m]
         victims[m] = victim
@@ -259,9 +304,10 @@ def _stays_free(s: State, now: int, job: int, m: int) -> bool:
     p, run = s.preemption, s.running
     pool = s.jobs.pool[job]
     end = now + max(s.jobs.expected[job], 1)
-    _set_short(s, job)
+    set_short(s, job)
     for k in range(m):
-        _give(s, p.victims[k], 1)
+        if s.jobs.pool[p.victims[k]] == pool:
+            _give(s, p.victims[k], 1)
     row = run.first[pool]
     last = row + run.count[pool]
     for step in range(s.pools.step_next[pool], s.pools.step_first[pool + 1]):

@@ -23,8 +23,8 @@ class Preemption(NamedTuple):
     """Preemption in numbers; empty where the policy has none.
 
     ``job_class``, ``account`` (n_jobs) : of each job; a class is a QOS, or a partition. ``may`` (n_classes, n_classes) : 1 if
-    jobs of the first may preempt those of the second. ``worth``, ``mode``, ``exempt`` (n_classes) : lowest goes first; CANCEL_MODE or
-    REQUEUE_MODE; ms for which a job cannot be preempted after its start, above 0.
+    jobs of the first may preempt those of the second. ``worth``, ``mode``, ``exempt`` (n_classes) : lowest goes first; CANCEL_MODE,
+    REQUEUE_MODE or 0 for jobs that are never stopped; ms for which a job cannot be preempted after its start, above 0.
     ``lost``, ``caused`` (n_accounts) : processor-ms lost today, and lost today by others to its jobs. ``seen`` (n_pools), ``trial``
     (n_accounts), ``short`` (1 + n_extra), ``victims`` (n_jobs) : scratch. ``clock`` : see DAY and the names after it.
     ``youngest_first`` : 1 if of a class the job that started last goes first. ``min_wait`` : ms. ``min_gain`` : thousandths. ``rate_limit`` : jobs

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from apportion.core.limit_tables import LimitCounters, LimitTables
     from apportion.core.node_tables import Nodes
     from apportion.core.preempt_tables import Preemption
+    from apportion.core.reclaim_tables import Reclaim
     from apportion.core.share import ShareState
     from apportion.core.usage import Usage, UsageParams
 
@@ -258,7 +259,7 @@ class Rules(NamedTuple):
     ``plain`` : 1 if processors of constant number are all there is to a pool.
     ``charged`` : 1 if usage is kept. ``limited`` : 1 if limits of associations or QOS may hold jobs; ``metered`` : 1 if some of them
     run on minutes and so on time; ``requeue`` : 1 if a job that loses its node is queued again;
-    ``preemptive`` : 1 if jobs may preempt others;
+    ``preemptive`` : 1 if jobs may preempt others; ``reclaims`` : 1 if accounts may take back what they lend by stopping jobs;
     ``assoc_limit_stop`` : 1 if a held job also holds those behind it. ``quotas`` : 1 if accounts have
     quotas, ``budgets`` : budgets. ``holds`` : 1 if limits, quotas or budgets may hold a job that there is room for.
     ``guarded`` : 1 if some jobs have a wait bound.
@@ -280,6 +281,7 @@ class Rules(NamedTuple):
     metered: int
     requeue: int
     preemptive: int
+    reclaims: int
     assoc_limit_stop: int
     quotas: int
     budgets: int
@@ -336,6 +338,7 @@ class State(NamedTuple):
     stops: Stops
     checkpoints: Checkpoints
     preemption: Preemption
+    reclaim: Reclaim
     decided: Ints
     digest: Ints
     work: Ints

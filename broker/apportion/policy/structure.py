@@ -39,6 +39,7 @@ def check_structure(policy: Policy) -> None:
     _check_references(policy)
     _check_relative(policy)
     _check_preemption(policy)
+    _check_reclaim(policy)
     _check_pools(policy)
     _check_nodes(policy)
     _check_reservations(policy)
@@ -105,6 +106,52 @@ def _check_preemption(policy: Policy) -> None:
     if policy.Predictor != "limit" and _has_checkpoints(policy):
         _fail(
             "checkpoints lengthen jobs, which predicted run times know nothing of", "drop one of the two", "Predictor"
+        )
+
+
+def _check_reclaim(policy: Policy) -> None:
+    """Who may borrow by preemption may take back, too; and something must become of those who are stopped."""
+    takes = [i for i, e in enumerate(policy.accounts) if e.ReclaimWithinCohort != "Never"]
+    for i, entry in enumerate(policy.accounts):
+        at = ("accounts", i)
+        if entry.BorrowWithinCohort != "Never":
+            if i not in takes:
+                _fail(
+                    f"{entry.Account} may stop jobs to borrow, but not to have its own quota back",
+                    "give ReclaimWithinCohort, or drop BorrowWithinCohort",
+                    *at,
+                    "BorrowWithinCohort",
+                )
+            if policy.PreemptionStrategies:
+                _fail(
+                    "BorrowWithinCohort goes by priority, PreemptionStrategies by shares",
+                    "keep one of the two",
+                    *at,
+                    "BorrowWithinCohort",
+                )
+        elif entry.MaxPriorityThreshold is not None:
+            _fail(
+                "MaxPriorityThreshold is given, but no BorrowWithinCohort",
+                'set BorrowWithinCohort = "LowerPriority", or drop it',
+                *at,
+                "MaxPriorityThreshold",
+            )
+    if policy.PreemptionStrategies and not takes:
+        _fail(
+            "PreemptionStrategies are given, but no account may take anything from another",
+            "give accounts ReclaimWithinCohort",
+            "PreemptionStrategies",
+        )
+    within = [i for i, e in enumerate(policy.accounts) if e.WithinClusterQueue != "Never"]
+    classes = policy.partitions if policy.PreemptType == "partition_prio" else policy.qos
+    if (takes or within) and policy.PreemptMode == "OFF" and all(e.PreemptMode in (None, "OFF") for e in classes):
+        key = "ReclaimWithinCohort" if takes else "WithinClusterQueue"
+        _fail(
+            f"{key} is given, but PreemptMode is OFF: no job can be stopped",
+            "set PreemptMode to REQUEUE or CANCEL",
+            "accounts",
+            (takes or within)[0],
+            key,
         )
 
 

@@ -1,0 +1,118 @@
+"""Lent quota comes back: a job of an account that may take it back stops running jobs of those that have borrowed it.
+
+Of each account, and in each pool, it is the first pending job by rank that nothing but quota and room holds and that could have both by the rules of
+its account (`apportion.core.reclaim`). Nothing is stopped unless the job can start at once, and it does. What becomes of those that are
+stopped, when they are safe and what may be lost is as in `apportion.core.preempt`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apportion.core import budget, cohort, lifecycle, limits, preempt, rank, reclaim, running
+from apportion.core.codes import PENDING, RUNNING
+from apportion.core.cohort_tables import NOT_COUNTED
+from apportion.core.jit import kernel
+from apportion.core.reasons import JOB_HELD_ADMIN, QUOTA_ORDER
+from apportion.core.reclaim_tables import NEVER_PREEMPT
+
+if TYPE_CHECKING:
+    from apportion.core.tables import State
+
+
+@kernel
+def decide(s: State, now: int) -> bool:
+    """Let one job take back what its account lends and start; False if none can. Then the order of the queue is another."""
+    r = s.reclaim
+    if not _anything_to_take(s):
+        return False
+    if rank.refresh(s, now):
+        s.clock.stale[0] = 1
+    r.round[0] += 1
+    for i in range(s.queue.head[0], s.queue.tail[0]):
+        job = s.queue.order[i]
+        if s.live.state[job] != PENDING:
+            continue
+        node = cohort.node_of(s.quotas, s.jobs, job)
+        if node < 0 or (r.within[node] == NEVER_PREEMPT and r.reclaim[node] == NEVER_PREEMPT):
+            continue
+        at = node * s.pools.free.size + s.jobs.pool[job]
+        if r.tried[at] == r.round[0] or not _waits_for_others(s, job):
+            continue
+        if _try(s, now, job):
+            return True
+        r.tried[at] = r.round[0]
+    return False
+
+
+@kernel
+def _anything_to_take(s: State) -> bool:
+    """Whether any account has borrowed, or may stop its own jobs."""
+    for node in range(s.reclaim.within.size):
+        if s.reclaim.within[node] != NEVER_PREEMPT or reclaim.is_above_nominal(s.quotas, node):
+            return True
+    return False
+
+
+@kernel
+def _waits_for_others(s: State, job: int) -> bool:
+    """Whether a job waits for quota or room, for nothing else, and others might give it what it lacks."""
+    q, flavor = s.quotas, s.pools.flavor[s.jobs.pool[job]]
+    mask = cohort.binding(q, s.jobs, job, flavor)
+    if mask & (JOB_HELD_ADMIN | QUOTA_ORDER) != 0 or (mask == 0 and lifecycle.fits_now(s, job)):
+        return False
+    if s.rules.budgets == 1 and budget.binding(s.budgets, s.jobs, job) != 0:
+        return False
+    if s.rules.limited == 1 and not limits.may_start(s.limits, s.counters, s.jobs, job):
+        return False
+    counted = _give_up_quota(s, job)
+    hopeless = reclaim.is_hopeless(q, s.jobs, job, flavor, s.reclaim)
+    _have_quota_again(s, job, counted)
+    return not hopeless
+
+
+@kernel
+def _give_up_quota(s: State, job: int) -> int:
+    """A job that a broker has bound has its quota already, and may yet lack room: count it out. Its flavour, or NOT_COUNTED."""
+    counted = s.quotas.counted[job]
+    cohort.release(s.quotas, s.jobs, job)
+    return int(counted)
+
+
+@kernel
+def _have_quota_again(s: State, job: int, counted: int) -> None:
+    if counted != NOT_COUNTED:
+        cohort.reserve(s.quotas, s.jobs, job, counted)
+
+
+@kernel
+def _try(s: State, now: int, job: int) -> bool:
+    p, pool = s.preemption, s.jobs.pool[job]
+    if not preempt.has_waited(s, now, job):
+        return False
+    counted = _give_up_quota(s, job)
+    n = _collect(s, now, job)
+    preempt.set_short(s, job)
+    flavor = s.pools.flavor[pool]
+    m = reclaim.victims(s.quotas, s.jobs, job, flavor, n, s.live.start, s.reclaim, p.short, p.victims)
+    _have_quota_again(s, job, counted)
+    return m > 0 and preempt.carry_out(s, now, job, m)
+
+
+@kernel
+def _collect(s: State, now: int, job: int) -> int:
+    """Jobs that may be stopped now and are worth a look, into ``running``; how many."""
+    r, run, q = s.reclaim, s.running, s.quotas
+    node = cohort.node_of(q, s.jobs, job)
+    n = 0
+    for pool in range(s.pools.free.size):
+        running.settle(run, s.live.state, pool)
+        for row in range(run.first[pool], run.first[pool] + run.count[pool]):
+            other = run.job[row]
+            if s.live.state[other] != RUNNING or q.counted[other] == NOT_COUNTED:
+                continue
+            of = cohort.node_of(q, s.jobs, other)
+            if of >= 0 and reclaim.may_lose(q, node, of, r) and preempt.may_be_stopped(s, now, other):
+                r.running[n] = other
+                n += 1
+    return n
