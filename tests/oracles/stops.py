@@ -310,12 +310,16 @@ def _preempt(world: World, told: Told, rules: Preempt, kept, stop) -> bool:  # t
 
 def _take_back(world: World, how: lending.Reclaim, stop, wakes: set[int]) -> bool:  # type: ignore[no-untyped-def]
     """Let one job have the quota of its account, and start."""
-    quotas, tried = world.quotas, set()
+    quotas, tried = world.quotas, []
     wakes.clear()
     safe = {job.id for job, start in world.running if world.now < start + max(how.exempt, 1000)}
     for job in world.queue():
         node = quotas.account.get(job.user)
-        if node is None or (node.name, job.pool) in tried:
+        if node is None:
+            continue
+        mine = [other for name, other in tried if (name, other.pool) == (node.name, job.pool)]
+        narrower = all(job.procs < other.procs for other in mine)
+        if not narrower and not all(how.priority[job.id] > how.priority[other.id] for other in mine):
             continue
         rules = how.rules.get(node.name, lending.Rules())
         if (rules.within, rules.reclaim) == ("Never", "Never") or node.name in quotas.stopped:
@@ -329,7 +333,7 @@ def _take_back(world: World, how: lending.Reclaim, stop, wakes: set[int]) -> boo
         over = any(node.usage(cell) + amount > node.subtree(cell) for cell, amount in quotas.asked(job).items())
         if rules.within == "Never" and not rules.borrow and over:
             continue
-        tried.add((node.name, job.pool))
+        tried.append((node.name, job))
         for other, start in world.running:
             of = quotas.account.get(other.user)
             if other.id in safe and of is not None and lending.may_lose(node, of, rules):

@@ -94,7 +94,10 @@ def _try(s: State, now: int, job: int) -> bool:
     if not _would_do(s, job, n):
         return False
     m = _choose(s, now, job, n)
-    return m > 0 and carry_out(s, now, job, m)
+    if m == 0 or not is_worth_it(s, now, job, m):
+        return False
+    carry_out(s, now, job, m)
+    return True
 
 
 @kernel
@@ -132,8 +135,8 @@ def _can_afford(s: State, now: int, job: int) -> bool:
 
 
 @kernel
-def carry_out(s: State, now: int, job: int, m: int) -> bool:
-    """Stop the first ``m`` victims and start the job for which they go, if that is worth its price; else False."""
+def is_worth_it(s: State, now: int, job: int, m: int) -> bool:
+    """Whether the job has room up to its end once the first ``m`` victims are gone, and that is worth what it costs."""
     p = s.preemption
     if not _stays_free(s, now, job, m):
         return False
@@ -144,7 +147,6 @@ def carry_out(s: State, now: int, job: int, m: int) -> bool:
         if not _can_afford(s, now, p.victims[k]):
             return False
         p.trial[p.account[p.victims[k]]] += _cost(s, now, p.victims[k])
-    for k in range(m):
         cost += _cost(s, now, p.victims[k])
     if p.clock[COUNT] + m > p.rate_limit:
         _wake_at(s, (now // HOUR_MS + 1) * HOUR_MS)
@@ -152,17 +154,21 @@ def carry_out(s: State, now: int, job: int, m: int) -> bool:
     if p.caused[p.account[job]] + cost > p.caused_budget:
         _wake_at(s, (now // DAY_MS + 1) * DAY_MS)
         return False
-    if float(cost) * p.min_gain > float(s.jobs.procs[job] * s.jobs.limit[job]) * 1000.0:
-        return False
+    return float(cost) * p.min_gain <= float(s.jobs.procs[job] * s.jobs.limit[job]) * 1000.0
+
+
+@kernel
+def carry_out(s: State, now: int, job: int, m: int) -> None:
+    """Stop the first ``m`` victims and start the pending job for which they go."""
+    p = s.preemption
     p.clock[COUNT] += m
-    p.caused[p.account[job]] += cost
     for k in range(m):
+        p.caused[p.account[job]] += _cost(s, now, p.victims[k])
         _preempt(s, now, p.victims[k], job)
     if s.rules.backfill == BACKFILL_CONSERVATIVE:
         conservative.drop(s, job)
         s.clock.replan[0] = conservative.ANEW
     lifecycle.start(s, now, job)
-    return True
 
 
 @kernel

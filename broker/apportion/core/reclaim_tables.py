@@ -32,8 +32,8 @@ class Reclaim(NamedTuple):
     ``within``, ``reclaim`` (nodes) : whose jobs an account may stop, its own and others', codes above. ``borrow_below`` : it may borrow what
     jobs of less than this, and less than its own, priority have; NO_THRESHOLD.
     ``first``, ``second`` : rules of fair sharing; with ``first`` 0 none, and ``borrow_below`` counts.
-    ``short``, ``incoming`` (cells), ``running``, ``flavors`` (jobs) : scratch. ``tried`` (nodes x pools) : last round in which
-    a job of an account was tried in a pool; ``round`` : int64[1], the present one.
+    ``short``, ``incoming`` (cells), ``running``, ``flavors`` (jobs) : scratch. ``round`` : int64[1]. ``tried`` (nodes x pools) :
+    last round in which jobs of an account were tried in a pool in vain; ``narrowest``, ``highest`` : fewest processors and highest priority of them.
     """
 
     priority: Ints
@@ -46,8 +46,10 @@ class Reclaim(NamedTuple):
     incoming: Ints
     running: Ints
     flavors: Ints
-    tried: Ints
     round: Ints
+    tried: Ints
+    narrowest: Ints
+    highest: Ints
 
 
 def new_reclaim(
@@ -73,8 +75,10 @@ def new_reclaim(
         incoming=np.zeros(n_cells, np.int64),
         running=np.zeros(n_jobs, np.int64),
         flavors=np.zeros(n_jobs, np.int64),
-        tried=np.zeros(n_nodes * n_pools, np.int64),
         round=np.zeros(1, np.int64),
+        tried=np.zeros(n_nodes * n_pools, np.int64),
+        narrowest=np.zeros(n_nodes * n_pools, np.int64),
+        highest=np.zeros(n_nodes * n_pools, np.int64),
     )
 
 

@@ -1,7 +1,7 @@
 """Lent quota comes back: a job of an account that may take it back stops running jobs of those that have borrowed it.
 
-Of each account, and in each pool, it is the first pending job by rank that nothing but quota and room holds and that could have both by the rules of
-its account (`apportion.core.reclaim`). Nothing is stopped unless the job can start at once, and it does. What becomes of those that are
+Jobs are tried by rank, if nothing but quota and room holds them and they could have both by the rules of their account
+(`apportion.core.reclaim`); of an account, and in a pool, after one that was tried in vain only narrower ones and those of higher priority. Nothing is stopped unless the job can start at once, and it does. What becomes of those that are
 stopped, when they are safe and what may be lost is as in `apportion.core.preempt`.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def decide(s: State, now: int) -> bool:
     """Let one job take back what its account lends and start; False if none can. Then the order of the queue is another."""
     r = s.reclaim
-    if not _anything_to_take(s):
+    if not anything_to_take(s):
         return False
     if rank.refresh(s, now):
         s.clock.stale[0] = 1
@@ -37,16 +37,35 @@ def decide(s: State, now: int) -> bool:
         if node < 0 or (r.within[node] == NEVER_PREEMPT and r.reclaim[node] == NEVER_PREEMPT):
             continue
         at = node * s.pools.free.size + s.jobs.pool[job]
-        if r.tried[at] == r.round[0] or not _waits_for_others(s, job):
+        if was_tried(s, at, job) or not _lacks_something(s, job) or not may_ask(s, job):
             continue
-        if _try(s, now, job):
+        m = choose(s, now, job)
+        if m > 0:
+            preempt.carry_out(s, now, job, m)
             return True
-        r.tried[at] = r.round[0]
+        note_tried(s, at, job)
     return False
 
 
 @kernel
-def _anything_to_take(s: State) -> bool:
+def was_tried(s: State, at: int, job: int) -> bool:
+    """Whether in this round a job of the account that is no wider and of no lower priority was tried in vain."""
+    r = s.reclaim
+    return r.tried[at] == r.round[0] and s.jobs.procs[job] >= r.narrowest[at] and r.priority[job] <= r.highest[at]
+
+
+@kernel
+def note_tried(s: State, at: int, job: int) -> None:
+    """Note that a job was tried in vain."""
+    r = s.reclaim
+    first = r.tried[at] != r.round[0]
+    r.tried[at] = r.round[0]
+    r.narrowest[at] = s.jobs.procs[job] if first else min(r.narrowest[at], s.jobs.procs[job])
+    r.highest[at] = r.priority[job] if first else max(r.highest[at], r.priority[job])
+
+
+@kernel
+def anything_to_take(s: State) -> bool:
     """Whether any account has borrowed, or may stop its own jobs."""
     for node in range(s.reclaim.within.size):
         if s.reclaim.within[node] != NEVER_PREEMPT or reclaim.is_above_nominal(s.quotas, node):
@@ -55,11 +74,17 @@ def _anything_to_take(s: State) -> bool:
 
 
 @kernel
-def _waits_for_others(s: State, job: int) -> bool:
-    """Whether a job waits for quota or room, for nothing else, and others might give it what it lacks."""
+def _lacks_something(s: State, job: int) -> bool:
+    """Whether there is no quota for a pending job, or no room."""
+    mask = cohort.binding(s.quotas, s.jobs, job, s.pools.flavor[s.jobs.pool[job]])
+    return mask != 0 or not lifecycle.fits_now(s, job)
+
+
+@kernel
+def may_ask(s: State, job: int) -> bool:
+    """Whether nothing but quota and room holds a job, and others might give it both."""
     q, flavor = s.quotas, s.pools.flavor[s.jobs.pool[job]]
-    mask = cohort.binding(q, s.jobs, job, flavor)
-    if mask & (JOB_HELD_ADMIN | QUOTA_ORDER) != 0 or (mask == 0 and lifecycle.fits_now(s, job)):
+    if cohort.binding(q, s.jobs, job, flavor) & (JOB_HELD_ADMIN | QUOTA_ORDER) != 0:
         return False
     if s.rules.budgets == 1 and budget.binding(s.budgets, s.jobs, job) != 0:
         return False
@@ -86,17 +111,18 @@ def _have_quota_again(s: State, job: int, counted: int) -> None:
 
 
 @kernel
-def _try(s: State, now: int, job: int) -> bool:
+def choose(s: State, now: int, job: int) -> int:
+    """Choose who goes for a job, into ``victims`` of `Preemption`; how many, 0 if it is not worth it."""
     p, pool = s.preemption, s.jobs.pool[job]
     if not preempt.has_waited(s, now, job):
-        return False
+        return 0
     counted = _give_up_quota(s, job)
     n = _collect(s, now, job)
     preempt.set_short(s, job)
     flavor = s.pools.flavor[pool]
     m = reclaim.victims(s.quotas, s.jobs, job, flavor, n, s.live.start, s.reclaim, p.short, p.victims)
     _have_quota_again(s, job, counted)
-    return m > 0 and preempt.carry_out(s, now, job, m)
+    return m if m > 0 and preempt.is_worth_it(s, now, job, m) else 0
 
 
 @kernel
