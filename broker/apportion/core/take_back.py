@@ -1,8 +1,9 @@
 """Lent quota comes back: a job of an account that may take it back stops running jobs of those that have borrowed it.
 
 Jobs are tried by rank, if nothing but quota and room holds them and they could have both by the rules of their account
-(`apportion.core.reclaim`); of an account, and in a pool, after one that was tried in vain only narrower ones and those of higher priority. Nothing is stopped unless the job can start at once, and it does. What becomes of those that are
-stopped, when they are safe and what may be lost is as in `apportion.core.preempt`.
+(`apportion.core.reclaim`); of an account, and in a pool, after one that was tried in vain only narrower ones and those of higher priority.
+Nothing is stopped unless the job can start at once, and it does. What becomes of those that are stopped, when they are safe and what may
+be lost is as in `apportion.core.preempt`.
 """
 
 from __future__ import annotations
