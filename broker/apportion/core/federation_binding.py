@@ -149,7 +149,7 @@ def _take_back(f: Federation, now: int, job: int) -> bool:
     books.touch(f, now, center)
     _leave_broker(f, now, job)
     _send(f, now, job, target)
-    preempt.carry_out(f.cores[center], now, job, n)
+    preempt.carry_out(f.cores[center], now, job, n, True)
     return True
 
 

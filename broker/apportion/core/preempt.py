@@ -13,9 +13,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import checkpoint, conservative, lifecycle, quota, rank, running, stops
+from apportion.core import checkpoint, cohort, conservative, lifecycle, quota, rank, running, stops
 from apportion.core.calendar import DAY_MS
-from apportion.core.codes import BACKFILL_CONSERVATIVE, PENDING, PREEMPTED, REQUEUE_MODE, REQUEUED, RUNNING
+from apportion.core.codes import (
+    BACKFILL_CONSERVATIVE,
+    BY_CLASS,
+    IN_CLUSTER_QUEUE,
+    IN_COHORT,
+    PENDING,
+    PREEMPTED,
+    REQUEUE_MODE,
+    REQUEUED,
+    RUNNING,
+)
 from apportion.core.jit import kernel
 from apportion.core.preempt_tables import COUNT, DAY, HOUR, WAKE
 from apportion.core.tables import NEVER
@@ -96,7 +106,7 @@ def _try(s: State, now: int, job: int) -> bool:
     m = _choose(s, now, job, n)
     if m == 0 or not is_worth_it(s, now, job, m):
         return False
-    carry_out(s, now, job, m)
+    carry_out(s, now, job, m, False)
     return True
 
 
@@ -158,13 +168,13 @@ def is_worth_it(s: State, now: int, job: int, m: int) -> bool:
 
 
 @kernel
-def carry_out(s: State, now: int, job: int, m: int) -> None:
-    """Stop the first ``m`` victims and start the pending job for which they go."""
+def carry_out(s: State, now: int, job: int, m: int, for_quota: bool) -> None:
+    """Stop the first ``m`` victims, for their quota or by their class, and start the pending job for which they go."""
     p = s.preemption
     p.clock[COUNT] += m
     for k in range(m):
         p.caused[p.account[job]] += _cost(s, now, p.victims[k])
-        _preempt(s, now, p.victims[k], job)
+        _preempt(s, now, p.victims[k], job, _reason(s, p.victims[k], job, for_quota))
     if s.rules.backfill == BACKFILL_CONSERVATIVE:
         conservative.drop(s, job)
         s.clock.replan[0] = conservative.ANEW
@@ -336,9 +346,17 @@ def _stays_free(s: State, now: int, job: int, m: int) -> bool:
 
 
 @kernel
-def _preempt(s: State, now: int, job: int, by: int) -> None:
+def _reason(s: State, job: int, by: int, for_quota: bool) -> int:
+    if not for_quota:
+        return BY_CLASS
+    same = cohort.node_of(s.quotas, s.jobs, job) == cohort.node_of(s.quotas, s.jobs, by)
+    return IN_CLUSTER_QUEUE if same else IN_COHORT
+
+
+@kernel
+def _preempt(s: State, now: int, job: int, by: int, reason: int) -> None:
     p = s.preemption
     mode = p.mode[p.job_class[job]]
     p.lost[p.account[job]] += _cost(s, now, job)
     queued_again = mode == REQUEUE_MODE and s.rules.requeue == 1
-    stops.stop(s, now, job, REQUEUED if queued_again else PREEMPTED, by, mode)
+    stops.stop(s, now, job, REQUEUED if queued_again else PREEMPTED, by, mode, reason)

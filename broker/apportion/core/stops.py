@@ -9,7 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apportion.core import checkpoint, cohort, conservative, lifecycle, limit_usage, queue, running, victims
-from apportion.core.codes import BACKFILL_CONSERVATIVE, BACKFILL_EASY_SJBF, FAILURE, NODE_FAIL, REQUEUED, RUNNING
+from apportion.core.codes import (
+    BACKFILL_CONSERVATIVE,
+    BACKFILL_EASY_SJBF,
+    BY_FAILURE,
+    FAILURE,
+    NODE_FAIL,
+    REQUEUED,
+    RUNNING,
+)
 from apportion.core.jit import kernel
 
 if TYPE_CHECKING:
@@ -17,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @kernel
-def _note(s: State, now: int, job: int, what: int, by: int, mode: int) -> None:
+def _note(s: State, now: int, job: int, what: int, by: int, mode: int, reason: int) -> None:
     """Write into the log what is lost by a stop."""
     log = s.stops
     row = log.count[0]
@@ -27,13 +35,14 @@ def _note(s: State, now: int, job: int, what: int, by: int, mode: int) -> None:
         log.job[row] = job
         log.by[row] = by
         log.mode[row] = mode
+        log.reason[row] = reason
         log.start[row] = s.live.start[job]
         elapsed = now - s.live.start[job]
         log.lost[row] = checkpoint.lost(s.checkpoints, job, elapsed) if what == REQUEUED else elapsed
 
 
 @kernel
-def stop(s: State, now: int, job: int, what: int, by: int, mode: int) -> None:
+def stop(s: State, now: int, job: int, what: int, by: int, mode: int, reason: int) -> None:
     """Take a running job off its resources.
 
     Parameters
@@ -44,8 +53,10 @@ def stop(s: State, now: int, job: int, what: int, by: int, mode: int) -> None:
         The job that takes the resources, -1 for none.
     mode : int
         FAILURE, or a mode of preemption.
+    reason : int
+        BY_FAILURE, BY_CLASS, IN_CLUSTER_QUEUE or IN_COHORT.
     """
-    _note(s, now, job, what, by, mode)
+    _note(s, now, job, what, by, mode, reason)
     elapsed = now - s.live.start[job]
     if s.rules.backfill == BACKFILL_CONSERVATIVE:
         conservative.note_end(s, now, job)
@@ -82,7 +93,7 @@ def _requeue(s: State, job: int, elapsed: int) -> None:
 def fail(s: State, now: int, job: int) -> None:
     """A job loses its node; nothing happens if it does not run."""
     if s.live.state[job] == RUNNING:
-        stop(s, now, job, REQUEUED if s.rules.requeue == 1 else NODE_FAIL, -1, FAILURE)
+        stop(s, now, job, REQUEUED if s.rules.requeue == 1 else NODE_FAIL, -1, FAILURE, BY_FAILURE)
 
 
 @kernel

@@ -208,7 +208,7 @@ class Stops(NamedTuple):
     """Jobs that were stopped before their end, in order: the first ``count[0]`` rows, as far as there is room.
 
     ``time``, ``start`` : of the stop, and since when the job ran, ms. ``job`` ; ``by`` : the job that took its resources, -1 none.
-    ``mode`` : code. ``lost`` : ms of running that are to be done again.
+    ``mode``, ``reason`` : codes. ``lost`` : ms of running that are to be done again.
     """
 
     count: Ints  # type: ignore[assignment]  # tuple.count is not missed
@@ -216,6 +216,7 @@ class Stops(NamedTuple):
     job: Ints
     by: Ints
     mode: Ints
+    reason: Ints
     start: Ints
     lost: Ints
 

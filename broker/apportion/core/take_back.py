@@ -42,7 +42,7 @@ def decide(s: State, now: int) -> bool:
             continue
         m = choose(s, now, job)
         if m > 0:
-            preempt.carry_out(s, now, job, m)
+            preempt.carry_out(s, now, job, m, True)
             return True
         note_tried(s, at, job)
     return False

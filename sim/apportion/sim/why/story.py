@@ -41,6 +41,11 @@ ENDS: Final = {
     "PREEMPTED": "was preempted and did not come back",
     "NODE_FAIL": "was lost with its node",
 }
+STOPPED: Final = {
+    "Preempt": ", which is of a higher class",
+    "InClusterQueue": ", which goes before it in their account's quota",
+    "InCohortReclamation": ", whose account took back quota that this job's account had borrowed",
+}
 Event = tuple[float, list[str]]  # when, and the lines that tell it
 MOST_LINES: Final = 6  # of a history
 
@@ -231,7 +236,8 @@ def _stops(facts: dict[str, Any], clock: Callable[[float], str]) -> list[Event]:
     for stop in facts.get("preemptions") or []:
         by = f" by job {stop['preemptor']}" if stop.get("preemptor") not in (None, -1) else ""
         lost = f"{stop['lost_core_s'] / 3600:,.2f} core-hours were lost"
-        events.append((stop["time_s"], [f"{clock(stop['time_s'])}  was stopped{by} ({stop['mode']}); {lost}."]))
+        why = STOPPED.get(stop.get("reason") or "", "")
+        events.append((stop["time_s"], [f"{clock(stop['time_s'])}  was stopped{by}{why} ({stop['mode']}); {lost}."]))
     return events
 
 
