@@ -11,16 +11,18 @@ import numpy as np
 from apportion.core import cohort
 from apportion.core.cohort_tables import UNIT_WEIGHT, UNLIMITED, Quotas, new_quotas
 from apportion.core.jit import handle
-from oracles.quotas import Node
+from oracles.quotas import AccountQuotas, Node
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hypothesis import strategies as st
 
+    from oracles.jobs import Pool
     from oracles.quotas import Cell
 
 ALL = "*"  # the flavour of quotas that name none
+AMOUNTS = ("NominalQuota", "BorrowingLimit", "LendingLimit")
 
 
 def ints(values: Any) -> Any:
@@ -107,3 +109,37 @@ def forests(least: int = 1, most: int = 7) -> st.SearchStrategy[Forest]:
         return Forest(nodes, cells)
 
     return build()
+
+
+def twin(keys: dict[str, Any], pools: Sequence[Pool]) -> AccountQuotas:
+    """Keys of a policy for the naive scheduler; the account of user K is aK, and pool K is called pK."""
+    cohorts: dict[str, Node] = {}
+    nodes: dict[str, Node | None] = {}
+
+    def node(entry: dict[str, Any], name: str, parent: Node | None) -> Node:
+        tables = [
+            {(flavor, tres): n for flavor, counts in entry[key].items() for tres, n in counts.items()}
+            for key in AMOUNTS
+        ]
+        return Node(name, parent, *tables)
+
+    for entry in keys["cohorts"]:
+        cohorts[entry["Cohort"]] = node(entry, entry["Cohort"], cohorts.get(entry["Parent"]))
+    for entry in keys["accounts"]:
+        outer = nodes.get(entry["Parent"])
+        is_node = "NominalQuota" in entry and (
+            any(entry[key] for key in AMOUNTS)
+            or entry["Cohort"]
+            or entry["QueueingStrategy"] == "StrictFIFO"
+            or entry["StopPolicy"] == "Hold"
+        )
+        name = entry["Account"]
+        nodes[name] = node(entry, name, cohorts.get(entry["Cohort"], outer)) if is_node else outer
+    named = {f for entry in (*keys["cohorts"], *keys["accounts"]) for key in AMOUNTS for f in entry.get(key, {})}
+    found = {k: nodes.get(f"a{k}") for k in range(20)}
+    return AccountQuotas(
+        {k: n for k, n in found.items() if n is not None},
+        [f"p{k}" if f"p{k}" in named else "" for k in range(len(pools))],
+        frozenset(e["Account"] for e in keys["accounts"] if e.get("QueueingStrategy") == "StrictFIFO"),
+        frozenset(e["Account"] for e in keys["accounts"] if e.get("StopPolicy") == "Hold"),
+    )

@@ -17,6 +17,8 @@ ENGINES = ("compiled", "simpy")
 
 def scenario(modes: list[str], accounts: list[dict[str, Any]], procs: int = 4, **broker: Any) -> dict[str, Any]:
     policy = {"Order": "fcfs", "accounts": accounts}
+    if any("ReclaimWithinCohort" in entry for entry in accounts):
+        policy["PreemptMode"] = "REQUEUE"
     return {
         "broker": {"Policy": policy, "Placement": "urgent", "ReplaceAfter": 0, **broker},
         "centers": [
@@ -52,6 +54,38 @@ def test_a_quota_of_one_center(engine, modes):
     assert played.schedule.center.tolist()[:2] == [0, 1]
 
 
+LENT = {"Cohort": "c", "ReclaimWithinCohort": "Any"}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_job_in_the_brokers_queue_takes_back_what_its_account_lends(engine):
+    """A and B have 4 processors each, a and b a quota of 4 each in one cohort; from 0 on a has all 8. At 5, b's job of 3 stops the job of a
+    that started last, of equals the first one: it frees 4 at A or B. That job goes on when the first of a ends, at 20.
+    """
+    accounts = [{"Account": f"A/{name}", "NominalQuota": "cpu=4", **LENT} for name in "ab"]
+    jobs = {
+        "A": [Job(0, 4, 20, 20), Job(0, 4, 20, 20), Job(5, 3, 30, 30, account="b"), Job(5, 3, 9, 9, account="b")],
+        "B": [],
+    }
+    played = play(scenario(["managed", "managed"], accounts), jobs, engine)
+    assert starts(played) == [35, 0, 5, 20]
+    f = played.schedule.compiled.federation
+    log = f.cores[int(played.schedule.center[0])].stops
+    assert (int(log.count[0]), int(log.job[0]), int(log.by[0]), int(log.time[0])) == (1, 0, 2, 5000)
+    assert not f.broker.quotas.usage.any()
+    assert not f.broker.quotas.waiting.any()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_job_that_stays_at_home_takes_back_there(engine):
+    accounts = [{"Account": f"A/{name}", "NominalQuota": "cpu=4", **LENT} for name in "ab"]
+    jobs = {"A": [Job(0, 4, 20, 20), Job(5, 3, 30, 30, account="b")], "B": []}
+    data = scenario(["managed", "managed"], accounts, Placement="home")
+    data["broker"]["Policy"]["accounts"][0]["NominalQuota"] = "cpu=0"
+    data["broker"]["Policy"]["accounts"][1]["NominalQuota"] = "cpu=4"
+    assert starts(play(data, jobs, engine)) == [35, 5]
+
+
 ACCOUNT = st.fixed_dictionaries(
     {
         "NominalQuota": st.sampled_from(["cpu=0", "cpu=3", "cpu=5", {"*": "cpu=6", "A": "cpu=2"}, {"B": "cpu=3"}]),
@@ -60,7 +94,11 @@ ACCOUNT = st.fixed_dictionaries(
         "Cohort": st.sampled_from(["", "c"]),
         "QueueingStrategy": st.sampled_from(["BestEffortFIFO", "StrictFIFO"]),
     },
-    optional={"LendingLease": st.just("0:30"), "LendUntil": st.just("now+1minutes")},
+    optional={
+        "LendingLease": st.just("0:30"),
+        "LendUntil": st.just("now+1minutes"),
+        "ReclaimWithinCohort": st.sampled_from(["Any", "LowerPriority"]),
+    },
 )
 JOB = st.builds(
     Job,

@@ -12,16 +12,15 @@ from apportion.policy.load import from_dict
 from apportion.sim.replay import replay
 from driving import by_submit, machine, run, submissions
 from oracles.jobs import Pool
-from oracles.quotas import AccountQuotas, Node
 from oracles.schedule import simulate
 from oracles.workloads import job_lists, window_lists
+from quota_cases import twin
 from workloads import workload
 
 BACKFILLS = ["none", "easy", "easy-sjbf", "conservative", "slurm"]
 MACHINES = [[Pool(6)], [Pool(5), Pool(4)], [Pool(5, mem=6, gpus=2), Pool(3, mem=4)]]
 UNIT = 10_000
 ENGINES = ("compiled", "simpy")
-AMOUNTS = ("NominalQuota", "BorrowingLimit", "LendingLimit")
 
 
 @st.composite
@@ -58,40 +57,6 @@ def quotas(draw: st.DrawFn, pools) -> dict[str, Any]:
             entry["StopPolicy"] = draw(st.sampled_from(["None"] * 8 + ["Hold"]))
         accounts.append(entry)
     return {"accounts": accounts, "cohorts": cohorts}
-
-
-def twin(keys: dict[str, Any], pools) -> AccountQuotas:
-    """The same for the naive scheduler."""
-    cohorts: dict[str, Node] = {}
-    nodes: dict[str, Node | None] = {}
-
-    def node(entry: dict[str, Any], name: str, parent: Node | None) -> Node:
-        tables = [
-            {(flavor, tres): n for flavor, counts in entry[key].items() for tres, n in counts.items()}
-            for key in AMOUNTS
-        ]
-        return Node(name, parent, *tables)
-
-    for entry in keys["cohorts"]:
-        cohorts[entry["Cohort"]] = node(entry, entry["Cohort"], cohorts.get(entry["Parent"]))
-    for entry in keys["accounts"]:
-        outer = nodes.get(entry["Parent"])
-        is_node = "NominalQuota" in entry and (
-            any(entry[key] for key in AMOUNTS)
-            or entry["Cohort"]
-            or entry["QueueingStrategy"] == "StrictFIFO"
-            or entry["StopPolicy"] == "Hold"
-        )
-        name = entry["Account"]
-        nodes[name] = node(entry, name, cohorts.get(entry["Cohort"], outer)) if is_node else outer
-    named = {f for entry in (*keys["cohorts"], *keys["accounts"]) for key in AMOUNTS for f in entry.get(key, {})}
-    found = {k: nodes.get(f"a{k}") for k in range(20)}
-    return AccountQuotas(
-        {k: n for k, n in found.items() if n is not None},
-        [f"p{k}" if f"p{k}" in named else "" for k in range(len(pools))],
-        frozenset(e["Account"] for e in keys["accounts"] if e.get("QueueingStrategy") == "StrictFIFO"),
-        frozenset(e["Account"] for e in keys["accounts"] if e.get("StopPolicy") == "Hold"),
-    )
 
 
 @st.composite

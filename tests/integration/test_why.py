@@ -99,6 +99,43 @@ By = "job"
     return folder / "run"
 
 
+@pytest.mark.parametrize("engine", ["compiled", "simpy"])
+def test_jobs_whose_account_gave_back_quota(tmp_path, capsys, engine):
+    """Nobody within its quota is stopped for another account: usage is counted anew from the tables of the run."""
+    quotas = {"1": 24, "2": 24, "3": 8, "4": 8}
+    write_swf(lublin(400, 11, procs=64, load=1.3, users=20, accounts=4), tmp_path / "trace.swf")
+    entry = 'Account = "{}"\nCohort = "team"\nNominalQuota = "cpu={}"\nReclaimWithinCohort = "Any"\n'
+    lines = ["[[accounts]]\n" + entry.format(name, quota) for name, quota in quotas.items()]
+    (tmp_path / "policy.toml").write_text('Backfill = "easy"\nPreemptMode = "REQUEUE"\n' + "\n".join(lines))
+    words = ["replay", tmp_path / "trace.swf", "--policy", tmp_path / "policy.toml", "--engine", engine]
+    apportion(*words, "--out", tmp_path / "run", "--no-report")
+    jobs = pd.read_parquet(tmp_path / "run" / "jobs.parquet").astype({"account": str, "reasons": str})
+    stops = pd.read_parquet(tmp_path / "run" / "preemptions.parquet").astype({"reason": str})
+    assert len(stops) > 20
+    assert set(stops["reason"]) == {"InCohortReclamation"}
+    jobs = jobs.set_index("job_id")
+    spans = pd.concat(
+        [
+            jobs[["start_s", "end_s"]].reset_index(),
+            stops[["job_id", "start_s", "time_s"]].rename(columns={"time_s": "end_s"}),
+        ]
+    )
+    spans["procs"], spans["account"] = (jobs.loc[spans["job_id"], name].to_numpy() for name in ("procs", "account"))
+    for stop in stops.itertuples():
+        of, by = jobs.loc[stop.job_id], jobs.loc[stop.preemptor]
+        assert of["account"] != by["account"]
+        there = spans[(spans["start_s"] < stop.time_s) & (spans["end_s"] >= stop.time_s)]
+        used = there.groupby("account")["procs"].sum()
+        assert used[of["account"]] > quotas[of["account"]]
+        after = spans[(spans["start_s"] <= stop.time_s) & (spans["end_s"] > stop.time_s)]
+        assert after.loc[after["account"] == by["account"], "procs"].sum() <= quotas[by["account"]]
+    (story,) = stories(tmp_path / "run", capsys, [int(stops["job_id"].iloc[-1])])
+    told = "\n".join(tell(story))
+    assert "whose account took back quota that this job's account had borrowed (REQUEUE)" in told
+    assert f"by job {stops['preemptor'].iloc[-1]}" in told
+    assert jobs["reasons"].str.contains("QuotaCohort").any()
+
+
 def chosen(run):
     """Jobs of every kind: by what became of them."""
     jobs = pd.read_parquet(run / "jobs.parquet")

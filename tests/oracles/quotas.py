@@ -123,11 +123,16 @@ class AccountQuotas:
         mine = [other for other in pending if self.account.get(other.user) is node]
         if node.name in self.strict and min(mine, key=lambda other: (other.submit, other.id)) != job:
             return True
-        for every in node.root().all_below():
-            every.own = {}
+        self.use(running)
+        return any(node.available(cell) < amount for cell, amount in self.asked(job).items())
+
+    def use(self, running: Sequence[tuple[Job, int]]) -> None:
+        """Let the nodes use what these jobs take."""
+        for account in self.account.values():
+            for every in account.root().all_below():
+                every.own = {}
         for other, _ in running:
             if other.user in self.account:
                 own = self.account[other.user].own
                 for cell, amount in self.asked(other).items():
                     own[cell] = own.get(cell, 0) + amount
-        return any(node.available(cell) < amount for cell, amount in self.asked(job).items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from oracles import reclaim as lending
 from oracles.backfill import Conservative
 from oracles.jobs import ORDERS, Job, Pool, fits, minus, plus
 from oracles.schedule import scheduler_named, set_free
@@ -12,6 +13,8 @@ from oracles.world import News, World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from oracles.quotas import AccountQuotas
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,8 @@ def simulate(
     requeue: bool = True,
     preempt: Preempt | None = None,
     checkpoint: Checkpoint | None = None,
+    quotas: AccountQuotas | None = None,
+    reclaim: lending.Reclaim | None = None,
 ) -> Told:
     """Replay jobs and faults; no job may be wider than what is ever left of its pool."""
     scheduler = scheduler_named(backfill)
@@ -134,6 +139,7 @@ def simulate(
         lambda job, now: ORDERS[order](first_of[job.id], now),
         None,
         free=[pool.capacity for pool in pools],
+        quotas=quotas,
     )
     told = Told([-1] * len(jobs), [], set())
     happens = sorted(
@@ -157,6 +163,8 @@ def simulate(
         ran = world.now + more - start
         time, done = max([(0, 0), *(point for point in points if point[0] <= ran)])
         return saved + done, ran - time
+
+    wakes: set[int] = set()  # when somebody may be stopped who is still safe
 
     def stop(job: Job, by: int = -1, *, again: bool = requeue, alive: int | None = None) -> None:
         """``alive`` : ms at the end in which it did not work, if all its work is kept."""
@@ -193,9 +201,13 @@ def simulate(
             times += [time + preempt.again for time, *_ in told.stops]
             times += [until for until, _ in told.leaving.values()]
             times = [time for time in times if time > world.now or not told.begun]
+        times += wakes
         told.begun = True
         wake = scheduler.wakes_at(world)
-        world.now = min(times + ([] if wake is None else [wake]))
+        times += [] if wake is None else [wake]
+        if not times:
+            break  # what waits, waits for ever
+        world.now = min(times)
         first = True
         while True:
             news = _happen(world, coming, happens, stop, change)
@@ -210,6 +222,10 @@ def simulate(
                 _preempt(world, told, preempt, checkpoint, kept, stop)
                 or _move_on(world, told, preempt, checkpoint, stop)
             ):
+                if isinstance(scheduler, Conservative):
+                    scheduler.plan.clear()
+                scheduler.decide(world, News(capacity=1), first_round=False)
+            while reclaim is not None and _take_back(world, reclaim, stop, wakes):
                 if isinstance(scheduler, Conservative):
                     scheduler.plan.clear()
                 scheduler.decide(world, News(capacity=1), first_round=False)
@@ -396,4 +412,44 @@ def _preempt(world: World, told: Told, rules: Preempt, checkpoint: Checkpoint | 
             return True
         world.start(job)
         return True
+    return False
+
+
+def _take_back(world: World, how: lending.Reclaim, stop, wakes: set[int]) -> bool:  # type: ignore[no-untyped-def]
+    """Let one job have the quota of its account, and start."""
+    quotas, tried = world.quotas, []
+    wakes.clear()
+    safe = {job.id for job, start in world.running if world.now < start + max(how.exempt, 1000)}
+    for job in world.queue():
+        node = quotas.account.get(job.user)
+        if node is None:
+            continue
+        mine = [other for name, other in tried if (name, other.pool) == (node.name, job.pool)]
+        narrower = all(job.procs < other.procs for other in mine)
+        if not narrower and not all(how.priority[job.id] > how.priority[other.id] for other in mine):
+            continue
+        rules = how.rules.get(node.name, lending.Rules())
+        if (rules.within, rules.reclaim) == ("Never", "Never") or node.name in quotas.stopped:
+            continue
+        mine = [other for other in world.pending if quotas.account.get(other.user) is node]
+        if node.name in quotas.strict and min(mine, key=lambda other: (other.submit, other.id)) != job:
+            continue
+        if not world.held(job) and fits(job.need, world.free[job.pool]):
+            continue
+        quotas.use(world.running)
+        over = any(node.usage(cell) + amount > node.subtree(cell) for cell, amount in quotas.asked(job).items())
+        if rules.within == "Never" and not rules.borrow and over:
+            continue
+        tried.append((node.name, job))
+        for other, start in world.running:
+            of = quotas.account.get(other.user)
+            if other.id in safe and of is not None and lending.may_lose(node, of, rules):
+                wakes.add(start + max(how.exempt, 1000))
+        chosen = lending.victims(job, world.running, safe, world.free[job.pool], quotas, how)
+        for other, _ in chosen:
+            stop(other, job.id, again=other.id not in how.cancel)
+            world.free[other.pool] = plus(world.free[other.pool], other.need)
+        if chosen:
+            world.start(job)
+            return True
     return False

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apportion.core import cohort, reclaim
+from apportion.core import cohort
+from apportion.core import reclaim as choice
+from apportion.core import reclaim_tables as reclaim
 from apportion.core.cohort_tables import ALL_FLAVORS
 from apportion.core.jit import handle
-from apportion.core.reclaim import ReclaimRules, Scratch
 from limit_cases import jobs_table
 from oracles.limits import Job
 from oracles.quotas import Node
 from quota_cases import ALL, table
 
 CPU = (ALL, "cpu")
-CLASSIC = ReclaimRules(reclaim.LOWER_PRIORITY, reclaim.ANY, reclaim.NO_THRESHOLD, 0, 0)
+
+
+class Rules(NamedTuple):
+    """Those of `apportion.core.reclaim_tables.Reclaim`, the same for all accounts."""
+
+    within: int
+    reclaim: int
+    borrow_below: int
+    first: int
+    second: int
+
+
+CLASSIC = Rules(reclaim.LOWER_PRIORITY, reclaim.ANY, reclaim.NO_THRESHOLD, 0, 0)
 
 
 class Machine:
     """Jobs (node, processors, priority) of a forest; none runs at first."""
 
-    def __init__(self, nodes: list[Node], jobs: list[tuple[int, int, int]], rules: ReclaimRules) -> None:
-        self.nodes, self.jobs, self.rules = nodes, jobs, handle(rules)
+    def __init__(self, nodes: list[Node], jobs: list[tuple[int, int, int]], rules: Rules) -> None:
+        self.nodes, self.jobs = nodes, jobs
         n = len(jobs)
         columns = table(nodes, [CPU])._replace(
             of_assoc=np.arange(len(nodes)), counted=np.full(n, -2, np.int64), tres=np.zeros(1, np.int64)
@@ -37,7 +50,15 @@ class Machine:
         tres = {"mem": 0, "node": 1, "gres/gpu": 0, "billing": 0}
         rows = [Job(assoc=of, qos=-1, partition=0, limit_ms=1, tres={"cpu": procs, **tres}) for of, procs, _ in jobs]
         self.table = handle(jobs_table(rows)._replace(submit=np.arange(n)))
-        self.priority = np.array([priority for *_, priority in jobs], np.int64)
+        columns = [np.full(len(nodes), value, np.int64) for value in rules[:3]]
+        self.rules = reclaim.new_reclaim(
+            np.array([priority for *_, priority in jobs], np.int64),
+            *columns,
+            strategies=rules[3:],
+            n_cells=1,
+            n_pools=1,
+        )
+        self.R = handle(self.rules)
         self.start = np.zeros(n, np.int64)
         self.running: list[int] = []
         self.clock = 0
@@ -59,22 +80,10 @@ class Machine:
         return cohort.binding(self.Q, self.table, j, ALL_FLAVORS) == 0
 
     def victims(self, j: int) -> list[int]:
-        out = np.zeros(len(self.jobs) + 1, np.int64)
-        scratch = handle(Scratch(*(np.zeros(n, np.int64) for n in (1, 1, len(self.jobs) + 1))))
-        active = np.array([*self.running, 0], np.int64)
-        n = reclaim.victims(
-            self.Q,
-            self.table,
-            j,
-            ALL_FLAVORS,
-            active,
-            len(self.running),
-            self.priority,
-            self.start,
-            self.rules,
-            scratch,
-            out,
-        )
+        out = np.zeros(len(self.jobs), np.int64)
+        self.rules.running[: len(self.running)] = self.running
+        room = np.zeros(1, np.int64)
+        n = choice.victims(self.Q, self.table, j, ALL_FLAVORS, len(self.running), self.start, self.R, room, out)
         return out[:n].tolist()
 
 
@@ -158,7 +167,7 @@ def test_borrowing_by_preemption_below_a_threshold():
     ],
 )
 def test_fair_sharing(rule, wide, expected):
-    rules = ReclaimRules(reclaim.NEVER_PREEMPT, reclaim.ANY, reclaim.NO_THRESHOLD, rule, 0)
+    rules = Rules(reclaim.NEVER_PREEMPT, reclaim.ANY, reclaim.NO_THRESHOLD, rule, 0)
     machine = Machine(team(0, 0, 12), [(A, 5, 0), (A, 4, 0), (B, wide, 0), (C, 1, 0)], rules)
     for j in (0, 1, 3):
         machine.run(j)
@@ -166,7 +175,7 @@ def test_fair_sharing(rule, wide, expected):
 
 
 def test_fair_sharing_takes_from_the_account_with_the_highest_share():
-    rules = ReclaimRules(reclaim.NEVER_PREEMPT, reclaim.ANY, reclaim.NO_THRESHOLD, reclaim.FINAL_SHARE, 0)
+    rules = Rules(reclaim.NEVER_PREEMPT, reclaim.ANY, reclaim.NO_THRESHOLD, reclaim.FINAL_SHARE, 0)
     nodes = team(0, 0, 0)
     nodes[0].nominal[CPU] = 10
     machine = Machine(nodes, [(A, 3, 0), (A, 3, 0), (B, 4, 0), (C, 2, 0)], rules)
@@ -188,7 +197,7 @@ def machines(draw: st.DrawFn) -> Machine:
         parent = top if above == id(top) else inner
         nodes.append(Node(str(k), parent, {CPU: draw(st.integers(0, 6))}, *limits))
     job = st.tuples(st.integers(first, len(nodes) - 1), st.integers(1, 5), st.integers(0, 3))
-    rules = ReclaimRules(
+    rules = Rules(
         draw(st.sampled_from([reclaim.NEVER_PREEMPT, reclaim.LOWER_PRIORITY, reclaim.LOWER_OR_NEWER_EQUAL])),
         draw(st.sampled_from([reclaim.NEVER_PREEMPT, reclaim.LOWER_PRIORITY, reclaim.ANY])),
         draw(st.sampled_from([reclaim.NO_THRESHOLD, 1, 2, 9])),

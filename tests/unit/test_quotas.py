@@ -8,9 +8,10 @@ import pytest
 
 from apportion.core import reasons
 from apportion.core.errors import PolicyError
+from apportion.policy.compile import compile_policy
 from apportion.policy.lint import lint
 from apportion.policy.load import from_dict
-from driving import run
+from driving import run, submissions
 from oracles.jobs import Job, Pool
 
 HOUR = 3_600_000
@@ -98,6 +99,9 @@ def test_users_and_accounts_below_share_the_quota_of_the_account_above():
     assert hours(done) == [0, 1]
 
 
+TAKES = {"Account": "a", "NominalQuota": "cpu=4", "ReclaimWithinCohort": "Any"}
+
+
 @pytest.mark.parametrize(("strategy", "small"), [("BestEffortFIFO", 0), ("StrictFIFO", 2)])
 def test_queueing_strategies(strategy, small):
     entry = {"NominalQuota": "cpu=4", "QueueingStrategy": strategy}
@@ -150,6 +154,31 @@ def test_a_lease_is_renewed_only_while_the_lender_has_no_job_waiting(lease, thir
         ({"accounts": [{"Account": "a", "NominalQuota": -4}]}, "not a TRES list"),
         ({"accounts": [{"Account": "a", "FairWeight": 2000}]}, "1000"),
         ({"accounts": [{"Account": "a", "NominalQuotas": "cpu=4"}]}, "did you mean 'NominalQuota'"),
+        ({"accounts": [TAKES]}, "ReclaimWithinCohort is given, but PreemptMode is OFF: no job can be stopped"),
+        (
+            {"accounts": [{"Account": "a", "WithinClusterQueue": "Any"}]},
+            "choose from Never, LowerPriority, LowerOrNewerEqual",
+        ),
+        (
+            {"accounts": [TAKES, {"Account": "b", "BorrowWithinCohort": "LowerPriority"}], "PreemptMode": "CANCEL"},
+            "b may stop jobs to borrow, but not to have its own quota back (give ReclaimWithinCohort",
+        ),
+        (
+            {"accounts": [TAKES | {"MaxPriorityThreshold": 3}], "PreemptMode": "CANCEL"},
+            "MaxPriorityThreshold is given, but no BorrowWithinCohort",
+        ),
+        (
+            {
+                "accounts": [TAKES | {"BorrowWithinCohort": "LowerPriority"}],
+                "PreemptMode": "CANCEL",
+                "PreemptionStrategies": ["LessThanInitialShare"],
+            },
+            "BorrowWithinCohort goes by priority, PreemptionStrategies by shares",
+        ),
+        (
+            {"accounts": [{"Account": "a"}], "PreemptionStrategies": ["LessThanInitialShare"]},
+            "no account may take anything from another",
+        ),
     ],
 )
 def test_bad_quotas_are_refused_in_one_line(keys, said):
@@ -172,6 +201,7 @@ def test_a_quota_for_an_unknown_pool_is_refused():
             "80 cpu are promised, 64 there are",
         ),
         ({"accounts": [{"Account": "a", "NominalQuota": "cpu=8", "BorrowingLimit": "cpu=1"}]}, "nobody to borrow from"),
+        ({"accounts": [TAKES], "PreemptMode": "REQUEUE"}, "a lends to nobody"),
         (
             {"accounts": [{"Account": "a", "Cohort": "sience"}], "cohorts": [{"Cohort": "science"}]},
             "nothing but a is in sience",
@@ -180,6 +210,21 @@ def test_a_quota_for_an_unknown_pool_is_refused():
 )
 def test_what_policy_check_asks(keys, said):
     assert any(said in str(finding) for finding in lint(from_dict(keys)))
+
+
+def test_reclaim_is_not_for_nodes():
+    keys = {"SelectType": "select/linear", "nodes": [{"NodeName": "n[1-2]", "CPUs": 4}], "PreemptMode": "REQUEUE"}
+    with pytest.raises(PolicyError, match="preemption is of counted processors"):
+        compile_policy(from_dict(keys | {"accounts": [TAKES]}), submissions(jobs((0, 1, 1, 0)), 4))
+
+
+def test_keys_that_take_nothing_back_change_no_hash():
+    plain = {"Account": "a", "NominalQuota": "cpu=4"}
+    written = plain | {"ReclaimWithinCohort": "Never", "WithinClusterQueue": "Never"}
+    assert from_dict({"accounts": [plain]}).hash == from_dict({"accounts": [written]}).hash
+    takes = from_dict({"accounts": [TAKES], "PreemptMode": "REQUEUE"})
+    assert takes.hash != from_dict({"accounts": [plain], "PreemptMode": "REQUEUE"}).hash
+    assert from_dict(takes.canonical()).hash == takes.hash
 
 
 def test_equal_quotas_have_equal_hashes_and_none_changes_no_hash():

@@ -39,7 +39,7 @@ def _end_graces(s: State, now: int) -> bool:
         if p.until[job] < 0 or (state != RUNNING and state != KILLED):
             p.until[job] = -1
         elif state == RUNNING and p.until[job] <= now:
-            preempt.take_off(s, now, job, p.by[job])
+            preempt.take_off(s, now, job, p.by[job], p.reason[job])
             changed = True
         else:
             p.leaving[n] = job

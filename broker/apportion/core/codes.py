@@ -28,12 +28,18 @@ PREEMPTED: Final = 8  # another job took its resources, and it may not be requeu
 # A decision that is no state: the job is PENDING again.
 REQUEUED: Final = 10
 
-# Why a job was stopped before its end.
+# What becomes of a job that is stopped before its end.
 FAILURE: Final = 0
 CANCEL_MODE: Final = 1
 REQUEUE_MODE: Final = 2
 CHECKPOINT_MODE: Final = 3
 SUSPEND_MODE: Final = 4
+
+# Why it is: its node fails; a higher class needs its resources, or its own account, or another one, its quota.
+BY_FAILURE: Final = 0
+BY_CLASS: Final = 1
+IN_CLUSTER_QUEUE: Final = 2
+IN_COHORT: Final = 3
 
 # How pending jobs are ranked: as they came, by a score fixed at submit, by a score that moves with time, by Slurm's formula.
 ORDER_ARRIVAL: Final = 0

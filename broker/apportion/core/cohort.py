@@ -165,20 +165,25 @@ def release(Q: Quotas, jobs: Jobs, j: int) -> None:
 
 @kernel
 def enter(Q: Quotas, jobs: Jobs, j: int) -> None:
-    """A job begins to wait."""
+    """A job begins to wait, in the place of its submission: it may have run before."""
     node = node_of(Q, jobs, j)
     if node < 0:
         return
     Q.waiting[node] += 1
     if Q.strict[node] == STRICT_FIFO:
-        last = Q.newest[node]
-        Q.older[j] = last
-        Q.newer[j] = -1
-        Q.newest[node] = j
-        if last < 0:
+        before, after = Q.newest[node], -1
+        while before >= 0 and (jobs.submit[before], before) > (jobs.submit[j], j):
+            before, after = Q.older[before], before
+        Q.older[j] = before
+        Q.newer[j] = after
+        if before < 0:
             Q.oldest[node] = j
         else:
-            Q.newer[last] = j
+            Q.newer[before] = j
+        if after < 0:
+            Q.newest[node] = j
+        else:
+            Q.older[after] = j
 
 
 @kernel

@@ -43,6 +43,7 @@ from apportion.core.federation_tables import (
     STUCK,
 )
 from apportion.core.jit import kernel
+from apportion.core.preempt_tables import WAKE
 
 if TYPE_CHECKING:
     from apportion.core.federation_tables import Federation
@@ -231,6 +232,8 @@ def decide(f: Federation, now: int) -> None:
         wake = min(wake, cohort_lease.next_change(f.broker.quotas))
     if f.broker.rules.budgets == 1 and f.broker.clock.pending[0] > 0:
         wake = min(wake, budget.next_change(f.broker.budgets))
+    if f.broker.rules.reclaims == 1 and f.broker.clock.pending[0] > 0 and f.broker.preemption.clock[WAKE] > now:
+        wake = min(wake, f.broker.preemption.clock[WAKE])
     f.clock.wake[0] = wake
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import cohort, digest, lifecycle, limit_usage, placement, queue, quota, rank, step
+from apportion.core import cohort, digest, lifecycle, limit_usage, placement, preempt, queue, quota, rank, step
 from apportion.core import federation_books as books
+from apportion.core import federation_reclaim as lending
 from apportion.core.codes import PENDING, REJECTED, SUBMIT
 from apportion.core.federation_tables import (
     ALLOWED,
@@ -18,6 +19,7 @@ from apportion.core.federation_tables import (
     STUCK,
 )
 from apportion.core.jit import kernel
+from apportion.core.preempt_tables import WAKE
 from apportion.core.tables import NEVER
 
 if TYPE_CHECKING:
@@ -80,9 +82,13 @@ def _room_anywhere(f: Federation) -> bool:
 def place_pending(f: Federation, now: int) -> None:
     """Bind the jobs of the broker's queue, in its order, whose best target has room."""
     b = f.broker
+    if b.rules.reclaims == 1 and b.preemption.clock[WAKE] <= now:
+        f.clock.stale[0] = 1
     if f.clock.stale[0] == 0 or b.clock.pending[0] == 0 or not _room_anywhere(f):
         return
     f.clock.stale[0] = 0
+    if b.rules.reclaims == 1:
+        lending.begin_round(f)
     books.refresh_managed(f)
     rank.refresh(b, now)
     q = b.queue
@@ -95,7 +101,7 @@ def place_pending(f: Federation, now: int) -> None:
         if b.live.state[job] != PENDING:
             continue
         if quota.held(b, job):
-            seen += 1
+            seen += not _take_back(f, now, job)
             continue
         if f.rules.placement == PLACE_REDUNDANT:
             _send_everywhere(f, now, job)
@@ -103,7 +109,7 @@ def place_pending(f: Federation, now: int) -> None:
             continue
         target = placement.choose(f, now, job)
         if target < 0 and (placement.waits_for_quota(f, job) or placement.waits_for_reach(f)):
-            seen += 1
+            seen += not _take_back(f, now, job)
             continue
         if target < 0:
             lifecycle.leave(b)
@@ -120,6 +126,31 @@ def place_pending(f: Federation, now: int) -> None:
     b.clock.stale[0] = 0
     b.clock.arrived[0] = 0
     b.clock.happened[0] = 0
+
+
+@kernel
+def _take_back(f: Federation, now: int, job: int) -> bool:
+    """Let a job that lacks quota start where others run on what its account lends; False if that is nowhere."""
+    if f.broker.rules.reclaims == 0 or f.rules.placement == PLACE_REDUNDANT or not lending.is_asked(f, job):
+        return False
+    placement.choose(f, now, job)
+    while True:
+        target = lending.best_target(f, now, job)
+        if target < 0:
+            return False
+        center = f.targets.center[target]
+        if _has_room(f, center):
+            _suit(f, job, target)
+            n = lending.choose(f, now, target, job)
+            if n > 0:
+                break
+        f.reason[target] = lending.TRIED
+    lending.settle_on(f, now, target)
+    books.touch(f, now, center)
+    _leave_broker(f, now, job)
+    _send(f, now, job, target)
+    preempt.carry_out(f.cores[center], now, job, n, True)
+    return True
 
 
 @kernel

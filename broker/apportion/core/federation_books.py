@@ -89,6 +89,8 @@ def note_stop(f: Federation, now: int, center: int, job: int) -> None:
     if f.places.where[job] != HOME and f.rules.placement != PLACE_REDUNDANT:
         f.centers.waiting[center] += 1
     tell(f, job, REQUEUED)
+    if f.broker.rules.reclaims == 1:
+        look_for_quota(f, now)
 
 
 @kernel

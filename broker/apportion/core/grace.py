@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 
 @kernel
-def begin(s: State, now: int, job: int, by: int) -> None:
+def begin(s: State, now: int, job: int, by: int, reason: int) -> None:
     """Tell a running job to leave for job ``by``."""
     p, run, pool = s.preemption, s.running, s.jobs.pool[job]
     until = now + p.grace[job]
     p.until[job] = until
     p.by[job] = by
+    p.reason[job] = reason
     p.leaving[p.clock[LEAVING]] = job
     p.clock[LEAVING] += 1
     end = s.live.start[job] + s.jobs.expected[job]

@@ -13,11 +13,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import checkpoint, conservative, grace, lifecycle, quota, rank, running, stops
+from apportion.core import checkpoint, cohort, conservative, grace, lifecycle, quota, rank, running, stops
 from apportion.core.calendar import DAY_MS
 from apportion.core.codes import (
     BACKFILL_CONSERVATIVE,
+    BY_CLASS,
     CHECKPOINT_MODE,
+    IN_CLUSTER_QUEUE,
+    IN_COHORT,
     PENDING,
     PREEMPTED,
     REQUEUE_MODE,
@@ -36,11 +39,16 @@ HOUR_MS = 3_600_000
 
 
 @kernel
+def begin_round(s: State, now: int) -> None:
+    """To be called before anybody is asked who may stop others."""
+    _turn_pages(s, now)
+    s.preemption.clock[WAKE] = NEVER
+
+
+@kernel
 def decide(s: State, now: int) -> bool:
     """Let one job preempt others and start; False if none can. Then the order of the queue is another."""
     p = s.preemption
-    _turn_pages(s, now)
-    p.clock[WAKE] = NEVER
     if rank.refresh(s, now):
         s.clock.stale[0] = 1
     open_pools = s.pools.free.size
@@ -94,20 +102,74 @@ def _has_victims(s: State, job: int) -> bool:
 
 @kernel
 def _try(s: State, now: int, job: int) -> bool:
-    p = s.preemption
-    if now < s.jobs.submit[job] + p.min_wait:
-        _wake_at(s, s.jobs.submit[job] + p.min_wait)
+    if not has_waited(s, now, job) or lifecycle.fits_now(s, job):
         return False
-    if lifecycle.fits_now(s, job):
-        return False  # it waits for something else
     n = _collect(s, now, job)
     if not _would_do(s, job, n):
         return False
     m = _choose(s, now, job, n)
-    if m == 0 or not stays_free(s, now, job, m):
+    if m == 0 or not is_worth_it(s, now, job, m):
         return False
+    carry_out(s, now, job, m, False)
+    return True
+
+
+@kernel
+def has_waited(s: State, now: int, job: int) -> bool:
+    """Whether a job has waited long enough to stop others."""
+    if now < s.jobs.submit[job] + s.preemption.min_wait:
+        _wake_at(s, s.jobs.submit[job] + s.preemption.min_wait)
+        return False
+    return True
+
+
+@kernel
+def may_be_stopped(s: State, now: int, job: int) -> bool:
+    """Whether a running job is neither protected nor exempt, and its account can afford to lose it."""
+    p = s.preemption
+    if p.mode[p.job_class[job]] == 0 or _is_safe(s, now, job):
+        return False
+    p.trial[p.account[job]] = 0
+    return _can_afford(s, now, job)
+
+
+@kernel
+def _is_safe(s: State, now: int, job: int) -> bool:
+    """Whether a running job leaves already, or has started or was preempted too short a time ago."""
+    p = s.preemption
+    if p.until.size > 0 and p.until[job] >= 0:
+        return True
+    until = max(s.live.start[job] + p.exempt[p.job_class[job]], p.last[job] + p.again)
+    if now >= until:
+        return False
+    _wake_at(s, until)
+    return True
+
+
+@kernel
+def _can_afford(s: State, now: int, job: int) -> bool:
+    """Whether the account of a victim may lose it today, beside those that are tried already."""
+    p = s.preemption
+    account = p.account[job]
+    if p.lost[account] + p.trial[account] + _cost(s, now, job) <= p.lost_budget:
+        return True
+    _wake_at(s, (now // DAY_MS + 1) * DAY_MS)
+    return False
+
+
+@kernel
+def is_worth_it(s: State, now: int, job: int, m: int) -> bool:
+    """Whether the job has room up to its end once the first ``m`` victims are gone, and that is worth what it costs."""
+    p = s.preemption
+    if not stays_free(s, now, job, m):
+        return False
+    for k in range(m):
+        p.trial[p.account[p.victims[k]]] = 0
     cost = 0
     for k in range(m):
+        if not _can_afford(s, now, p.victims[k]):
+            return False
+        p.trial[p.account[p.victims[k]]] += _cost(s, now, p.victims[k])
         cost += _cost(s, now, p.victims[k])
     if p.clock[COUNT] + m > p.rate_limit:
         _wake_at(s, (now // HOUR_MS + 1) * HOUR_MS)
@@ -115,27 +177,33 @@ def _try(s: State, now: int, job: int) -> bool:
     if p.caused[p.account[job]] + cost > p.caused_budget:
         _wake_at(s, (now // DAY_MS + 1) * DAY_MS)
         return False
-    if float(cost) * p.min_gain > float(s.jobs.procs[job] * s.jobs.limit[job]) * 1000.0:
-        return False
+    return float(cost) * p.min_gain <= float(s.jobs.procs[job] * s.jobs.limit[job]) * 1000.0
+
+
+@kernel
+def carry_out(s: State, now: int, job: int, m: int, for_quota: bool) -> None:
+    """Stop the first ``m`` victims, for their quota or by their class, and start the pending job for which they go."""
+    p = s.preemption
     p.clock[COUNT] += m
-    p.caused[p.account[job]] += cost
     in_grace = False
     for k in range(m):
         victim = p.victims[k]
-        p.lost[p.account[victim]] += _cost(s, now, victim)
+        cost = _cost(s, now, victim)
+        p.lost[p.account[victim]] += cost
+        p.caused[p.account[job]] += cost
+        reason = _reason(s, victim, job, for_quota)
         if _grace(s, victim) > 0:
-            grace.begin(s, now, victim, job)
+            grace.begin(s, now, victim, job, reason)
             in_grace = True
         else:
-            take_off(s, now, victim, job)
+            take_off(s, now, victim, job, reason)
     if in_grace:
         grace.claim(s, job)
-        return True
+        return
     if s.rules.backfill == BACKFILL_CONSERVATIVE:
         conservative.drop(s, job)
         s.clock.replan[0] = conservative.ANEW
     lifecycle.start(s, now, job)
-    return True
 
 
 @kernel
@@ -148,18 +216,9 @@ def _collect(s: State, now: int, job: int) -> int:
     n = 0
     for row in range(run.first[pool], run.first[pool] + run.count[pool]):
         other = run.job[row]
-        start = s.live.start[other]
         theirs = p.job_class[other]
-        if s.live.state[other] != RUNNING or p.may[mine, theirs] == 0:
+        if s.live.state[other] != RUNNING or p.may[mine, theirs] == 0 or _is_safe(s, now, other):
             continue
-        if now < start + p.exempt[theirs]:
-            _wake_at(s, start + p.exempt[theirs])
-            continue
-        if now < p.last[other] + p.again:
-            _wake_at(s, p.last[other] + p.again)
-            continue
-        if p.until.size > 0 and p.until[other] >= 0:
-            continue  # it leaves already
         p.victims[n] = other
         p.trial[p.account[other]] = 0
         n += 1
@@ -167,7 +226,7 @@ def _collect(s: State, now: int, job: int) -> int:
 
 
 @kernel
-def _set_short(s: State, job: int) -> None:
+def set_short(s: State, job: int) -> None:
     """How much of what the job asks for is not free, TRES by TRES."""
     p = s.preemption
     pool = s.jobs.pool[job]
@@ -178,7 +237,7 @@ def _set_short(s: State, job: int) -> None:
 
 @kernel
 def _give(s: State, job: int, sign: int) -> None:
-    """Count what a victim gives (1), or gives no longer (-1)."""
+    """Count what a running job gives the pool that this is about (1), or gives no longer (-1)."""
     s.preemption.short[0] -= sign * s.jobs.procs[job]
     for e in range(s.pools.extra.shape[1]):
         s.preemption.short[e + 1] -= sign * s.jobs.extra[job, e]
@@ -195,7 +254,7 @@ def _is_enough(s: State) -> bool:
 @kernel
 def _would_do(s: State, job: int, n: int) -> bool:
     """Whether the job fits if all of ``n`` victims go."""
-    _set_short(s, job)
+    set_short(s, job)
     for k in range(n):
         _give(s, s.preemption.victims[k], 1)
     return _is_enough(s)
@@ -236,7 +295,7 @@ def _choose(s: State, now: int, job: int, n: int) -> int:
     """Move the victims that are needed to the front; how many, 0 if budgets leave too few."""
     p = s.preemption
     victims = p.victims
-    _set_short(s, job)
+    set_short(s, job)
     m = 0
     for k in range(n):
         if _is_enough(s):
@@ -247,13 +306,10 @@ def _choose(s: State, now: int, job: int, n: int) -> int:
                 best = i
         victim = victims[best]
         victims[best] = victims[k]
-        account = p.account[victim]
-        cost = _cost(s, now, victim)
-        if p.lost[account] + p.trial[account] + cost > p.lost_budget:
+        if not _can_afford(s, now, victim):
             victims[k] = victim
-            _wake_at(s, (now // DAY_MS + 1) * DAY_MS)
             continue
-        p.trial[account] += cost
+        p.trial[p.account[victim]] += _cost(s, now, victim)
         _give(s, victim, 1)
         victims[k] = victims[m]
         victims[m] = victim
@@ -291,9 +347,10 @@ def stays_free(s: State, now: int, job: int, m: int) -> bool:
     for k in range(m):
         begin = max(begin, now + _grace(s, p.victims[k]))
     end = begin + max(s.jobs.expected[job], 1)
-    _set_short(s, job)
+    set_short(s, job)
     for k in range(m):
-        _give(s, p.victims[k], 1)
+        if s.jobs.pool[p.victims[k]] == pool:
+            _give(s, p.victims[k], 1)
     row = run.first[pool]
     last = row + run.count[pool]
     for step in range(s.pools.step_next[pool], s.pools.step_first[pool + 1]):
@@ -322,12 +379,20 @@ def _grace(s: State, job: int) -> int:
 
 
 @kernel
-def take_off(s: State, now: int, job: int, by: int) -> None:
+def _reason(s: State, job: int, by: int, for_quota: bool) -> int:
+    if not for_quota:
+        return BY_CLASS
+    same = cohort.node_of(s.quotas, s.jobs, job) == cohort.node_of(s.quotas, s.jobs, by)
+    return IN_CLUSTER_QUEUE if same else IN_COHORT
+
+
+@kernel
+def take_off(s: State, now: int, job: int, by: int, reason: int) -> None:
     """Take a job that is preempted off its resources."""
     p = s.preemption
     mode = p.mode[p.job_class[job]]
     queued_again = mode == SUSPEND_MODE or (mode >= REQUEUE_MODE and s.rules.requeue == 1)
-    stops.stop(s, now, job, REQUEUED if queued_again else PREEMPTED, by, mode)
+    stops.stop(s, now, job, REQUEUED if queued_again else PREEMPTED, by, mode, reason)
     p.last[job] = now
     if mode == SUSPEND_MODE:
         p.suspended[p.clock[SUSPENDED]] = job

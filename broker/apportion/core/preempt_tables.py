@@ -28,7 +28,7 @@ class Preemption(NamedTuple):
 
     ``job_class``, ``account`` (n_jobs) : of each job; a class is a QOS, or a partition. ``may`` (n_classes, n_classes) : 1 if
     jobs of the first may preempt those of the second. ``worth``, ``mode``, ``exempt`` (n_classes) : lowest goes first; a MODE
-    code; ms for which a job cannot be preempted after its start, above 0.
+    code, 0 for jobs that are never stopped; ms for which a job cannot be preempted after its start, above 0.
     ``last`` (n_jobs) : when each job was last preempted, ms.
     ``lost``, ``caused`` (n_accounts) : processor-ms lost today, and lost today by others to its jobs. ``seen`` (n_pools), ``trial``
     (n_accounts), ``short`` (1 + n_extra), ``victims`` (n_jobs) : scratch. ``clock`` : see DAY and the names after it.
@@ -38,8 +38,8 @@ class Preemption(NamedTuple):
     an hour, ``lost_budget``, ``caused_budget`` : processor-ms a day and account; NEVER for none.
 
     Empty where no job has grace, or can be suspended, of each job: ``grace`` : ms it keeps its resources after it was preempted. ``until`` : end of
-    its grace, -1 none; ``by`` : whom it leaves for. ``leaving``, ``claimants``, ``suspended`` : jobs in grace, jobs that wait for
-    such, suspended jobs, each in order of time. ``is_claimant`` : 1 for the second; ``held`` (n_jobs, 1 + n_extra) : what it keeps from others.
+    its grace, -1 none; ``by``, ``reason`` : whom it leaves for, and why (a code of stops). ``leaving``, ``claimants``, ``suspended`` :
+    jobs in grace, jobs that wait for such, suspended jobs, each in order of time. ``is_claimant`` : 1 for the second; ``held`` (n_jobs, 1 + n_extra) : what it keeps from others.
     """
 
     job_class: Ints
@@ -59,6 +59,7 @@ class Preemption(NamedTuple):
     grace: Ints
     until: Ints
     by: Ints
+    reason: Ints
     leaving: Ints
     claimants: Ints
     suspended: Ints
@@ -81,6 +82,6 @@ def no_preemption() -> Preemption:
     clock = np.zeros(CELLS, np.int64)
     return Preemption(
         *(none, none, square, none, none, none, none, none, none, none, none, none, none, clock),
-        *(none, none, none, none, none, none, none, square),
+        *(none, none, none, none, none, none, none, none, square),
         *(0, 0, 0, 0, 0, 0, 0, 0),
     )

@@ -1,7 +1,9 @@
 """Which running jobs have to go so that an account has its quota back: the choice, and nothing but the choice.
 
-Candidates are, by the policies of the account that wants to start a job: running jobs of the account itself with lower
-priority (or equal priority and a later submission), and jobs of other accounts of its tree that use more than their quota of what is short. They
+What a job is short of is quota, or room in its pool: a lease may have ended, or processors have failed. Candidates are, by the policies of the
+account that wants to start a job: running jobs of the account itself with lower
+priority (or equal priority and a later submission), and jobs of other accounts of its tree that use more than their quota of what is short,
+as all cohorts do that they share with accounts that the first one does not belong to. They
 go in this order: other accounts' jobs first (by fair sharing those of the account with the highest share), lowest priority first,
 newest first, then by index. When enough have gone, they are
 given back in reverse order as far as there is still enough, so that no job goes in vain.
@@ -16,53 +18,26 @@ LessThanInitialShare.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING
 
 from apportion.core import cohort
 from apportion.core.cohort_share import dominant, share_before
 from apportion.core.cohort_tables import ALL_FLAVORS, NOT_COUNTED
-from apportion.core.jit import kernel, table
+from apportion.core.jit import kernel
 from apportion.core.limits import tres_count
+from apportion.core.reclaim_tables import (
+    ANY,
+    FINAL_SHARE,
+    LOWER_OR_NEWER_EQUAL,
+    LOWER_PRIORITY,
+    NEVER_PREEMPT,
+    NO_THRESHOLD,
+)
 
 if TYPE_CHECKING:
     from apportion.core.cohort_tables import Quotas
+    from apportion.core.reclaim_tables import Reclaim
     from apportion.core.tables import Ints, Jobs
-
-# withinClusterQueue and reclaimWithinCohort
-NEVER_PREEMPT: Final = 0
-LOWER_PRIORITY: Final = 1
-LOWER_OR_NEWER_EQUAL: Final = 2  # within the account only
-ANY: Final = 3  # of other accounts only
-
-# Fair sharing strategies, tried in this order; 0 is Kueue's classic preemption.
-FINAL_SHARE: Final = 1
-INITIAL_SHARE: Final = 2
-
-NO_THRESHOLD: Final = -(2**62)  # nobody is below it: the account never borrows by preemption
-
-
-@table
-class ReclaimRules(NamedTuple):
-    """What an account may take back: ``within`` (its own jobs) and ``reclaim`` (others' jobs), codes above.
-
-    ``borrow_below`` : it may borrow what jobs of less than this, and less than its own, priority have; NO_THRESHOLD.
-    ``first``, ``second`` : rules of fair sharing; with ``first`` 0 none, and ``borrow_below`` counts.
-    """
-
-    within: int
-    reclaim: int
-    borrow_below: int
-    first: int
-    second: int
-
-
-@table
-class Scratch(NamedTuple):
-    """``short``, ``incoming`` (cells) ; ``flavors`` (jobs that run)."""
-
-    short: Ints
-    incoming: Ints
-    flavors: Ints
 
 
 @kernel
@@ -77,12 +52,41 @@ def _lacks(Q: Quotas, jobs: Jobs, node: int, job: int, flavor: int, cell: int) -
 
 
 @kernel
-def _fits(Q: Quotas, jobs: Jobs, node: int, job: int, flavor: int, borrows: bool) -> bool:
-    """Whether there is quota for the job, and, unless it may borrow, within the nominal quota of its account."""
+def _lacks_room(Q: Quotas, node: int, flavor: int, cell: int, room: Ints) -> bool:
+    """Whether a cell is of a resource of which the pool has too little free."""
+    tres = Q.tres[cell % Q.tres.size]
+    in_flavor = cell // Q.tres.size - 1
+    return tres < room.size and room[tres] > 0 and in_flavor in (ALL_FLAVORS, flavor) and Q.governed[node, cell] == 1
+
+
+@kernel
+def _fits(Q: Quotas, jobs: Jobs, node: int, job: int, flavor: int, borrows: bool, room: Ints) -> bool:
+    """Whether there is room and quota for the job, and, unless it may borrow, within the nominal quota of its account."""
+    for tres in range(room.size):
+        if room[tres] > 0:
+            return False
     for cell in range(Q.nominal.shape[1]):
         if _lacks(Q, jobs, node, job, flavor, cell):
             return False
     return borrows or not would_borrow(Q, jobs, node, job, flavor)
+
+
+@kernel
+def _go(Q: Quotas, jobs: Jobs, job: int, other: int, room: Ints) -> None:
+    """Another job gives its quota and, where it runs in the same pool, its room."""
+    cohort.release(Q, jobs, other)
+    if jobs.pool[other] == jobs.pool[job]:
+        for tres in range(room.size):
+            room[tres] -= tres_count(jobs, other, tres)
+
+
+@kernel
+def _stay(Q: Quotas, jobs: Jobs, job: int, other: int, flavor: int, room: Ints) -> None:
+    """The reverse of `_go`."""
+    cohort.reserve(Q, jobs, other, flavor)
+    if jobs.pool[other] == jobs.pool[job]:
+        for tres in range(room.size):
+            room[tres] += tres_count(jobs, other, tres)
 
 
 @kernel
@@ -98,12 +102,52 @@ def would_borrow(Q: Quotas, jobs: Jobs, node: int, job: int, flavor: int) -> boo
 
 
 @kernel
-def _borrows(Q: Quotas, other: int, short: Ints) -> bool:
-    """Whether a node uses more than its quota of anything that is short."""
+def _borrows(Q: Quotas, node: int, other: int, short: Ints) -> bool:
+    """Whether another account uses more than its quota of anything that is short, and so do all cohorts that ``node`` is not in."""
     for cell in range(short.size):
-        if short[cell] == 1 and Q.governed[other, cell] == 1 and Q.usage[other, cell] > Q.subtree[other, cell]:
+        if short[cell] == 1 and Q.governed[other, cell] == 1 and Q.own[other, cell] > Q.nominal[other, cell]:
+            above = other
+            while not _is_below(Q, node, above) and Q.usage[above, cell] > Q.subtree[above, cell]:
+                above = int(Q.parent[above])
+            if _is_below(Q, node, above):
+                return True
+    return False
+
+
+@kernel
+def _is_below(Q: Quotas, node: int, above: int) -> bool:
+    """Whether a node is another one or below it; a parent comes before its children."""
+    while node > above:
+        node = int(Q.parent[node])
+    return node == above
+
+
+@kernel
+def may_lose(Q: Quotas, node: int, other: int, R: Reclaim) -> bool:
+    """Whether jobs of ``other`` are worth a look where ``node`` takes back: those of its own, or of accounts above their nominal quota."""
+    if node == other:
+        return R.within[node] != NEVER_PREEMPT
+    return R.reclaim[node] != NEVER_PREEMPT and is_above_nominal(Q, other)
+
+
+@kernel
+def is_above_nominal(Q: Quotas, node: int) -> bool:
+    """Whether the jobs of an account use more than its nominal quota of anything."""
+    for cell in range(Q.nominal.shape[1]):
+        if Q.governed[node, cell] == 1 and Q.own[node, cell] > Q.nominal[node, cell]:
             return True
     return False
+
+
+@kernel
+def is_hopeless(Q: Quotas, jobs: Jobs, job: int, flavor: int, R: Reclaim) -> bool:
+    """Whether no job can go for this one, whoever runs: nobody may go, or only for what is within the quota of its account."""
+    node = cohort.node_of(Q, jobs, job)
+    if R.within[node] != NEVER_PREEMPT:
+        return False
+    if R.reclaim[node] == NEVER_PREEMPT:
+        return True
+    return R.first == 0 and R.borrow_below[node] == NO_THRESHOLD and would_borrow(Q, jobs, node, job, flavor)
 
 
 @kernel
@@ -140,41 +184,33 @@ def _goes_before(Q: Quotas, jobs: Jobs, node: int, a: int, b: int, priority: Int
 
 @kernel
 def candidates(
-    Q: Quotas,
-    jobs: Jobs,
-    job: int,
-    flavor: int,
-    running: Ints,
-    n_running: int,
-    priority: Ints,
-    start: Ints,
-    rules: ReclaimRules,
-    short: Ints,
-    out: Ints,
+    Q: Quotas, jobs: Jobs, job: int, flavor: int, n_running: int, start: Ints, R: Reclaim, room: Ints, out: Ints
 ) -> int:
-    """List the running jobs that may go for a job, in the order in which they do; also what is ``short`` (cells), 0 or 1.
+    """List the running jobs that may go for a job, in the order in which they do; also what is ``R.short`` (cells), 0 or 1.
 
     Returns
     -------
     int
         How many there are; they are ``out[:n]``.
     """
-    node = cohort.node_of(Q, jobs, job)
-    for cell in range(short.size):
-        short[cell] = 1 if _lacks(Q, jobs, node, job, flavor, cell) else 0
+    node, priority = cohort.node_of(Q, jobs, job), R.priority
+    within, reclaim = R.within[node], R.reclaim[node]
+    for cell in range(R.short.size):
+        lacks = _lacks(Q, jobs, node, job, flavor, cell) or _lacks_room(Q, node, flavor, cell, room)
+        R.short[cell] = 1 if lacks else 0
     n = 0
     for i in range(n_running):
-        other = running[i]
+        other = R.running[i]
         of = cohort.node_of(Q, jobs, other)
-        if of < 0 or _root(Q, of) != _root(Q, node) or not _uses(Q, jobs, other, short):
+        if of < 0 or _root(Q, of) != _root(Q, node) or not _uses(Q, jobs, other, R.short):
             continue
         lower = priority[other] < priority[job]
         if of == node:
             later = jobs.submit[other] > jobs.submit[job] or (jobs.submit[other] == jobs.submit[job] and other > job)
             newer = priority[other] == priority[job] and later
-            allowed = rules.within != NEVER_PREEMPT and (lower or (rules.within == LOWER_OR_NEWER_EQUAL and newer))
+            allowed = within != NEVER_PREEMPT and (lower or (within == LOWER_OR_NEWER_EQUAL and newer))
         else:
-            allowed = _borrows(Q, of, short) and (rules.reclaim == ANY or (rules.reclaim == LOWER_PRIORITY and lower))
+            allowed = (reclaim == ANY or (reclaim == LOWER_PRIORITY and lower)) and _borrows(Q, node, of, R.short)
         if not allowed:
             continue
         k = n
@@ -255,46 +291,46 @@ def _take(
     own_only: bool,
     borrow_below: int,
     rule: int,
-    priority: Ints,
-    scratch: Scratch,
+    R: Reclaim,
+    room: Ints,
 ) -> int:
-    """Let candidates go until the job fits, then give back; the quotas are as before, the victims in ``out[:n]``, none if it never fits."""
+    """Let candidates go until the job fits, then give back; quotas and room are as before, the victims in ``out[:n]``, none if it never fits."""
     node = cohort.node_of(Q, jobs, job)
-    flavors = scratch.flavors
+    flavors = R.flavors
     last = n
     for k in range(n):
         if rule > 0:
-            _highest_share_first(Q, jobs, node, out, k, n, scratch.incoming)
+            _highest_share_first(Q, jobs, node, out, k, n, R.incoming)
         other = out[k]
         flavors[k] = NOT_COUNTED
         of = cohort.node_of(Q, jobs, other)
         if of != node:
-            if own_only or not _borrows(Q, of, scratch.short):
+            if own_only or not _borrows(Q, node, of, R.short):
                 continue
             if rule > 0:
                 over = would_borrow(Q, jobs, node, job, flavor)
-                if over and not _share_allows(Q, jobs, node, job, flavor, other, rule, scratch.incoming):
+                if over and not _share_allows(Q, jobs, node, job, flavor, other, rule, R.incoming):
                     continue
-            elif priority[other] >= borrow_below:
+            elif R.priority[other] >= borrow_below:
                 borrows = False  # from here on only what is its own is taken back
         flavors[k] = Q.counted[other]
-        cohort.release(Q, jobs, other)
-        if _fits(Q, jobs, node, job, flavor, borrows):
+        _go(Q, jobs, job, other, room)
+        if _fits(Q, jobs, node, job, flavor, borrows, room):
             last = k
             break
     fits = last < n
     for k in range(min(last, n - 1), -1, -1):
         if flavors[k] == NOT_COUNTED:
             continue
-        cohort.reserve(Q, jobs, out[k], flavors[k])
-        if fits and not _fits(Q, jobs, node, job, flavor, borrows):
-            cohort.release(Q, jobs, out[k])
+        _stay(Q, jobs, job, out[k], flavors[k], room)
+        if fits and not _fits(Q, jobs, node, job, flavor, borrows, room):
+            _go(Q, jobs, job, out[k], room)
         else:
             flavors[k] = NOT_COUNTED
     found = 0
     for k in range(last + 1 if fits else 0):
         if flavors[k] != NOT_COUNTED:
-            cohort.reserve(Q, jobs, out[k], flavors[k])
+            _stay(Q, jobs, job, out[k], flavors[k], room)
             out[found] = out[k]
             found += 1
     return found
@@ -302,51 +338,42 @@ def _take(
 
 @kernel
 def victims(
-    Q: Quotas,
-    jobs: Jobs,
-    job: int,
-    flavor: int,
-    running: Ints,
-    n_running: int,
-    priority: Ints,
-    start: Ints,
-    rules: ReclaimRules,
-    scratch: Scratch,
-    out: Ints,
+    Q: Quotas, jobs: Jobs, job: int, flavor: int, n_running: int, start: Ints, R: Reclaim, room: Ints, out: Ints
 ) -> int:
-    """Choose the running jobs that have to go so that there is quota for a pending job in a flavour.
+    """Choose the running jobs that have to go so that there is quota and room for a pending job in a flavour.
 
     Parameters
     ----------
-    running : int64[>= n_running]
-        Jobs that run and have quota.
-    priority, start : int64[n_jobs]
-        Larger priorities go later; starts in ms.
-    scratch : Scratch
+    n_running : int
+        Jobs that run and have quota; they are ``R.running[:n_running]``.
+    start : int64[n_jobs]
+        ms.
+    room : int64[1 + n_extra]
+        What the pool of the job lacks for it of each TRES; 0 or less where there is enough.
     out : int64[>= n_running]
         Receives the victims, in the order in which they were chosen.
 
     Returns
     -------
     int
-        How many there are; 0 if the job has quota as it is, or cannot have it by these rules.
+        How many there are; 0 if the job fits as it is, or cannot by these rules.
     """
     node = cohort.node_of(Q, jobs, job)
-    if node < 0 or _fits(Q, jobs, node, job, flavor, True):
+    if node < 0 or _fits(Q, jobs, node, job, flavor, True, room):
         return 0
-    if rules.first > 0:
-        for rule in (rules.first, rules.second):
+    if R.first > 0:
+        for rule in (R.first, R.second):
             if rule == 0:
                 continue
-            n = candidates(Q, jobs, job, flavor, running, n_running, priority, start, rules, scratch.short, out)
-            n = _take(Q, jobs, job, flavor, out, n, True, False, NO_THRESHOLD, rule, priority, scratch)
+            n = candidates(Q, jobs, job, flavor, n_running, start, R, room, out)
+            n = _take(Q, jobs, job, flavor, out, n, True, False, NO_THRESHOLD, rule, R, room)
             if n > 0:
                 return n
         return 0
-    below = min(rules.borrow_below, priority[job])
-    n = candidates(Q, jobs, job, flavor, running, n_running, priority, start, rules, scratch.short, out)
-    n = _take(Q, jobs, job, flavor, out, n, rules.borrow_below > NO_THRESHOLD, False, below, 0, priority, scratch)
-    if n > 0:
+    below = min(R.borrow_below[node], R.priority[job])
+    n = candidates(Q, jobs, job, flavor, n_running, start, R, room, out)
+    n = _take(Q, jobs, job, flavor, out, n, R.borrow_below[node] > NO_THRESHOLD, False, below, 0, R, room)
+    if n > 0 or R.within[node] == NEVER_PREEMPT:
         return n
-    n = candidates(Q, jobs, job, flavor, running, n_running, priority, start, rules, scratch.short, out)
-    return _take(Q, jobs, job, flavor, out, n, True, True, NO_THRESHOLD, 0, priority, scratch)
+    n = candidates(Q, jobs, job, flavor, n_running, start, R, room, out)
+    return _take(Q, jobs, job, flavor, out, n, True, True, NO_THRESHOLD, 0, R, room)

@@ -26,6 +26,7 @@ from apportion.core import (
     rank,
     slurm,
     stops,
+    take_back,
     windowed,
 )
 from apportion.core.codes import (
@@ -218,8 +219,8 @@ def decide(s: State, now: int) -> None:
         predict.correct(s, now)
     if s.clock.pending[0] > 0:
         _pass(s, now, first_round, s.clock.happened[0] == 1)
-        if s.rules.preemptive == 1:
-            while s.clock.pending[0] > 0 and (preempt.decide(s, now) or (graceful and claims.advance(s, now))):
+        if s.rules.preemptive == 1 or s.rules.reclaims == 1:
+            while s.clock.pending[0] > 0 and (_anybody_yields(s, now) or (graceful and claims.advance(s, now))):
                 _pass(s, now, False, True)
         queue.sweep_if_worn(s.queue, s.live.state)
         if s.rules.backfill == BACKFILL_EASY_SJBF:
@@ -234,6 +235,15 @@ def decide(s: State, now: int) -> None:
     s.clock.arrived[0] = 0
     s.clock.happened[0] = 0
     s.clock.wake[0] = _wake(s, now)
+
+
+@kernel
+def _anybody_yields(s: State, now: int) -> bool:
+    """Let one job start in place of others, by its class or because its account lends what they use; False if none can."""
+    preempt.begin_round(s, now)
+    if s.rules.preemptive == 1 and preempt.decide(s, now):
+        return True
+    return s.rules.reclaims == 1 and take_back.decide(s, now)
 
 
 @kernel
@@ -313,7 +323,7 @@ def _wake_for_queue(s: State, now: int) -> int:
         time = min(time, budget.next_change(s.budgets))
     if s.rules.predictor != PREDICT_LIMIT:
         time = min(time, predict.next_correction(s))
-    if s.rules.preemptive == 1:
+    if s.rules.preemptive == 1 or s.rules.reclaims == 1:
         time = min(time, s.preemption.clock[WAKE])
     by_time = s.rules.metered == 1 or s.counters.accrue_since.size > 0
     if s.rules.calc_period > 0 and (by_time or not (rank.is_alone(s) or _hopeless(s))):

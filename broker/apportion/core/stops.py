@@ -12,6 +12,7 @@ from apportion.core import checkpoint, cohort, conservative, lifecycle, limit_us
 from apportion.core.codes import (
     BACKFILL_CONSERVATIVE,
     BACKFILL_EASY_SJBF,
+    BY_FAILURE,
     CHECKPOINT_MODE,
     FAILURE,
     NODE_FAIL,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @kernel
-def _note(s: State, now: int, job: int, what: int, by: int, mode: int) -> int:
+def _note(s: State, now: int, job: int, what: int, by: int, mode: int, reason: int) -> int:
     """Write a stop into the log; how many ms are lost."""
     log = s.stops
     lost = now - s.live.start[job]
@@ -39,6 +40,7 @@ def _note(s: State, now: int, job: int, what: int, by: int, mode: int) -> int:
         log.job[row] = job
         log.by[row] = by
         log.mode[row] = mode
+        log.reason[row] = reason
         log.start[row] = s.live.start[job]
         log.lost[row] = lost
         if mode != FAILURE and s.preemption.until.size > 0:
@@ -47,7 +49,7 @@ def _note(s: State, now: int, job: int, what: int, by: int, mode: int) -> int:
 
 
 @kernel
-def stop(s: State, now: int, job: int, what: int, by: int, mode: int) -> None:
+def stop(s: State, now: int, job: int, what: int, by: int, mode: int, reason: int) -> None:
     """Take a running job off its resources.
 
     Parameters
@@ -58,8 +60,10 @@ def stop(s: State, now: int, job: int, what: int, by: int, mode: int) -> None:
         The job that takes the resources, -1 for none.
     mode : int
         FAILURE, or a mode of preemption.
+    reason : int
+        BY_FAILURE, BY_CLASS, IN_CLUSTER_QUEUE or IN_COHORT.
     """
-    lost = _note(s, now, job, what, by, mode)
+    lost = _note(s, now, job, what, by, mode, reason)
     elapsed = now - s.live.start[job]
     if s.rules.backfill == BACKFILL_CONSERVATIVE:
         conservative.note_end(s, now, job)
@@ -110,7 +114,7 @@ def _requeue(s: State, job: int, elapsed: int, mode: int) -> None:
 def fail(s: State, now: int, job: int) -> None:
     """A job loses its node; nothing happens if it does not run."""
     if s.live.state[job] == RUNNING:
-        stop(s, now, job, REQUEUED if s.rules.requeue == 1 else NODE_FAIL, -1, FAILURE)
+        stop(s, now, job, REQUEUED if s.rules.requeue == 1 else NODE_FAIL, -1, FAILURE, BY_FAILURE)
 
 
 @kernel

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from apportion.core.limit_tables import LimitCounters, LimitTables
     from apportion.core.node_tables import Nodes
     from apportion.core.preempt_tables import Preemption
+    from apportion.core.reclaim_tables import Reclaim
     from apportion.core.share import ShareState
     from apportion.core.usage import Usage, UsageParams
 
@@ -207,7 +208,7 @@ class Stops(NamedTuple):
     """Jobs that were stopped before their end, in order: the first ``count[0]`` rows, as far as there is room.
 
     ``time``, ``start`` : of the stop, and since when the job ran, ms. ``job`` ; ``by`` : the job that took its resources, -1 none.
-    ``mode`` : code. ``lost`` : ms of running that are to be done again; ``refunded`` : of those, given back to the account.
+    ``mode``, ``reason`` : codes. ``lost`` : ms of running that are to be done again; ``refunded`` : of those, given back to the account.
     ``grace`` : ms that it kept its resources after it was preempted.
     """
 
@@ -216,6 +217,7 @@ class Stops(NamedTuple):
     job: Ints
     by: Ints
     mode: Ints
+    reason: Ints
     start: Ints
     lost: Ints
     refunded: Ints
@@ -261,7 +263,7 @@ class Rules(NamedTuple):
     ``plain`` : 1 if processors of constant number are all there is to a pool.
     ``charged`` : 1 if usage is kept. ``limited`` : 1 if limits of associations or QOS may hold jobs; ``metered`` : 1 if some of them
     run on minutes and so on time; ``requeue`` : 1 if a job that loses its node is queued again;
-    ``preemptive`` : 1 if jobs may preempt others;
+    ``preemptive`` : 1 if jobs may preempt others; ``reclaims`` : 1 if accounts may take back what they lend by stopping jobs;
     ``assoc_limit_stop`` : 1 if a held job also holds those behind it. ``quotas`` : 1 if accounts have
     quotas, ``budgets`` : budgets. ``holds`` : 1 if limits, quotas or budgets may hold a job that there is room for.
     ``guarded`` : 1 if some jobs have a wait bound.
@@ -283,6 +285,7 @@ class Rules(NamedTuple):
     metered: int
     requeue: int
     preemptive: int
+    reclaims: int
     assoc_limit_stop: int
     quotas: int
     budgets: int
@@ -339,6 +342,7 @@ class State(NamedTuple):
     stops: Stops
     checkpoints: Checkpoints
     preemption: Preemption
+    reclaim: Reclaim
     decided: Ints
     digest: Ints
     work: Ints

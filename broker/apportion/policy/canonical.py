@@ -18,10 +18,10 @@ def canonical(policy: Policy) -> dict[str, Any]:
 
     Keys are sorted; defaults are filled in; what is derived (share engine, enforcement, capacity, hash of a plug-in's
     source) is written out; limits that are not set are left out, and so are parameters of share engines that do not
-    run, and the keys of quotas and budgets of accounts that have none; units are those that Slurm prints. Entries keep their order:
+    run, and the keys of quotas, reclaim and budgets of accounts that have none; units are those that Slurm prints. Entries keep their order:
     rules are tried in it, and sums over siblings are made in it.
     """
-    from apportion.policy import budgets
+    from apportion.policy import budgets, reclaim
     from apportion.policy.model import ENGINE_KEYS
     from apportion.policy.quotas import KEYS, has_quota
 
@@ -34,6 +34,9 @@ def canonical(policy: Policy) -> dict[str, Any]:
     for entry, account in zip(plain["accounts"], policy.accounts, strict=True):
         for key in () if has_quota(account) else KEYS:
             entry.pop(key, None)
+        for key in reclaim.KEYS:
+            if getattr(account, key) == type(account).model_fields[key].default:
+                entry.pop(key, None)
         for key in () if account.Budget else budgets.KEYS:
             entry.pop(key, None)
     for entry, model in zip(plain["partitions"], policy.partitions, strict=True):

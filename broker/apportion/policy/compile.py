@@ -17,6 +17,7 @@ from apportion.core.calendar import DAY_MS, RESETS
 from apportion.core.errors import PolicyError
 from apportion.core.limit_build import no_limits
 from apportion.core.limit_tables import WAIT_BOUND, build_counters
+from apportion.core.reclaim_tables import no_reclaim
 from apportion.core.share import ENGINES, share_state
 from apportion.core.tables import (
     NEVER,
@@ -47,7 +48,8 @@ from apportion.policy.orders import order_function
 from apportion.policy.pools import UNBOUNDED, PoolPlan, plan_pools
 from apportion.policy.preemption import PREEMPTION_KEYS, checkpoints_of, preemption_of
 from apportion.policy.quotas import KEYS as QUOTA_KEYS
-from apportion.policy.quotas import build_quotas, flavor_index, flavors_of, has_quotas, quotas_mention
+from apportion.policy.quotas import build_quotas, flavor_index, flavors_of, forest, has_quotas, quotas_mention
+from apportion.policy.reclaim import build_reclaim, has_reclaim
 
 if TYPE_CHECKING:
     from apportion.policy.model import Policy
@@ -124,8 +126,11 @@ def compile_policy(
     """
     if fails and policy.SelectType is not None:
         raise PolicyError("failures are of counted processors, not of nodes", "leave SelectType out of the policy")
-    if policy.PreemptType != "none" and policy.SelectType is not None:
-        raise PolicyError("preemption is of counted processors, not of nodes", "leave SelectType or PreemptType out")
+    reclaims = has_reclaim(policy)
+    preemptive = policy.PreemptType != "none" or reclaims
+    if preemptive and policy.SelectType is not None:
+        key = "the reclaim of quotas" if reclaims else "PreemptType"
+        raise PolicyError("preemption is of counted processors, not of nodes", f"leave SelectType or {key} out")
     assigned = assign(policy, jobs)
     if partition is not None:
         assigned = replace(assigned, partition=partition)
@@ -161,11 +166,20 @@ def compile_policy(
             n_jobs=len(jobs),
             origin_ms=jobs.origin_ms,
         )
+    qos = _qos_index(policy, assigned.qos)
+    reclaim = no_reclaim()
+    if reclaims and tree is not None:
+        reclaim = build_reclaim(
+            policy,
+            forest(policy, tree)[0],
+            qos,
+            n_cells=quotas.nominal.shape[1],
+            n_pools=len(plan.names),
+        )
     metered = counters.ran.size > 0
     charged = is_multifactor or reads_usage or metered or any(e.UsageThreshold is not None for e in policy.qos)
     guarded = bool((limits.qos[:, WAIT_BOUND] >= 0).any()) and policy.Backfill != "conservative"
     plain = not plan.steps and not guarded and bool((plan.capacity[:, 1:] >= UNBOUNDED).all())
-    qos = _qos_index(policy, assigned.qos)
     empty_i, empty_f = np.zeros(0, np.int64), np.zeros(0, np.float64)
 
     billed = (
@@ -174,7 +188,6 @@ def compile_policy(
         else empty_i
     )
     checkpoints = checkpoints_of(policy, qos)
-    preemptive = policy.PreemptType != "none"
     preemption = preemption_of(policy, assigned, qos, checkpoints, len(plan.names), len(extra_names))
     may_change = policy.Predictor != "limit" or len(preemption.until)
     expected = jobs.limit_ms.copy() if may_change else jobs.limit_ms
@@ -277,6 +290,7 @@ def compile_policy(
         stops=_stops(4 * len(jobs) + 65_536 if fails or preemptive else 0),
         checkpoints=checkpoints,
         preemption=preemption,
+        reclaim=reclaim,
         decided=np.zeros(2 * len(jobs) + 2, np.int64),  # a job may be stopped and start again
         digest=np.zeros(2, np.int64),
         work=np.zeros(max(len(jobs), len(plan.names), len(jobs.user.names) + 1, 8), np.int64),
@@ -513,6 +527,7 @@ def _rules(
         metered=int(metered),
         requeue=int(policy.JobRequeue),
         preemptive=int(policy.PreemptType != "none"),
+        reclaims=int(has_reclaim(policy)),
         assoc_limit_stop=int(options.assoc_limit_stop),
         quotas=int(quotas),
         budgets=int(budgets),

@@ -188,6 +188,13 @@ def _quotas(policy: Policy) -> Iterator[Finding]:
             key = "BorrowingLimit" if entry.BorrowingLimit else "LendingLimit"
             whom = "borrow from" if entry.BorrowingLimit else "lend to"
             yield Finding(key, f"{entry.Account} has nobody to {whom}", "give it a Cohort")
+        if (
+            not entry.Cohort
+            and not outer
+            and entry.ReclaimWithinCohort != "Never"
+            and entry.Account not in above.values()
+        ):
+            yield Finding("ReclaimWithinCohort", f"{entry.Account} lends to nobody", "give it a Cohort")
     for name, account in lonely_cohorts(policy):
         yield Finding("Cohort", f"nothing but {account} is in {name}", "correct the name, or list it under cohorts")
 

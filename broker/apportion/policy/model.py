@@ -31,7 +31,8 @@ DefaultQOS, GrpJobs, GrpJobsAccrue, GrpSubmitJobs, GrpTRES, GrpTRESMins, GrpTRES
 MaxJobsAccrue, MaxSubmitJobs, MaxTRESPerJob, MaxTRESPerNode, MaxTRESMinsPerJob, MaxWall, MinPrioThreshold.
 
 Quotas of accounts and of `CohortEntry` (Cohort, Parent): NominalQuota, BorrowingLimit, LendingLimit (TRES by flavour, ``*`` for
-all together), FairWeight, LendUntil; of accounts also Cohort, LendingLease, QueueingStrategy, StopPolicy,
+all together), FairWeight, LendUntil; of accounts also Cohort, LendingLease, QueueingStrategy, StopPolicy, WithinClusterQueue,
+ReclaimWithinCohort, BorrowWithinCohort, MaxPriorityThreshold (of the policy: PreemptionStrategies),
 and budgets: Budget and BudgetCarryCap (TRES hours), BudgetPeriod, BudgetDays, BudgetStart, BudgetCarryOver, BudgetEnd.
 
 `QosEntry`: Name, Priority, Flags, UsageFactor, UsageThreshold, LimitFactor, MaxWait, MaxWaitReserveAt, GrpJobs,
@@ -335,6 +336,19 @@ class AccountEntry(Association, QuotaKeys):
     StopPolicy: Annotated[str, OneOf("None", "Hold", "HoldAndDrain")] = Field(
         default="None", description="with Hold and HoldAndDrain none of its jobs starts"
     )
+    WithinClusterQueue: Annotated[str, OneOf("Never", "LowerPriority", "LowerOrNewerEqualPriority")] = Field(
+        default="Never", description="which of its own jobs a job of it may stop, by priority of their QOS"
+    )
+    ReclaimWithinCohort: Annotated[str, OneOf("Never", "LowerPriority", "Any")] = Field(
+        default="Never",
+        description="which jobs of accounts that use more than their quota its jobs may stop to have its own",
+    )
+    BorrowWithinCohort: Annotated[str, OneOf("Never", "LowerPriority")] = Field(
+        default="Never", description="which of those its jobs may stop though they borrow themselves"
+    )
+    MaxPriorityThreshold: OptionalCount = Field(
+        default=None, description="highest priority of a job that may be stopped by BorrowWithinCohort"
+    )
     Budget: TresCounts = Field(default={}, description="resource hours that it may use in a period, cpu=50000")
     BudgetPeriod: Annotated[str, OneOf("month", "quarter", "year")] = Field(
         default="month", description="period of the calendar (UTC)"
@@ -615,6 +629,11 @@ class Policy(CheckpointKeys):
     )
     PreemptParameters: PreemptOptions = Field(
         default=PreemptOptions(), description="Slurm's comma-separated text, or a table"
+    )
+    PreemptionStrategies: Annotated[tuple[str, ...], SomeOf("LessThanOrEqualToFinalShare", "LessThanInitialShare")] = (
+        Field(
+            default=(), description="Kueue's fair sharing: a borrower may stop jobs of accounts that have borrowed more"
+        )
     )
     MaxWait: OptionalSeconds = Field(default=None, description="wait bound of jobs whose QOS sets none")
     MaxWaitReserveAt: Fraction = Field(default=0.5, description="part of MaxWait after which the reservation is made")

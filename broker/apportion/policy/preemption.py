@@ -10,6 +10,7 @@ from apportion.core.checkpoint import Checkpoints, daly_ms
 from apportion.core.codes import CANCEL_MODE, CHECKPOINT_MODE, REQUEUE_MODE, SUSPEND_MODE
 from apportion.core.preempt_tables import CELLS, Preemption, no_preemption
 from apportion.core.tables import NEVER, Ints
+from apportion.policy.reclaim import has_reclaim
 from apportion.policy.structure import keeps_work
 
 if TYPE_CHECKING:
@@ -66,14 +67,14 @@ def preemption_of(
     policy: Policy, assigned: Assigned, qos: Ints, checkpoints: Checkpoints, n_pools: int, n_extra: int
 ) -> Preemption:
     """Classes of jobs, who may preempt whom, and at what price."""
-    if policy.PreemptType == "none":
+    if policy.PreemptType == "none" and not has_reclaim(policy):
         return no_preemption()
-    by_qos = policy.PreemptType == "qos"
     n_jobs = len(qos)
-    if by_qos:
+    if policy.PreemptType != "partition_prio":
         names = [entry.Name for entry in policy.qos]
         entries: list[Any] = [*policy.qos, None]
-        may = [[int(b in (a.Preempt if a is not None else ())) for b in (*names, "")] for a in entries]
+        listed = [a.Preempt if a is not None and policy.PreemptType == "qos" else () for a in entries]
+        may = [[int(b in below) for b in (*names, "")] for below in listed]
         worth = [*(entry.Priority for entry in policy.qos), 0]
         job_class = np.where(qos < 0, len(names), qos)
     else:
@@ -115,6 +116,7 @@ def preemption_of(
         grace=grace[:n_kept],
         until=zeros(n_kept) - 1,
         by=zeros(n_kept),
+        reason=zeros(n_kept),
         leaving=zeros(n_kept),
         claimants=zeros(n_kept),
         suspended=zeros(n_kept),

@@ -13,6 +13,7 @@ from apportion.core.errors import PolicyError
 from apportion.core.jit import handle
 from apportion.core.tables import NEVER
 from apportion.policy.fields import ALL_FLAVORS, nearest
+from apportion.policy.reclaim import KEYS as RECLAIM_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +23,16 @@ if TYPE_CHECKING:
     from apportion.policy.model import AccountEntry, CohortEntry, Policy, QuotaKeys
 
 AMOUNTS = ("NominalQuota", "BorrowingLimit", "LendingLimit")
-KEYS = (*AMOUNTS, "FairWeight", "LendUntil", "Cohort", "LendingLease", "QueueingStrategy", "StopPolicy")
+KEYS = (
+    *AMOUNTS,
+    "FairWeight",
+    "LendUntil",
+    "Cohort",
+    "LendingLease",
+    "QueueingStrategy",
+    "StopPolicy",
+    *RECLAIM_KEYS,
+)
 
 
 def has_quota(entry: AccountEntry) -> bool:
@@ -80,7 +90,7 @@ def build_quotas(
                 f"a quota is for {name}, which is no pool",
                 f"did you mean '{near}'?" if near else f"pools are {', '.join(known)}, * is all of them",
             )
-    entries, parent, of_assoc = _forest(policy, tree)
+    entries, parent, of_assoc = forest(policy, tree)
     resources = sorted(quotas_mention(policy))
     n_cells = (len(flavors) + 1) * len(resources)
     amounts = {
@@ -122,7 +132,7 @@ def _all_counts(policy: Policy) -> list[tuple[str, dict[str, int]]]:
     return [item for entry in entries for key in AMOUNTS for item in getattr(entry, key).items()]
 
 
-def _forest(policy: Policy, tree: Tree) -> tuple[list[AccountEntry | CohortEntry | None], Ints, Ints]:
+def forest(policy: Policy, tree: Tree) -> tuple[list[AccountEntry | CohortEntry | None], Ints, Ints]:
     """Nodes, parents first; None for a cohort that is only mentioned. Then the parent of each, and the node of each association."""
     cohorts = {entry.Cohort: entry for entry in policy.cohorts}
     above = {name: entry.Parent for name, entry in cohorts.items()}

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 from apportion.policy.fields import nearest, write_seconds
 from apportion.policy.hostlist import expand
 from apportion.policy.model import MEMORY_COUNTS, NO_MEMORY, PLACEMENTS
+from apportion.policy.reclaim import has_reclaim
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,6 +40,7 @@ def check_structure(policy: Policy) -> None:
     _check_references(policy)
     _check_relative(policy)
     _check_preemption(policy)
+    _check_reclaim(policy)
     _check_pools(policy)
     _check_nodes(policy)
     _check_reservations(policy)
@@ -116,10 +118,56 @@ def _check_preemption(policy: Policy) -> None:
 
 def keeps_work(policy: Policy) -> bool:
     """Whether any job that is preempted goes on from where it was."""
-    entries = policy.qos if policy.PreemptType == "qos" else policy.partitions
-    return policy.PreemptType != "none" and any(
+    entries = policy.partitions if policy.PreemptType == "partition_prio" else policy.qos
+    return (policy.PreemptType != "none" or has_reclaim(policy)) and any(
         mode in ("CHECKPOINT", "SUSPEND") for mode in (policy.PreemptMode, *(entry.PreemptMode for entry in entries))
     )
+
+
+def _check_reclaim(policy: Policy) -> None:
+    """Who may borrow by preemption may take back, too; and something must become of those who are stopped."""
+    takes = [i for i, e in enumerate(policy.accounts) if e.ReclaimWithinCohort != "Never"]
+    for i, entry in enumerate(policy.accounts):
+        at = ("accounts", i)
+        if entry.BorrowWithinCohort != "Never":
+            if i not in takes:
+                _fail(
+                    f"{entry.Account} may stop jobs to borrow, but not to have its own quota back",
+                    "give ReclaimWithinCohort, or drop BorrowWithinCohort",
+                    *at,
+                    "BorrowWithinCohort",
+                )
+            if policy.PreemptionStrategies:
+                _fail(
+                    "BorrowWithinCohort goes by priority, PreemptionStrategies by shares",
+                    "keep one of the two",
+                    *at,
+                    "BorrowWithinCohort",
+                )
+        elif entry.MaxPriorityThreshold is not None:
+            _fail(
+                "MaxPriorityThreshold is given, but no BorrowWithinCohort",
+                'set BorrowWithinCohort = "LowerPriority", or drop it',
+                *at,
+                "MaxPriorityThreshold",
+            )
+    if policy.PreemptionStrategies and not takes:
+        _fail(
+            "PreemptionStrategies are given, but no account may take anything from another",
+            "give accounts ReclaimWithinCohort",
+            "PreemptionStrategies",
+        )
+    within = [i for i, e in enumerate(policy.accounts) if e.WithinClusterQueue != "Never"]
+    classes = policy.partitions if policy.PreemptType == "partition_prio" else policy.qos
+    if (takes or within) and policy.PreemptMode == "OFF" and all(e.PreemptMode in (None, "OFF") for e in classes):
+        key = "ReclaimWithinCohort" if takes else "WithinClusterQueue"
+        _fail(
+            f"{key} is given, but PreemptMode is OFF: no job can be stopped",
+            "set PreemptMode to REQUEUE or CANCEL",
+            "accounts",
+            (takes or within)[0],
+            key,
+        )
 
 
 def _has_checkpoints(policy: Policy) -> bool:

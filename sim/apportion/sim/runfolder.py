@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from apportion.traces.clean import CleaningReport
     from apportion.traces.schema import Trace
 
+STOP_REASONS = ("", "Preempt", "InClusterQueue", "InCohortReclamation")  # by code
 STOP_MODES = ("NODE_FAIL", "CANCEL", "REQUEUE", "CHECKPOINT", "SUSPEND")  # by code
 MS_PER_HOUR = 3_600_000
 LIBRARIES = ("numba", "numpy", "pandas", "pyarrow", "simpy")
@@ -322,7 +323,7 @@ def _failures(schedule: Schedule, table: pd.DataFrame, origin: int) -> dict[str,
 def stops_table(workload: Workload, schedule: Schedule) -> pd.DataFrame:
     """Each stop of a job before its end.
 
-    ``job_id``, ``time_s`` and ``start_s`` (from the trace's origin), ``preemptor`` (the job that took its resources, -1 none), ``mode``,
+    ``job_id``, ``time_s`` and ``start_s`` (from the trace's origin), ``preemptor`` (the job that took its resources, -1 none), ``mode``, ``reason``,
     ``lost_core_s`` (what is to be done again), ``refunded_core_s`` (what of it was given back to the account), ``grace_s`` (how long it kept
     its resources after it was preempted).
     """
@@ -339,6 +340,7 @@ def stops_table(workload: Workload, schedule: Schedule) -> pd.DataFrame:
             if ids.dtype == object
             else np.where(by >= 0, ids[by], -1),
             "mode": dictionary(log.mode[:n], STOP_MODES),
+            "reason": dictionary(log.reason[:n], STOP_REASONS),
             "lost_core_s": log.lost[:n] * workload.jobs.procs[job] / 1000.0,
             "refunded_core_s": log.refunded[:n] * workload.jobs.procs[job] / 1000.0,
             "grace_s": log.grace[:n] / 1000.0,

@@ -228,6 +228,7 @@ def stops_table(given: FederationInput, schedule: FederationSchedule) -> pd.Data
                     "start_s": (log.start[:n] - origin) / 1000.0,
                     "preemptor": np.where(log.by[:n] >= 0, log.by[:n] + 1, -1),
                     "mode": runfolder.dictionary(log.mode[:n], runfolder.STOP_MODES),
+                    "reason": runfolder.dictionary(log.reason[:n], runfolder.STOP_REASONS),
                     "lost_core_s": log.lost[:n] * core.jobs.procs[log.job[:n]] / 1000.0,
                     "refunded_core_s": log.refunded[:n] * core.jobs.procs[log.job[:n]] / 1000.0,
                     "grace_s": log.grace[:n] / 1000.0,

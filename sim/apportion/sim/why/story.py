@@ -45,6 +45,11 @@ HOW_STOPPED: Final = {
     "SUSPEND": "was suspended",
     "CHECKPOINT": "was stopped after it had written a checkpoint",
 }
+STOPPED_FOR: Final = {
+    "Preempt": ", which is of a higher class",
+    "InClusterQueue": ", which goes before it in their account's quota",
+    "InCohortReclamation": ", whose account took back quota that this job's account had borrowed",
+}
 Event = tuple[float, list[str]]  # when, and the lines that tell it
 MOST_LINES: Final = 6  # of a history
 
@@ -234,9 +239,10 @@ def _stops(facts: dict[str, Any], clock: Callable[[float], str]) -> list[Event]:
     events = []
     for stop in facts.get("preemptions") or []:
         by = f" by job {stop['preemptor']}" if stop.get("preemptor") not in (None, -1) else ""
+        why = STOPPED_FOR.get(stop.get("reason") or "", "")
         how = HOW_STOPPED.get(stop["mode"], "was stopped")
         grace = f", after {span(stop['grace_s'])} of grace" if stop.get("grace_s") else ""
-        told = f"{clock(stop['time_s'])}  {how}{by} ({stop['mode']}){grace}; {stop['lost_core_s'] / 3600:,.2f} core-hours were lost."
+        told = f"{clock(stop['time_s'])}  {how}{by}{why} ({stop['mode']}){grace}; {stop['lost_core_s'] / 3600:,.2f} core-hours were lost."
         lines = [told]
         if stop.get("refunded_core_s"):
             lines.append(f"    {stop['refunded_core_s'] / 3600:,.2f} of them were given back to its account.")
