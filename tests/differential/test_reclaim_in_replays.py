@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apportion.core.codes import PREEMPTED
@@ -24,6 +24,7 @@ from stop_cases import BACKFILLS, play
 MACHINES = [[Pool(6)], [Pool(5), Pool(4)]]
 UNIT = 10_000
 PRIORITIES = 3
+STRATEGIES = ("LessThanOrEqualToFinalShare", "LessThanInitialShare")
 
 
 @st.composite
@@ -127,6 +128,55 @@ def test_reclaim(backfill, case):
         check_properties(jobs, pools, got, owned, how)
     assert played[0].digest == played[1].digest
     assert played[0].end == played[1].end
+
+
+@st.composite
+def demands(draw: st.DrawFn) -> dict[str, Any]:
+    """Jobs that are all there from the beginning and run for five minutes; quotas in one cohort, none of them more than there is."""
+    pools = [Pool(6)]
+    shape = st.tuples(st.integers(1, 6), st.integers(0, 2), st.integers(0, PRIORITIES - 1))
+    shapes = draw(st.lists(shape, min_size=2, max_size=9))
+    long = 300_000
+    jobs = [Job(k, 0, long, long, procs, user=user) for k, (procs, user, _) in enumerate(shapes)]
+    fair = draw(st.sampled_from([[], ["LessThanOrEqualToFinalShare"], ["LessThanInitialShare"], list(STRATEGIES)]))
+    accounts = []
+    for k, quota in enumerate(
+        draw(st.sampled_from([(0, 0, 0), (1, 2, 3), (0, 0, 6), (2, 2, 2), (1, 1, 1), (0, 3, 3)]))
+    ):
+        chosen = draw(rules())
+        chosen = Rules("Never", "Any") if fair else chosen
+        weight = draw(st.sampled_from([1, 1, 2, 0.5, 0]))
+        accounts.append(
+            {"Account": f"a{k}", "Cohort": "c0", "NominalQuota": f"cpu={quota}", "FairWeight": weight} | words(chosen)
+        )
+    cohort = {"Cohort": "c0", "NominalQuota": f"cpu={draw(st.integers(0, 6 - sum(q(e) for e in accounts)))}"}
+    keys = {"accounts": accounts, "cohorts": [cohort], "PreemptionStrategies": fair}
+    how = Reclaim({}, tuple(priority for *_, priority in shapes))
+    return {"jobs": jobs, "pools": pools, "keys": keys, "how": how, "order": "fcfs"}
+
+
+def q(entry: dict[str, Any]) -> int:
+    return int(entry["NominalQuota"].removeprefix("cpu="))
+
+
+@pytest.mark.parametrize("backfill", ["easy", "conservative"])
+@settings(max_examples=25)
+@given(case=demands())
+def test_static_demand_comes_to_rest(backfill, case):
+    """Each second jobs may take from others again; after a minute nobody does, until the first has come to its end."""
+    jobs, how = case["jobs"], case["how"]
+    table = submissions(jobs, 6, account=lambda job: f"a{job.user}", qos=lambda job: f"q{how.priority[job.id]}")
+    quota = {entry["Account"]: q(entry) for entry in case["keys"]["accounts"]}
+    played = [play(jobs, policy_of(case, backfill), table, [], engine) for engine in ("compiled", "simpy")]
+    assert played[0].digest == played[1].digest
+    log = [row for row in played[0].log if row[0] < jobs[0].run]
+    assert all(time <= 60_000 for time, *_ in log)
+    spans = [(start, time, job) for time, job, start, _, _ in played[0].log]
+    last = zip(played[0].state.live.start.tolist(), played[0].end, strict=True)
+    spans += [(start, end, job) for job, (start, end) in enumerate(last) if start >= 0]
+    for time, job, _, by, _ in log:
+        used = sum(jobs[k].procs for start, end, k in spans if start <= time <= end and jobs[k].user == jobs[job].user)
+        assert jobs[job].user == jobs[by].user or used > quota[f"a{jobs[job].user}"]
 
 
 def check_properties(jobs: list[Job], pools: list[Pool], got: Any, owned: AccountQuotas, how: Reclaim) -> None:

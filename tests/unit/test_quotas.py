@@ -176,6 +176,14 @@ def test_a_lease_is_renewed_only_while_the_lender_has_no_job_waiting(lease, thir
             "BorrowWithinCohort goes by priority, PreemptionStrategies by shares",
         ),
         (
+            {
+                "accounts": [TAKES | {"WithinClusterQueue": "LowerPriority"}],
+                "PreemptMode": "CANCEL",
+                "PreemptionStrategies": ["LessThanInitialShare"],
+            },
+            "with WithinClusterQueue and PreemptionStrategies jobs may stop each other for ever",
+        ),
+        (
             {"accounts": [{"Account": "a"}], "PreemptionStrategies": ["LessThanInitialShare"]},
             "no account may take anything from another",
         ),

@@ -129,6 +129,13 @@ def _check_reclaim(policy: Policy) -> None:
     takes = [i for i, e in enumerate(policy.accounts) if e.ReclaimWithinCohort != "Never"]
     for i, entry in enumerate(policy.accounts):
         at = ("accounts", i)
+        if policy.PreemptionStrategies and entry.WithinClusterQueue != "Never":
+            _fail(
+                "with WithinClusterQueue and PreemptionStrategies jobs may stop each other for ever",
+                "keep one of the two",
+                *at,
+                "WithinClusterQueue",
+            )
         if entry.BorrowWithinCohort != "Never":
             if i not in takes:
                 _fail(
