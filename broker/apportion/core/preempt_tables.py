@@ -37,9 +37,10 @@ class Preemption(NamedTuple):
     ``min_gain`` : thousandths. ``rate_limit`` : jobs
     an hour, ``lost_budget``, ``caused_budget`` : processor-ms a day and account; NEVER for none.
 
-    Empty where no job has grace, or can be suspended, of each job: ``grace`` : ms it keeps its resources after it was preempted. ``until`` : end of
-    its grace, -1 none; ``by``, ``reason`` : whom it leaves for, and why (a code of stops). ``leaving``, ``claimants``, ``suspended`` :
-    jobs in grace, jobs that wait for such, suspended jobs, each in order of time. ``is_claimant`` : 1 for the second; ``held`` (n_jobs, 1 + n_extra) : what it keeps from others.
+    Empty where no job has grace, or can be suspended, of each job: ``grace`` : ms it keeps its resources after it was
+    preempted. ``until`` : end of its grace, -1 none; ``by``, ``reason`` : whom it leaves for, and why (a code of stops).
+    ``leaving``, ``claimants``, ``suspended`` : jobs in grace, jobs that wait for such, suspended jobs, each in order of time.
+    ``is_claimant`` : 1 for the second; ``held`` (n_jobs, 1 + n_extra) : what it keeps from others.
     """
 
     job_class: Ints
