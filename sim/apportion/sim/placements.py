@@ -8,7 +8,7 @@ import numpy as np
 
 from apportion.core.errors import RunError
 from apportion.core.jit import handle, kernel
-from apportion.core.nodes import allocate, release
+from apportion.core.nodes import allocate, clear, release
 from apportion.policy.hostlist import compress
 
 if TYPE_CHECKING:
@@ -22,22 +22,7 @@ ROOM = 1_000_000  # pairs of job and node that are held in memory at a time
 
 @kernel
 def _rewind(s: State) -> None:
-    """Let no job hold anything."""
-    nodes, held = s.nodes, s.nodes.held
-    for node in range(nodes.size.procs.size):
-        nodes.free.procs[node] = nodes.size.procs[node]
-        nodes.free.mem[node] = nodes.size.mem[node]
-        nodes.free.gpus[node] = nodes.size.gpus[node]
-        nodes.free.jobs[node] = 0
-    for job in range(held.first.size):
-        held.first[job] = -1
-    for cell in range(held.next.size):
-        held.next[cell] = cell + 1
-    held.next[held.next.size - 1] = -1
-    held.vacant[0] = 0
-    for pool in range(nodes.idle.size):
-        nodes.idle[pool] = nodes.first[pool + 1] - nodes.first[pool]
-    nodes.logged[0] = 0
+    clear(s.nodes)
 
 
 @kernel
