@@ -100,6 +100,7 @@ def compile_policy(
     jobs: Submissions,
     partition: Ints | None = None,
     *,
+    constraint: Labels | None = None,
     open_pools: bool = False,
     fails: bool = False,
     more_pools: tuple[str, ...] = (),
@@ -110,6 +111,8 @@ def compile_policy(
     ----------
     partition : int64[n], optional
         Index of each job's partition, whatever the rules of the policy say.
+    constraint : Labels, optional
+        Feature or type of GPU that the nodes of each job must have, whatever the rules of the policy say.
     open_pools : bool
         Make room for any of the jobs to come to any pool, and let all running jobs be read.
     more_pools : tuple of str
@@ -129,6 +132,8 @@ def compile_policy(
     assigned = assign(policy, jobs)
     if partition is not None:
         assigned = replace(assigned, partition=partition)
+    if constraint is not None:
+        assigned = replace(assigned, constraint=constraint)
     order = order_function(policy) if policy.Order not in ("fcfs", "multifactor") else None
     is_multifactor = policy.Order == "multifactor"
     reads_usage = order is not None and order.reads_fairshare

@@ -47,6 +47,11 @@ def usable(policy: Policy, pool: str) -> list[NodeEntry]:
     return sorted(found, key=lambda entry: entry.Weight)
 
 
+def has(entry: NodeEntry, constraint: str) -> bool:
+    """Whether nodes have a feature, or a GPU of a type."""
+    return constraint in entry.Features or entry.gpus.get(constraint, 0) > 0
+
+
 def capacity(policy: Policy, pool: str) -> dict[str, int]:
     """What the nodes of a pool have in sum, by TRES."""
     total = {"cpu": 0, "node": 0, "gres/gpu": 0}
@@ -58,6 +63,13 @@ def capacity(policy: Policy, pool: str) -> dict[str, int]:
         for name in total:
             total[name] += n * amounts[name]
     return total
+
+
+def processors(policy: Policy) -> int | None:
+    """Processors of all nodes that are there; None where the policy lists none."""
+    if policy.SelectType is None:
+        return None
+    return sum(entry.CPUs * len(expand(entry.NodeName)) for entry in policy.nodes if entry.State == "UNKNOWN")
 
 
 def node_names(policy: Policy, pools: tuple[str, ...]) -> tuple[str, ...]:
@@ -173,10 +185,7 @@ def _shapes(policy: Policy, jobs: Submissions, assigned: Assigned, entries: list
     exclusive = [entry.OverSubscribe == "EXCLUSIVE" for entry in policy.partitions] or [False]
     whole = np.array(exclusive)[assigned.partition] | (policy.SelectType == "select/linear")
     every = (1 << len(entries)) - 1
-    masks = [
-        sum(1 << k for k, entry in enumerate(entries) if name in entry.Features or entry.gpus.get(name, 0) > 0)
-        for name in assigned.constraint.names
-    ]
+    masks = [sum(1 << k for k, entry in enumerate(entries) if has(entry, name)) for name in assigned.constraint.names]
     return Shapes(
         slices=slices,
         procs=np.maximum(-(-procs // slices), 1),
