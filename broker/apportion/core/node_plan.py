@@ -50,7 +50,7 @@ def look_ahead(s: State, pool: int, head: int) -> None:
     while i < last and s.pools.shadow[pool] == NEVER:
         end = run.end[i]
         while i < last and run.end[i] == end:
-            give_back(nodes, nodes.later, run.job[i])
+            give_back(nodes, nodes.later, run.job[i], 1)
             _count_later(s, pool, run.job[i], 1)
             i += 1
         if _fits_later(s, pool, head):

@@ -81,9 +81,12 @@ class Nodes(NamedTuple):
     kind k has the nodes ``first_of[k]`` to ``first_of[k + 1]``. ``weight`` : of each kind. ``states`` (n_kinds + 1) : see `NodeCounts`.
     ``size`` : what there is; ``free`` : what is not in use; ``later`` : what will be free when the head of a pool is expected to start (EASY),
     without that head. ``later_procs`` (n_pools), ``later_extra`` (n_pools, n_extra) : the same of the pool's counts.
+    ``trial`` : what would be free for the job ``tried`` without some others (preemption).
     ``order``, ``room``, ``bucket``, ``fit`` : scratch. ``chosen``, ``share``, ``procs``, ``mem``, ``gpus`` : nodes that were chosen for a job,
     the slices each is to take, and what that comes to; ``choice`` (2) : the job, -1 if that no longer holds, and their number.
-    ``log``, ``logged`` : starts (job) and ends (-1 - job) in the order in which they happened, from which the nodes of each job can be found again.
+    ``down`` : of each node, 0 if it is up, else 1 + the position of the failure that took it, negative while that is being dealt with.
+    ``log``, ``logged`` : starts (job) and ends (-1 - job), losses (n_jobs + row of `Outages`) and returns (-1 - n_jobs - row) in the order in
+    which they happened, from which the nodes of each job can be found again.
     ``blocked`` (n_pools) : processors that are free and enough for the head, but not where it could use them; ``lost`` : these times ms, so far;
     ``since`` : ms.
     """
@@ -105,12 +108,15 @@ class Nodes(NamedTuple):
     room: Ints
     bucket: Ints
     fit: Ints
+    trial: NodeCounts
+    tried: Ints
     chosen: Ints
     share: Ints
     procs: Ints
     mem: Ints
     gpus: Ints
     choice: Ints
+    down: Ints
     log: Ints
     logged: Ints
     blocked: Ints

@@ -24,6 +24,8 @@ def clear(nodes: Nodes) -> None:
         held.next[cell] = cell + 1
     held.next[held.next.size - 1] = -1
     held.vacant[0] = 0
+    for node in range(nodes.down.size):
+        nodes.down[node] = 0
     nodes.choice[0] = -1
     nodes.logged[0] = 0
 
@@ -43,8 +45,8 @@ def take(nodes: Nodes, there: NodeCounts, n: int, sign: int) -> None:
 
 
 @kernel
-def _note(nodes: Nodes, event: int) -> None:
-    """Add a start or an end to the log; it has room for one of each for every job, and counts on when it is full."""
+def note(nodes: Nodes, event: int) -> None:
+    """Add to the log what happened; it counts on when it is full."""
     if nodes.logged[0] < nodes.log.size:
         nodes.log[nodes.logged[0]] = event
     nodes.logged[0] += 1
@@ -67,17 +69,33 @@ def allocate(s: State, job: int) -> None:
         held.next[cell] = held.first[job]
         held.first[job] = cell
     nodes.choice[0] = -1
-    _note(nodes, job)
+    note(nodes, job)
 
 
 @kernel
-def give_back(nodes: Nodes, there: NodeCounts, job: int) -> None:
-    """Put what the job holds back to what is ``there``."""
+def try_without(nodes: Nodes, pool: int, job: int) -> None:
+    """Begin to ask whether a job would fit if others were gone."""
+    node_room.copy(nodes, pool, nodes.free, nodes.trial)
+    nodes.tried[0] = job
+
+
+@kernel
+def fits_trial(s: State) -> bool:
+    """Whether the job that is tried fits without those whose nodes were put back since."""
+    job = s.nodes.tried[0]
+    return node_room.fits(s.nodes, s.nodes.trial, s.jobs.pool[job], job)
+
+
+@kernel
+def give_back(nodes: Nodes, there: NodeCounts, job: int, sign: int) -> None:
+    """Put what the job holds back to what is ``there`` (``sign`` 1), or take it again (-1)."""
     held = nodes.held
     cell = held.first[job]
     while cell >= 0:
         node = held.node[cell]
-        node_room.change(nodes, there, node, held.procs[cell], held.mem[cell], held.gpus[cell], -1)
+        node_room.change(
+            nodes, there, node, sign * held.procs[cell], sign * held.mem[cell], sign * held.gpus[cell], -sign
+        )
         cell = held.next[cell]
 
 
@@ -86,7 +104,7 @@ def release(s: State, job: int) -> None:
     """Take the nodes of a job that has ended back."""
     nodes = s.nodes
     held = nodes.held
-    give_back(nodes, nodes.free, job)
+    give_back(nodes, nodes.free, job, 1)
     cell = held.first[job]
     while cell >= 0:
         after = held.next[cell]
@@ -95,7 +113,7 @@ def release(s: State, job: int) -> None:
         cell = after
     held.first[job] = -1
     nodes.choice[0] = -1
-    _note(nodes, -1 - job)
+    note(nodes, -1 - job)
 
 
 @kernel

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import checkpoint, conservative, lifecycle, quota, rank, running, stops
+from apportion.core import checkpoint, conservative, lifecycle, nodes, quota, rank, running, stops
 from apportion.core.calendar import DAY_MS
 from apportion.core.codes import BACKFILL_CONSERVATIVE, PENDING, PREEMPTED, REQUEUE_MODE, REQUEUED, RUNNING
 from apportion.core.jit import kernel
+from apportion.core.node_tables import POOLED
 from apportion.core.preempt_tables import COUNT, DAY, HOUR, WAKE
 from apportion.core.tables import NEVER
 
@@ -148,6 +149,8 @@ def _set_short(s: State, job: int) -> None:
     p.short[0] = s.jobs.procs[job] - s.pools.free[pool]
     for e in range(s.pools.extra.shape[1]):
         p.short[e + 1] = s.jobs.extra[job, e] - s.pools.extra_free[pool, e]
+    if s.rules.placement != POOLED:
+        nodes.try_without(s.nodes, pool, job)
 
 
 @kernel
@@ -156,6 +159,8 @@ def _give(s: State, job: int, sign: int) -> None:
     s.preemption.short[0] -= sign * s.jobs.procs[job]
     for e in range(s.pools.extra.shape[1]):
         s.preemption.short[e + 1] -= sign * s.jobs.extra[job, e]
+    if s.rules.placement != POOLED:
+        nodes.give_back(s.nodes, s.nodes.trial, job, sign)
 
 
 @kernel
@@ -163,7 +168,7 @@ def _is_enough(s: State) -> bool:
     for tres in range(s.preemption.short.size):
         if s.preemption.short[tres] > 0:
             return False
-    return True
+    return s.rules.placement == POOLED or nodes.fits_trial(s)
 
 
 @kernel

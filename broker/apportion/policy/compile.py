@@ -125,10 +125,6 @@ def compile_policy(
     PolicyError
         If the policy cannot be applied to these jobs: a partition without a capacity, an unknown name in a rule, ...
     """
-    if fails and policy.SelectType is not None:
-        raise PolicyError("failures are of counted processors, not of nodes", "leave SelectType out of the policy")
-    if policy.PreemptType != "none" and policy.SelectType is not None:
-        raise PolicyError("preemption is of counted processors, not of nodes", "leave SelectType or PreemptType out")
     assigned = assign(policy, jobs)
     if partition is not None:
         assigned = replace(assigned, partition=partition)
@@ -247,6 +243,7 @@ def compile_policy(
     if open_pools:
         in_pool[:] = len(jobs)
     span_days = (int(jobs.submit_ms[-1]) - start_ms) // DAY_MS + 400 if len(jobs) and charged else 0
+    stops = _stops(4 * len(jobs) + 65_536 if fails or preemptive else 0)
     state = State(
         jobs=table,
         live=_live(len(jobs), rules),
@@ -275,9 +272,9 @@ def compile_policy(
         quotas=quotas,
         budgets=budgets,
         history=_history(policy, jobs),
-        nodes=build_nodes(policy, jobs, assigned, plan.names, len(extra_names)),
+        nodes=build_nodes(policy, jobs, assigned, plan.names, len(extra_names), len(stops.time)),
         outages=Outages(*(np.zeros(0, np.int64) for _ in Outages._fields)),
-        stops=_stops(4 * len(jobs) + 65_536 if fails or preemptive else 0),
+        stops=stops,
         checkpoints=checkpoints,
         preemption=preemption_of(policy, assigned, qos, len(plan.names), len(extra_names)),
         decided=np.zeros(2 * len(jobs) + 2, np.int64),  # a job may be stopped and start again

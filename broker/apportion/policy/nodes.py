@@ -82,7 +82,9 @@ def node_names(policy: Policy, pools: tuple[str, ...]) -> tuple[str, ...]:
     )
 
 
-def build_nodes(policy: Policy, jobs: Submissions, assigned: Assigned, pools: tuple[str, ...], n_extra: int) -> Nodes:
+def build_nodes(
+    policy: Policy, jobs: Submissions, assigned: Assigned, pools: tuple[str, ...], n_extra: int, stops: int
+) -> Nodes:
     """Lay out the nodes and the shapes of jobs.
 
     A job with a number of nodes has as many slices, each on a node of its own. Else one that asks for GPUs has a slice for each GPU, and any
@@ -94,6 +96,8 @@ def build_nodes(policy: Policy, jobs: Submissions, assigned: Assigned, pools: tu
         Pools by index.
     n_extra : int
         TRES beside cpu that pools count.
+    stops : int
+        How often jobs may be stopped, and start again.
     """
     entries = [
         (entry, p) for p, pool in enumerate(pools) for entry in (usable(policy, pool) if policy.SelectType else [])
@@ -139,6 +143,8 @@ def build_nodes(policy: Policy, jobs: Submissions, assigned: Assigned, pools: tu
         size=size,
         free=NodeCounts(*(column.copy() for column in size)),
         later=NodeCounts(*(column.copy() for column in size)),
+        trial=NodeCounts(*(column.copy() for column in size)),
+        tried=zeros(room),
         later_procs=zeros(n_pools),
         later_extra=np.zeros((n_pools, n_extra), np.int64),
         shapes=shapes,
@@ -161,7 +167,8 @@ def build_nodes(policy: Policy, jobs: Submissions, assigned: Assigned, pools: tu
         mem=zeros(n),
         gpus=zeros(n),
         choice=np.full(2 * room, -1, np.int64),
-        log=zeros(2 * len(jobs) * room),
+        down=zeros(n),
+        log=zeros(2 * (len(jobs) + stops) * room),
         logged=zeros(room),
         blocked=zeros(n_pools),
         lost=zeros(n_pools),
