@@ -13,7 +13,7 @@ EASY-SJBF (Tsafrir, Etsion & Feitelson, TPDS 2007, doi:10.1109/TPDS.2007.70606) 
 
 from __future__ import annotations
 
-from apportion.core import lifecycle, node_plan, queue, quota, running
+from apportion.core import lifecycle, node_plan, node_room, queue, quota, running
 from apportion.core.codes import BACKFILL_EASY, BACKFILL_EASY_SJBF, BACKFILL_NONE, HEAD_NONE, HEAD_UNKNOWN, PENDING
 from apportion.core.jit import kernel
 from apportion.core.node_tables import POOLED
@@ -100,6 +100,9 @@ def next_candidate(s: State, q: Queue, now: int, i: int) -> int:
     While the shadow time is not known every job that fits may.
     """
     free = s.pools.free[0]
+    if s.rules.placement != POOLED:
+        free = node_room.within_reach(s.nodes, s.nodes.free, 0, free)
+        s.work[0] = REFUSED  # there may be jobs that are small, but not for what is within reach
     if free < s.pools.min_procs[0]:
         return int(q.tail[0])
     if s.pools.shadow[0] == UNKNOWN:

@@ -57,7 +57,7 @@ def look_ahead(s: State, pool: int, head: int) -> None:
             s.pools.shadow[pool] = end
             if s.live.first_plan[head] < 0:
                 s.live.first_plan[head] = end
-    s.pools.spare[pool] = nodes.later_procs[pool] - s.jobs.procs[head]
+    s.pools.spare[pool] = node_room.within_reach(nodes, nodes.later, pool, nodes.later_procs[pool]) - s.jobs.procs[head]
 
 
 @kernel

@@ -42,6 +42,17 @@ def by_procs(nodes: Nodes, job: int) -> bool:
 
 
 @kernel
+def within_reach(nodes: Nodes, there: NodeCounts, pool: int, free: int) -> int:
+    """Of ``free`` processors of a pool those that a job might get: where every job has whole nodes, no more than nodes without jobs have."""
+    if nodes.alone[0] == 0:
+        return free
+    idle = 0
+    for kind in range(nodes.kinds[pool], nodes.kinds[pool + 1]):
+        idle += there.alike[nodes.states[kind + 1] - 1] * nodes.size.procs[nodes.first_of[kind]]
+    return min(free, idle)
+
+
+@kernel
 def room_when_idle(nodes: Nodes, job: int, kind: int) -> int:
     """The room of a node of a kind without jobs."""
     first = nodes.first_of[kind]

@@ -79,6 +79,7 @@ class Nodes(NamedTuple):
     ``first`` (n_pools + 1) : pool p has the nodes ``first[p]`` to ``first[p + 1]``, by weight and then as the policy lists them; an index is a
     rank. ``kind`` : of each node. ``kinds`` (n_pools + 1) : pool p has the kinds ``kinds[p]`` to ``kinds[p + 1]``. ``first_of`` (n_kinds + 1) :
     kind k has the nodes ``first_of[k]`` to ``first_of[k + 1]``. ``weight`` : of each kind. ``states`` (n_kinds + 1) : see `NodeCounts`.
+    ``alone`` : 1 if all jobs have whole nodes.
     ``size`` : what there is; ``free`` : what is not in use; ``later`` : what will be free when the head of a pool is expected to start (EASY),
     without that head. ``later_procs`` (n_pools), ``later_extra`` (n_pools, n_extra) : the same of the pool's counts.
     ``trial`` : what would be free for the job ``tried`` without some others (preemption).
@@ -97,6 +98,7 @@ class Nodes(NamedTuple):
     first_of: Ints
     weight: Ints
     states: Ints
+    alone: Ints
     size: NodeCounts
     free: NodeCounts
     later: NodeCounts

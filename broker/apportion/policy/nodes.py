@@ -140,6 +140,7 @@ def build_nodes(
         first_of=np.concatenate([[0], np.cumsum(count)]).astype(np.int64),
         weight=np.array([entry.Weight for entry, _ in entries], np.int64),
         states=states,
+        alone=np.full(room, int(shapes.whole.all()), np.int64),
         size=size,
         free=NodeCounts(*(column.copy() for column in size)),
         later=NodeCounts(*(column.copy() for column in size)),
