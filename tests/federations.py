@@ -87,7 +87,7 @@ def play(
 ) -> Played:
     """Replay a scenario with the given jobs of each center; ``follows`` : (before, after, seconds) of jobs by submission."""
     scenario = scenario_from_dict(data)
-    parts = [part(jobs[entry.Center], entry.Procs or 1) for entry in scenario.centers]
+    parts = [part(jobs[entry.Center], scenario.procs_of(entry) or 1) for entry in scenario.centers]
     for k, entry in enumerate(scenario.centers):
         edges = (follows or {}).get(entry.Center)
         if edges:

@@ -49,10 +49,10 @@ def policy_keys(machine: Machine, backfill: str = "none") -> dict[str, Any]:
     return keys
 
 
-def replay(jobs: Sequence[Job], machine: Machine, backfill: str = "none") -> Run:
-    """Replay by the compiled driver."""
+def replay(jobs: Sequence[Job], machine: Machine, backfill: str = "none", **keys: Any) -> Run:
+    """Replay by the compiled driver; ``keys`` are further keys of the policy."""
     table = submissions(jobs, 1, nodes=lambda job: machine.nodes_of.get(job.id, 0))
-    run = Run(from_dict(policy_keys(machine, backfill)), jobs, table)
+    run = Run(from_dict(policy_keys(machine, backfill) | keys), jobs, table)
     assert not run.stuck
     return run
 

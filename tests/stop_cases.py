@@ -30,7 +30,7 @@ class Played:
 def play(jobs, policy, table, faults, engine) -> Played:
     done = compile_policy(policy, table, fails=True)
     rows = [(f.time, LOSS, f.pool, f.procs, f.position) for f in faults if f.job < 0]
-    rows += [(f.back, RETURN, f.pool, f.procs, 0) for f in faults if f.job < 0]
+    rows += [(f.back, RETURN, f.pool, f.procs, f.position) for f in faults if f.job < 0]
     happens = [(time, code, k) for k, (time, code, *_) in enumerate(rows)]
     happens += [(f.time, FAIL, f.job) for f in faults if f.job >= 0]
     table_of = np.array([row[2:] for row in rows], np.int64).reshape(-1, 3)

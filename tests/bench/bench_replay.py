@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from apportion.policy.compile import compile_policy
-from apportion.policy.load import load
+from apportion.policy.load import from_dict, load
 from apportion.sim.conventions import Conventions
 from apportion.sim.federation.compile import compile_federation
 from apportion.sim.federation.replay import run as run_federation
@@ -37,7 +37,7 @@ from apportion.traces import read
 from apportion.traces.clean import clean
 from apportion.traces.synth import burst
 from bench import anchor, deep_federation
-from bench.synthetic import many_running
+from bench.synthetic import many_running, steady
 from real_traces import FOLDERS
 
 TRACES = ("KTH-SP2-1996-2.1-cln", "HPC2N-2002-2.2-cln", "SDSC-DS-2004-2.1-cln", "LCG-2005-1")
@@ -45,6 +45,12 @@ DEEP = ("burst of 50,000", "5,000 running")
 RIVALS = {"fcfs": "fcfs-bare", "easy": "easy-inc"}  # what C can do beyond the loop that the target names
 CONSERVATIVE = {"KTH-SP2-1996-2.1-cln": 100_000, "HPC2N-2002-2.2-cln": 50_000}  # jobs/s
 WHOLE = "KTH-SP2-1996-2"
+WIDE = "2,000 nodes of 16"  # synthetic
+NODES = {
+    "KTH-SP2-1996-2.1-cln": (100, 1),
+    "HPC2N-2002-2.2-cln": (120, 2),
+    WIDE: (2000, 16),
+}  # nodes, processors of each
 APPORTION = f"{sys.prefix}/bin/apportion"
 
 
@@ -131,6 +137,21 @@ def rate(name: str, policy: str, engine: str, target: int | None, rounds: int) -
     ours = len(workload) / statistics.median(seconds)
     figure = f"{ours:,.0f} jobs/s"
     yield Row(figure) if target is None else Row(figure, f">= {target:,}", ours >= target)
+
+
+def on_nodes(name: str, n: int, cpus: int, select: str, rounds: int) -> Iterator[Row]:
+    """Cost of EASY on nodes beside EASY on the pool of their processors, in turns."""
+    workload = steady(60_000, machine=n * cpus, load=0.95) if name == WIDE else workload_of(name)
+    policies = (
+        from_dict({"Backfill": "easy", "TRES": f"cpu={n * cpus}"}),
+        from_dict({"Backfill": "easy", "SelectType": select, "nodes": [{"NodeName": f"n[1-{n}]", "CPUs": cpus}]}),
+    )
+    found = []
+    for _ in range(rounds + 1):
+        pool, nodes = (run(workload, compile_policy(policy, workload.jobs)).loop_s for policy in policies)
+        found.append((nodes / pool, len(workload) / nodes))
+    ratio, rate = (statistics.median(column) for column in zip(*found[1:], strict=True))
+    yield Row(f"{ratio:.1f}x the time of a pool ({rate:,.0f} jobs/s)", "<= 10x", ratio <= 10)
 
 
 def scale(largest: int, rounds: int) -> Iterator[Row]:
@@ -263,6 +284,9 @@ def cases(*, quick: bool) -> Iterator[tuple[str, Measure]]:
         yield f"conservative, {name}", partial(rate, name, "conservative", "compiled", wanted, some)
     for name in TRACES:
         yield f"EASY in SimPy, {name}", partial(rate, name, "easy", "simpy", 30_000, few)
+    for name, (n, cpus) in NODES.items():
+        for select in ("select/cons_tres", "select/linear"):
+            yield f"{select}, {name}", partial(on_nodes, name, n, cpus, select, few)
     yield "cost and memory of a job", partial(scale, 1_000_000 if quick else 10_000_000, few)
     yield "broker, deep queue", partial(deep_queue, few)
     yield "broker, ten times the centers", partial(more_centers, few)

@@ -74,15 +74,27 @@ def test_the_same_without_the_compiler():
     assert done.stdout.strip() == digests()
 
 
+TOGETHER = {
+    "Order": "multifactor",
+    "PriorityWeightFairshare": 10_000,
+    "PriorityWeightAge": 1_000,
+    "qos": [{"Name": "normal", "MaxTRESPU": {"cpu": 64}}],
+    "DefaultQOS": "normal",
+}
+
+
 @pytest.mark.parametrize("backfill", BACKFILLS)
 @pytest.mark.parametrize("select", ["select/linear", "select/cons_tres"])
-def test_both_drivers_agree_on_a_trace(select, backfill):
+@pytest.mark.parametrize("rules", [{}, TOGETHER], ids=["plain", "rules"])
+def test_both_drivers_agree_on_a_trace(select, backfill, rules):
     trace = lublin(400, 5, procs=128, load=1.1, users=12, accounts=3)
     keys = {
         "Backfill": backfill,
         "SelectType": select,
         "nodes": [{"NodeName": "a[1-6]", "CPUs": 16}, {"NodeName": "b[01-08]", "CPUs": 4, "Weight": 2}],
-    }
+    } | rules
+    if rules and backfill != "none":
+        keys["Predictor"] = "last-two"
     compiled, simpy = (
         replay_workload(from_trace(trace, Conventions()), from_dict(keys), engine) for engine in ("compiled", "simpy")
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +22,6 @@ def test_no_node_gives_more_than_it_has(case, backfill):
     state = run.state
     for left, size in zip(state.nodes.free, state.nodes.size, strict=True):
         assert left.tolist() == size.tolist()  # all was freed
-    assert state.nodes.idle.tolist() == np.diff(state.nodes.first).tolist()
     assert (state.nodes.held.first == -1).all()
     held = places(run)
     by_id = {job.id: (job, start) for job, start in zip(jobs, run.starts, strict=True)}
@@ -80,3 +78,33 @@ def test_nodes_of_one_processor_are_a_pool(placement, whole, data, backfill):
     pooled = run_pooled(jobs, [Pool(5)] * n_pools, backfill=backfill)
     assert on_nodes.digest == pooled.digest
     assert on_nodes.state.nodes.lost.sum() == 0
+
+
+RULES = {
+    "multifactor": {
+        "Order": "multifactor",
+        "PriorityWeightFairshare": 1000,
+        "PriorityWeightAge": 10,
+        "PriorityCalcPeriod": 2,
+        "PriorityMaxAge": 10,
+    },
+    "limits": {"qos": [{"Name": "normal", "MaxJobsPU": 1, "GrpTRES": {"cpu": 4}}], "DefaultQOS": "normal"},
+    "limits stop": {
+        "qos": [{"Name": "normal", "MaxJobsPU": 1}],
+        "DefaultQOS": "normal",
+        "SchedulerParameters": "assoc_limit_stop",
+    },
+    "predictor": {"Predictor": "last-two"},
+}
+
+
+@pytest.mark.parametrize("rules", RULES)
+@given(data=st.data(), backfill=BACKFILLS)
+def test_rules_beside_resources_are_those_of_a_pool(rules, data, backfill):
+    """Decision for decision, on nodes of one processor."""
+    jobs = data.draw(job_lists([Pool(5)], cancels=True, unit=UNIT, max_size=14))
+    if rules == "predictor" and backfill == "none":
+        backfill = "easy"  # nobody would ask it
+    on_nodes = replay(jobs, Machine([Node(1)] * 5, "BestFit"), backfill, **RULES[rules])
+    pooled = run_pooled(jobs, [Pool(5)], backfill=backfill, **RULES[rules])
+    assert on_nodes.digest == pooled.digest

@@ -169,5 +169,5 @@ def test_a_full_log_is_said_and_not_written_over():
         nodes.allocate(handle(state), 0)
         nodes.release(handle(state), 0)
     assert (state.nodes.log.tolist(), state.nodes.logged.tolist()) == ([0, -1], [4])
-    with pytest.raises(RunError, match="started more than once"):
+    with pytest.raises(RunError, match="stopped so often"):
         next(holdings(state))

@@ -1,18 +1,22 @@
-"""No backfill, EASY and EASY-SJBF on pools that are nothing but a constant number of processors.
+"""No backfill, EASY and EASY-SJBF on pools that are nothing but a constant number of processors, or made of nodes.
 
 EASY (Lifka, "The ANL/IBM SP scheduling system", JSSPP 1995, doi:10.1007/3-540-60153-8_35; Mu'alem & Feitelson, TPDS 2001,
 doi:10.1109/71.932708): jobs start in order until one, the head, does not fit. It is reserved the ``shadow`` time at which
 enough of the running jobs will have reached their limit; ``spare`` processors are left over then. A later job may start now if
 it fits and either ends by the shadow time or takes no more than the spare processors. Each pool has its own head.
 
+Where a pool is made of nodes these counts are necessary, not enough: what they leave open `apportion.core.nodes` answers (does a job fit) and
+`apportion.core.node_plan` (when does the head start, and does a later job leave it room).
+
 EASY-SJBF (Tsafrir, Etsion & Feitelson, TPDS 2007, doi:10.1109/TPDS.2007.70606) tries the later jobs shortest limit first.
 """
 
 from __future__ import annotations
 
-from apportion.core import lifecycle, queue, quota, running
+from apportion.core import lifecycle, node_plan, node_room, queue, quota, running
 from apportion.core.codes import BACKFILL_EASY, BACKFILL_EASY_SJBF, BACKFILL_NONE, HEAD_NONE, HEAD_UNKNOWN, PENDING
 from apportion.core.jit import kernel
+from apportion.core.node_tables import POOLED
 from apportion.core.tables import NEVER, Queue, State
 
 UNKNOWN = -1  # a shadow time that nobody has needed yet
@@ -44,6 +48,9 @@ def look_ahead(s: State, pool: int) -> None:
     free = s.pools.free[pool]
     run = s.running
     running.settle(run, s.live.state, pool)
+    if s.rules.placement != POOLED:
+        node_plan.look_ahead(s, pool, job)
+        return
     shadow = NEVER
     i = run.first[pool]
     last = i + run.count[pool]
@@ -61,17 +68,26 @@ def look_ahead(s: State, pool: int) -> None:
 
 
 @kernel
+def fits_now(s: State, job: int) -> bool:
+    """Whether there is room for the job at this instant."""
+    fits = s.jobs.procs[job] <= s.pools.free[s.jobs.pool[job]]
+    return fits and (s.rules.placement == POOLED or lifecycle.fits_now(s, job))
+
+
+@kernel
 def try_backfill(s: State, now: int, job: int) -> bool:
     """Start ``job`` if it does not delay the head of its pool."""
     pool = s.jobs.pool[job]
     need = s.jobs.procs[job]
-    if need > s.pools.free[pool]:
+    if not fits_now(s, job):
         return False
     look_ahead(s, pool)
     late = now + s.jobs.expected[job] > s.pools.shadow[pool]
     if (late and need > s.pools.spare[pool]) or quota.held(s, job):
         return False
     if late:
+        if s.rules.placement != POOLED and not node_plan.keeps_head(s, pool, job):
+            return False
         s.pools.spare[pool] -= need
     lifecycle.start(s, now, job)
     return True
@@ -84,6 +100,9 @@ def next_candidate(s: State, q: Queue, now: int, i: int) -> int:
     While the shadow time is not known every job that fits may.
     """
     free = s.pools.free[0]
+    if s.rules.placement != POOLED:
+        free = node_room.within_reach(s.nodes, s.nodes.free, 0, free)
+        s.work[0] = REFUSED  # there may be jobs that are small, but not for what is within reach
     if free < s.pools.min_procs[0]:
         return int(q.tail[0])
     if s.pools.shadow[0] == UNKNOWN:
@@ -130,7 +149,7 @@ def full_pass(s: State, now: int) -> None:
         if s.pools.head[pool] == HEAD_NONE:
             if quota.held(s, job):
                 closed = stops
-            elif need <= s.pools.free[pool]:
+            elif fits_now(s, job):
                 lifecycle.start(s, now, job)
                 continue
             elif quota.may_reserve(s, job):
@@ -194,7 +213,7 @@ def arrival_pass(s: State, now: int, job: int) -> bool:
     if head == HEAD_UNKNOWN:
         return need > s.pools.free[pool]
     if head == HEAD_NONE:
-        if need <= s.pools.free[pool]:
+        if fits_now(s, job):
             lifecycle.start(s, now, job)
         else:
             block(s, job)

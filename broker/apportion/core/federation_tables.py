@@ -59,7 +59,7 @@ WRONG_GPU = 5
 DRAINED = 6
 TOO_WIDE = 7
 TOO_LONG = 8
-TOO_LARGE = 9  # of a further resource
+TOO_LARGE = 9  # of a further resource, or for the nodes
 UNREACHABLE = 10  # the center is cut off at present
 NO_QUOTA = 11  # the account's quota of its flavour is used up at present
 

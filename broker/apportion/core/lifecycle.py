@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import budget, cohort, digest, limit_usage, nodes, predict, queue, rank, running, usage
+from apportion.core import budget, cohort, digest, limit_usage, node_room, nodes, predict, queue, rank, running, usage
 from apportion.core.codes import BACKFILL_EASY_SJBF, ENDED, ORDER_ARRIVAL, PENDING, PREDICT_LIMIT, RUNNING
 from apportion.core.engines import history
 from apportion.core.jit import kernel
-from apportion.core.nodes import POOLED
+from apportion.core.node_tables import POOLED
 from apportion.core.reasons import PRIORITY, RESOURCES
 from apportion.core.share import CONDOR
 
@@ -34,7 +34,7 @@ def fits_ever(s: State, job: int) -> bool:
     for e in range(s.pools.extra.shape[1]):
         if s.jobs.extra[job, e] > s.pools.extra_largest[pool, e]:
             return False
-    return s.rules.placement == POOLED or nodes.fits(s.nodes, s.nodes.size, pool, job)
+    return s.rules.placement == POOLED or node_room.fits(s.nodes, s.nodes.size, pool, job)
 
 
 @kernel

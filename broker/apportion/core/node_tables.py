@@ -6,20 +6,33 @@ kind of node.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from apportion.core.jit import table
 from apportion.core.tables import Ints
 
+# Rules.placement
+POOLED: Final = 0  # pools count, there are no nodes
+FIRST_FIT: Final = 1
+BEST_FIT: Final = 2
+LEAST_LOADED: Final = 3
+LEAST_FRAGMENTATION: Final = 4
+
 
 @table
 class NodeCounts(NamedTuple):
-    """An amount of everything, a row a node. ``jobs`` : jobs that are there."""
+    """An amount of everything, a row a node. ``jobs`` : jobs that are there.
+
+    ``state`` : nodes of one kind are in the same state, by processors, if they are in use and have as many free, or without jobs. Those of kind
+    k are numbered from ``Nodes.states[k]`` on: in use with 0, 1, 2, ... processors free, and last without jobs. ``alike`` : nodes in each state.
+    """
 
     procs: Ints
     mem: Ints
     gpus: Ints
     jobs: Ints
+    state: Ints
+    alike: Ints
 
 
 @table
@@ -64,35 +77,48 @@ class Nodes(NamedTuple):
     """All about nodes.
 
     ``first`` (n_pools + 1) : pool p has the nodes ``first[p]`` to ``first[p + 1]``, by weight and then as the policy lists them; an index is a
-    rank. ``weight``, ``kind`` : of each node. ``size`` : what there is; ``free`` : what is not in use; ``later`` : what will be free when the
-    head of a pool is expected to start (EASY), without that head. ``later_procs`` (n_pools), ``later_extra`` (n_pools, n_extra) : the same of the
-    pool's counts. ``idle`` : (n_pools) nodes without jobs.
-    ``order``, ``room``, ``bucket`` : scratch. ``chosen``, ``share``, ``procs``, ``mem``, ``gpus`` : nodes that were chosen for a job, the slices
-    each is to take, and what that comes to.
-    ``log``, ``logged`` : starts (job) and ends (-1 - job) in the order in which they happened, from which the nodes of each job can be found again.
+    rank. ``kind`` : of each node. ``kinds`` (n_pools + 1) : pool p has the kinds ``kinds[p]`` to ``kinds[p + 1]``. ``first_of`` (n_kinds + 1) :
+    kind k has the nodes ``first_of[k]`` to ``first_of[k + 1]``. ``weight`` : of each kind. ``states`` (n_kinds + 1) : see `NodeCounts`.
+    ``alone`` : 1 if all jobs have whole nodes.
+    ``size`` : what there is; ``free`` : what is not in use; ``later`` : what will be free when the head of a pool is expected to start (EASY),
+    without that head. ``later_procs`` (n_pools), ``later_extra`` (n_pools, n_extra) : the same of the pool's counts.
+    ``trial`` : what would be free for the job ``tried`` without some others (preemption).
+    ``order``, ``room``, ``bucket``, ``fit`` : scratch. ``chosen``, ``share``, ``procs``, ``mem``, ``gpus`` : nodes that were chosen for a job,
+    the slices each is to take, and what that comes to; ``choice`` (2) : the job, -1 if that no longer holds, and their number.
+    ``down`` : of each node, 0 if it is up, else 1 + the position of the failure that took it, negative while that is being dealt with.
+    ``log``, ``logged`` : starts (job) and ends (-1 - job), losses (n_jobs + row of `Outages`) and returns (-1 - n_jobs - row) in the order in
+    which they happened, from which the nodes of each job can be found again.
     ``blocked`` (n_pools) : processors that are free and enough for the head, but not where it could use them; ``lost`` : these times ms, so far;
     ``since`` : ms.
     """
 
     first: Ints
-    weight: Ints
     kind: Ints
+    kinds: Ints
+    first_of: Ints
+    weight: Ints
+    states: Ints
+    alone: Ints
     size: NodeCounts
     free: NodeCounts
     later: NodeCounts
     later_procs: Ints
     later_extra: Ints
-    idle: Ints
     shapes: Shapes
     held: Holdings
     order: Ints
     room: Ints
     bucket: Ints
+    fit: Ints
+    trial: NodeCounts
+    tried: Ints
     chosen: Ints
     share: Ints
     procs: Ints
     mem: Ints
     gpus: Ints
+    choice: Ints
+    down: Ints
     log: Ints
     logged: Ints
     blocked: Ints

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import cohort
+from apportion.core import cohort, node_room
 from apportion.core.federation_tables import (
     ALLOWED,
     AWAY,
@@ -34,6 +34,7 @@ from apportion.core.federation_tables import (
     UNREACHABLE,
 )
 from apportion.core.jit import kernel
+from apportion.core.node_tables import POOLED
 
 if TYPE_CHECKING:
     from apportion.core.federation_tables import Federation
@@ -70,6 +71,8 @@ def refusal(f: Federation, job: int, target: int) -> int:
     for e in range(core.pools.extra.shape[1]):
         if core.jobs.extra[job, e] > core.pools.extra_largest[pool, e]:
             return TOO_LARGE
+    if core.rules.placement != POOLED and not node_room.fits(core.nodes, core.nodes.size, pool, job):
+        return TOO_LARGE
     dataset = f.places.dataset[job]
     if dataset >= 0 and f.data_ms[dataset, center] < 0:
         return NO_ROUTE

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import checkpoint, cohort, conservative, grace, lifecycle, quota, rank, running, stops
+from apportion.core import checkpoint, cohort, conservative, grace, lifecycle, nodes, quota, rank, running, stops
 from apportion.core.calendar import DAY_MS
 from apportion.core.codes import (
     BACKFILL_CONSERVATIVE,
@@ -29,6 +29,7 @@ from apportion.core.codes import (
     SUSPEND_MODE,
 )
 from apportion.core.jit import kernel
+from apportion.core.node_tables import POOLED
 from apportion.core.preempt_tables import COUNT, DAY, HOUR, SUSPENDED, WAKE
 from apportion.core.tables import NEVER
 
@@ -233,6 +234,8 @@ def set_short(s: State, job: int) -> None:
     p.short[0] = s.jobs.procs[job] - s.pools.free[pool]
     for e in range(s.pools.extra.shape[1]):
         p.short[e + 1] = s.jobs.extra[job, e] - s.pools.extra_free[pool, e]
+    if s.rules.placement != POOLED:
+        nodes.try_without(s.nodes, pool, job)
 
 
 @kernel
@@ -241,6 +244,8 @@ def _give(s: State, job: int, sign: int) -> None:
     s.preemption.short[0] -= sign * s.jobs.procs[job]
     for e in range(s.pools.extra.shape[1]):
         s.preemption.short[e + 1] -= sign * s.jobs.extra[job, e]
+    if s.rules.placement != POOLED:
+        nodes.give_back(s.nodes, s.nodes.trial, job, sign)
 
 
 @kernel
@@ -248,7 +253,7 @@ def _is_enough(s: State) -> bool:
     for tres in range(s.preemption.short.size):
         if s.preemption.short[tres] > 0:
             return False
-    return True
+    return s.rules.placement == POOLED or nodes.fits_trial(s)
 
 
 @kernel

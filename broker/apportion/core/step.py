@@ -17,7 +17,6 @@ from apportion.core import (
     lifecycle,
     limit_usage,
     limits,
-    node_easy,
     nodes,
     predict,
     preempt,
@@ -53,7 +52,7 @@ from apportion.core.codes import (
     UNSEEN,
 )
 from apportion.core.jit import kernel
-from apportion.core.nodes import POOLED
+from apportion.core.node_tables import POOLED
 from apportion.core.preempt_tables import WAKE
 from apportion.core.reasons import PARTITION_NODE_LIMIT
 from apportion.core.tables import NEVER, Ints, State
@@ -270,9 +269,7 @@ def _decide_easy(s: State, now: int) -> None:
         return
     if rank.refresh(s, now):
         s.clock.stale[0] = 1
-    if s.rules.placement != POOLED:
-        node_easy.decide(s, now)
-    elif s.rules.plain == 0:
+    if s.rules.plain == 0 and s.rules.placement == POOLED:
         windowed.decide(s, now)
     elif s.clock.stale[0] == 1 or s.clock.arrived[0] > 1 or s.rules.holds == 1:
         easy.full_pass(s, now)

@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import checkpoint, cohort, conservative, lifecycle, limit_usage, queue, refund, running, victims
+from apportion.core import (
+    checkpoint,
+    cohort,
+    conservative,
+    lifecycle,
+    limit_usage,
+    node_failures,
+    queue,
+    refund,
+    running,
+    victims,
+)
 from apportion.core.codes import (
     BACKFILL_CONSERVATIVE,
     BACKFILL_EASY_SJBF,
@@ -21,6 +32,7 @@ from apportion.core.codes import (
     SUSPEND_MODE,
 )
 from apportion.core.jit import kernel
+from apportion.core.node_tables import POOLED
 
 if TYPE_CHECKING:
     from apportion.core.tables import State
@@ -119,18 +131,24 @@ def fail(s: State, now: int, job: int) -> None:
 
 @kernel
 def lose(s: State, now: int, row: int) -> None:
-    """Processors fail, with the jobs on them (see `apportion.core.victims`); that they will be back is not known."""
+    """Processors fail, with the jobs on them (see `apportion.core.victims` and `node_failures`); that they will be back is not known."""
     pool, procs = s.outages.pool[row], s.outages.procs[row]
-    n = victims.hit(s, pool, s.outages.position[row], procs)
+    on_nodes = s.rules.placement != POOLED
+    n = node_failures.hit(s, row) if on_nodes else victims.hit(s, pool, s.outages.position[row], procs)
     for i in range(n):
         fail(s, now, s.work[i])
+    if on_nodes:
+        procs = node_failures.take_down(s.nodes, s.outages, row, s.jobs.submit.size + row)
     _change(s, pool, -procs)
 
 
 @kernel
 def bring_back(s: State, row: int) -> None:
     """Processors that failed are back."""
-    _change(s, s.outages.pool[row], s.outages.procs[row])
+    procs = s.outages.procs[row]
+    if s.rules.placement != POOLED:
+        procs = node_failures.bring_up(s.nodes, s.outages, row, -1 - s.jobs.submit.size - row)
+    _change(s, s.outages.pool[row], procs)
 
 
 @kernel

@@ -102,6 +102,7 @@ def compile_policy(
     jobs: Submissions,
     partition: Ints | None = None,
     *,
+    constraint: Labels | None = None,
     open_pools: bool = False,
     fails: bool = False,
     more_pools: tuple[str, ...] = (),
@@ -112,6 +113,8 @@ def compile_policy(
     ----------
     partition : int64[n], optional
         Index of each job's partition, whatever the rules of the policy say.
+    constraint : Labels, optional
+        Feature or type of GPU that the nodes of each job must have, whatever the rules of the policy say.
     open_pools : bool
         Make room for any of the jobs to come to any pool, and let all running jobs be read.
     more_pools : tuple of str
@@ -124,16 +127,16 @@ def compile_policy(
     PolicyError
         If the policy cannot be applied to these jobs: a partition without a capacity, an unknown name in a rule, ...
     """
-    if fails and policy.SelectType is not None:
-        raise PolicyError("failures are of counted processors, not of nodes", "leave SelectType out of the policy")
     reclaims = has_reclaim(policy)
-    preemptive = policy.PreemptType != "none" or reclaims
-    if preemptive and policy.SelectType is not None:
-        key = "the reclaim of quotas" if reclaims else "PreemptType"
-        raise PolicyError("preemption is of counted processors, not of nodes", f"leave SelectType or {key} out")
+    if reclaims and policy.SelectType is not None:
+        raise PolicyError(
+            "quotas are reclaimed in counted processors, not in nodes", "leave SelectType or the reclaim out"
+        )
     assigned = assign(policy, jobs)
     if partition is not None:
         assigned = replace(assigned, partition=partition)
+    if constraint is not None:
+        assigned = replace(assigned, constraint=constraint)
     order = order_function(policy) if policy.Order not in ("fcfs", "multifactor") else None
     is_multifactor = policy.Order == "multifactor"
     reads_usage = order is not None and order.reads_fairshare
@@ -257,6 +260,13 @@ def compile_policy(
     if open_pools:
         in_pool[:] = len(jobs)
     span_days = (int(jobs.submit_ms[-1]) - start_ms) // DAY_MS + 400 if len(jobs) and charged else 0
+    if policy.SelectType is not None and len(preemption.until):
+        raise PolicyError(
+            "grace, checkpoints at preemption and suspension are of counted processors, not of nodes",
+            "leave SelectType out, or preempt at once by REQUEUE or CANCEL",
+        )
+    preemptive = policy.PreemptType != "none" or reclaims
+    stops = _stops(4 * len(jobs) + 65_536 if fails or preemptive else 0)
     state = State(
         jobs=table,
         live=_live(len(jobs), rules),
@@ -285,9 +295,9 @@ def compile_policy(
         quotas=quotas,
         budgets=budgets,
         history=_history(policy, jobs),
-        nodes=build_nodes(policy, jobs, assigned, plan.names, len(extra_names)),
+        nodes=build_nodes(policy, jobs, assigned, plan.names, len(extra_names), len(stops.time)),
         outages=Outages(*(np.zeros(0, np.int64) for _ in Outages._fields)),
-        stops=_stops(4 * len(jobs) + 65_536 if fails or preemptive else 0),
+        stops=stops,
         checkpoints=checkpoints,
         preemption=preemption,
         reclaim=reclaim,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from apportion.core import nodes as placement
+from apportion.core import node_tables as tables
 from apportion.core.errors import PolicyError
 from apportion.core.node_tables import Holdings, NodeCounts, Nodes, Shapes
 from apportion.policy.hostlist import expand
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from apportion.policy.workload import Submissions
 
 _PLACEMENT = {
-    "FirstFit": placement.FIRST_FIT,
-    "BestFit": placement.BEST_FIT,
-    "CR_LLN": placement.LEAST_LOADED,
-    "LeastFragmentation": placement.LEAST_FRAGMENTATION,
+    "FirstFit": tables.FIRST_FIT,
+    "BestFit": tables.BEST_FIT,
+    "CR_LLN": tables.LEAST_LOADED,
+    "LeastFragmentation": tables.LEAST_FRAGMENTATION,
 }
 MAX_KINDS = 62  # bits of a mask
 
@@ -30,7 +30,7 @@ MAX_KINDS = 62  # bits of a mask
 def placement_of(policy: Policy) -> int:
     """Code of the placement; 0 where pools are counts only."""
     if policy.SelectType is None:
-        return placement.POOLED
+        return tables.POOLED
     named = [word for word in policy.SelectTypeParameters if word in PLACEMENTS]
     return _PLACEMENT[named[0] if named else "BestFit"]
 
@@ -47,6 +47,11 @@ def usable(policy: Policy, pool: str) -> list[NodeEntry]:
     return sorted(found, key=lambda entry: entry.Weight)
 
 
+def has(entry: NodeEntry, constraint: str) -> bool:
+    """Whether nodes have a feature, or a GPU of a type."""
+    return constraint in entry.Features or entry.gpus.get(constraint, 0) > 0
+
+
 def capacity(policy: Policy, pool: str) -> dict[str, int]:
     """What the nodes of a pool have in sum, by TRES."""
     total = {"cpu": 0, "node": 0, "gres/gpu": 0}
@@ -60,6 +65,13 @@ def capacity(policy: Policy, pool: str) -> dict[str, int]:
     return total
 
 
+def processors(policy: Policy) -> int | None:
+    """Processors of all nodes that are there; None where the policy lists none."""
+    if policy.SelectType is None:
+        return None
+    return sum(entry.CPUs * len(expand(entry.NodeName)) for entry in policy.nodes if entry.State == "UNKNOWN")
+
+
 def node_names(policy: Policy, pools: tuple[str, ...]) -> tuple[str, ...]:
     """Name of each node, by index."""
     return tuple(
@@ -70,7 +82,9 @@ def node_names(policy: Policy, pools: tuple[str, ...]) -> tuple[str, ...]:
     )
 
 
-def build_nodes(policy: Policy, jobs: Submissions, assigned: Assigned, pools: tuple[str, ...], n_extra: int) -> Nodes:
+def build_nodes(
+    policy: Policy, jobs: Submissions, assigned: Assigned, pools: tuple[str, ...], n_extra: int, stops: int
+) -> Nodes:
     """Lay out the nodes and the shapes of jobs.
 
     A job with a number of nodes has as many slices, each on a node of its own. Else one that asks for GPUs has a slice for each GPU, and any
@@ -82,6 +96,8 @@ def build_nodes(policy: Policy, jobs: Submissions, assigned: Assigned, pools: tu
         Pools by index.
     n_extra : int
         TRES beside cpu that pools count.
+    stops : int
+        How often jobs may be stopped, and start again.
     """
     entries = [
         (entry, p) for p, pool in enumerate(pools) for entry in (usable(policy, pool) if policy.SelectType else [])
@@ -96,13 +112,18 @@ def build_nodes(policy: Policy, jobs: Submissions, assigned: Assigned, pools: tu
         return np.array(values, np.int64)[kind] if n else np.zeros(0, np.int64)
 
     memory = counts_memory(policy)
+    states = np.concatenate([[0], np.cumsum([entry.CPUs + 2 for entry, _ in entries])]).astype(np.int64)
+    alike = np.zeros(states[-1], np.int64)
+    alike[states[1:] - 1] = count
     size = NodeCounts(
         procs=each([entry.CPUs for entry, _ in entries]),
         mem=each([(entry.RealMemory or 0) if memory else 0 for entry, _ in entries]),
         gpus=each([sum(entry.gpus.values()) for entry, _ in entries]),
         jobs=np.zeros(n, np.int64),
+        state=(states[1:] - 1)[kind] if n else np.zeros(0, np.int64),
+        alike=alike,
     )
-    of_pool = each([p for _, p in entries])
+    of_kind = np.array([p for _, p in entries], np.int64)
     n_pools, room = (len(pools), 1) if n else (0, 0)
     shapes = _shapes(policy, jobs, assigned, [entry for entry, _ in entries]) if n else _no_shapes()
     cells = int(size.procs.sum() + size.gpus.sum()) + room
@@ -113,15 +134,20 @@ def build_nodes(policy: Policy, jobs: Submissions, assigned: Assigned, pools: tu
         return np.zeros(length, np.int64)
 
     return Nodes(
-        first=np.searchsorted(of_pool, np.arange(n_pools + 1)).astype(np.int64),
-        weight=each([entry.Weight for entry, _ in entries]),
+        first=np.searchsorted(of_kind[kind], np.arange(n_pools + room)).astype(np.int64),
         kind=kind.astype(np.int64),
+        kinds=np.searchsorted(of_kind, np.arange(n_pools + room)).astype(np.int64),
+        first_of=np.concatenate([[0], np.cumsum(count)]).astype(np.int64),
+        weight=np.array([entry.Weight for entry, _ in entries], np.int64),
+        states=states,
+        alone=np.full(room, int(shapes.whole.all()), np.int64),
         size=size,
         free=NodeCounts(*(column.copy() for column in size)),
         later=NodeCounts(*(column.copy() for column in size)),
+        trial=NodeCounts(*(column.copy() for column in size)),
+        tried=zeros(room),
         later_procs=zeros(n_pools),
         later_extra=np.zeros((n_pools, n_extra), np.int64),
-        idle=np.bincount(of_pool, minlength=n_pools).astype(np.int64),
         shapes=shapes,
         held=Holdings(
             first=np.full(len(jobs) if n else 0, -1, np.int64),
@@ -135,12 +161,15 @@ def build_nodes(policy: Policy, jobs: Submissions, assigned: Assigned, pools: tu
         order=zeros(n),
         room=zeros(n),
         bucket=zeros(int(size.procs.max(initial=0)) + 2 * room),
+        fit=zeros(len(alike)),
         chosen=zeros(n),
         share=zeros(n),
         procs=zeros(n),
         mem=zeros(n),
         gpus=zeros(n),
-        log=zeros(2 * len(jobs) * room),
+        choice=np.full(2 * room, -1, np.int64),
+        down=zeros(n),
+        log=zeros(2 * (len(jobs) + stops) * room),
         logged=zeros(room),
         blocked=zeros(n_pools),
         lost=zeros(n_pools),
@@ -164,10 +193,7 @@ def _shapes(policy: Policy, jobs: Submissions, assigned: Assigned, entries: list
     exclusive = [entry.OverSubscribe == "EXCLUSIVE" for entry in policy.partitions] or [False]
     whole = np.array(exclusive)[assigned.partition] | (policy.SelectType == "select/linear")
     every = (1 << len(entries)) - 1
-    masks = [
-        sum(1 << k for k, entry in enumerate(entries) if name in entry.Features or entry.gpus.get(name, 0) > 0)
-        for name in assigned.constraint.names
-    ]
+    masks = [sum(1 << k for k, entry in enumerate(entries) if has(entry, name)) for name in assigned.constraint.names]
     return Shapes(
         slices=slices,
         procs=np.maximum(-(-procs // slices), 1),

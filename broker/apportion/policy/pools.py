@@ -10,6 +10,7 @@ import numpy as np
 from apportion.core.errors import PolicyError
 from apportion.core.tables import NEVER, Ints
 from apportion.policy.nodes import capacity as capacity_of_nodes
+from apportion.policy.nodes import usable
 
 if TYPE_CHECKING:
     from apportion.policy.model import Policy, ReservationEntry
@@ -70,7 +71,8 @@ def plan_pools(
         of_partition = [0]
     if policy.SelectType is not None:
         for name, size in sizes.items():
-            size.update(capacity_of_nodes(policy, name))
+            if usable(policy, name):
+                size.update(capacity_of_nodes(policy, name))
     if "machine" in sizes:
         sizes["machine"] = {**machine, **sizes["machine"]}
     for name, size in sizes.items():

@@ -86,7 +86,7 @@ class Timetable:
     """What happens, by time; columns are int64 of one length.
 
     ``time_ms``; ``what`` : one of the codes of this module; ``place``; ``procs`` : lost or back (0 for a network); ``position`` : of a
-    loss, else 0.
+    loss, and of the return of what it took; 0 for a network.
     """
 
     time_ms: Ints
@@ -267,7 +267,7 @@ def _losses(outages: list[Outage], capacity: Sequence[int]) -> Iterator[Row]:
             there[outage.place] -= lost
             heapq.heappush(returns, (outage.end, outage.place, lost))
             yield outage.begin, PROCS_LOST, outage.place, lost, outage.position
-            yield outage.end, PROCS_BACK, outage.place, lost, 0
+            yield outage.end, PROCS_BACK, outage.place, lost, outage.position
 
 
 def _cuts(outages: list[Outage]) -> Iterator[Row]:

@@ -8,7 +8,8 @@ import numpy as np
 
 from apportion.core.errors import RunError
 from apportion.core.jit import handle, kernel
-from apportion.core.nodes import allocate, release
+from apportion.core.node_failures import bring_up, mark, take_down
+from apportion.core.nodes import allocate, clear, release
 from apportion.policy.hostlist import compress
 
 if TYPE_CHECKING:
@@ -22,37 +23,32 @@ ROOM = 1_000_000  # pairs of job and node that are held in memory at a time
 
 @kernel
 def _rewind(s: State) -> None:
-    """Let no job hold anything."""
-    nodes, held = s.nodes, s.nodes.held
-    for node in range(nodes.size.procs.size):
-        nodes.free.procs[node] = nodes.size.procs[node]
-        nodes.free.mem[node] = nodes.size.mem[node]
-        nodes.free.gpus[node] = nodes.size.gpus[node]
-        nodes.free.jobs[node] = 0
-    for job in range(held.first.size):
-        held.first[job] = -1
-    for cell in range(held.next.size):
-        held.next[cell] = cell + 1
-    held.next[held.next.size - 1] = -1
-    held.vacant[0] = 0
-    for pool in range(nodes.idle.size):
-        nodes.idle[pool] = nodes.first[pool + 1] - nodes.first[pool]
-    nodes.logged[0] = 0
+    clear(s.nodes)
 
 
 @kernel
-def _play(s: State, events: int, job: Ints, node: Ints, procs: Ints, gpus: Ints) -> int:
+def _play(s: State, events: int, start: Ints, job: Ints, node: Ints, procs: Ints, gpus: Ints) -> int:
     """Go on in the log up to so many events while there is room; how many pairs were written. The log writes itself anew as it is read."""
     nodes, held = s.nodes, s.nodes.held
+    n_jobs = s.jobs.submit.size
     n = 0
     while nodes.logged[0] < events and n + nodes.size.procs.size <= job.size:
         event = nodes.log[nodes.logged[0]]
+        about = event if event >= 0 else -1 - event
+        if about >= n_jobs:
+            if event >= 0:
+                mark(nodes, s.outages, about - n_jobs)
+                take_down(nodes, s.outages, about - n_jobs, event)
+            else:
+                bring_up(nodes, s.outages, about - n_jobs, event)
+            continue
         if event < 0:
-            release(s, -1 - event)
+            release(s, about)
             continue
         allocate(s, event)
         cell = held.first[event]
         while cell >= 0:
+            start[n] = nodes.logged[0]
             job[n] = event
             node[n] = held.node[cell]
             procs[n] = held.procs[cell]
@@ -72,14 +68,14 @@ def holdings(state: State) -> Iterator[tuple[int, Ints, Ints, Ints]]:
     """
     events = int(state.nodes.logged[0])
     if events > len(state.nodes.log):
-        raise RunError("jobs started more than once, so their nodes cannot be found again", "drop SelectType and nodes")
-    columns = [np.zeros(ROOM + len(state.nodes.kind), np.int64) for _ in range(4)]
+        raise RunError("jobs were stopped so often that their nodes cannot be found again", "let nodes fail less often")
+    columns = [np.zeros(ROOM + len(state.nodes.kind), np.int64) for _ in range(5)]
     core = handle(state)
     _rewind(core)
     while int(state.nodes.logged[0]) < events:
         n = int(_play(core, events, *columns))
-        job, node, procs, gpus = (column[:n] for column in columns)
-        cuts = np.flatnonzero(np.diff(job, prepend=-1, append=-1)) if n else np.zeros(0, np.int64)
+        start, job, node, procs, gpus = (column[:n] for column in columns)
+        cuts = np.flatnonzero(np.diff(start, prepend=-1, append=-1)) if n else np.zeros(0, np.int64)
         for begin, end in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
             yield int(job[begin]), node[begin:end], procs[begin:end], gpus[begin:end]
 

@@ -16,12 +16,13 @@ from apportion.core.tables import NEVER, Ints, Outages, State
 from apportion.policy.assign import assign
 from apportion.policy.compile import Compiled, compile_policy
 from apportion.policy.model import AccountEntry, PartitionEntry
+from apportion.policy.nodes import capacity as capacity_of_nodes
 from apportion.policy.pools import UNBOUNDED
 from apportion.policy.quotas import flavor_index, flavors_of
 from apportion.sim.failures import AFTER_MS, FailureSource, Timetable, timetable
 
 if TYPE_CHECKING:
-    from apportion.policy.model import Policy
+    from apportion.policy.model import NodeEntry, Policy
     from apportion.sim.federation.moves import Moves
     from apportion.sim.federation.workload import FederationWorkload
     from apportion.sim.scenario import CenterEntry, Scenario
@@ -113,13 +114,28 @@ def compile_federation(scenario: Scenario, workload: FederationWorkload, moves: 
         policy = scenario.policy_of(entry.Center)
         if entry.Mode == "managed":
             local = base.model_copy(
-                update={"Backfill": policy.Backfill, "SchedulerParameters": policy.SchedulerParameters}
+                update={
+                    "Backfill": policy.Backfill,
+                    "SchedulerParameters": policy.SchedulerParameters,
+                    "SelectType": policy.SelectType,
+                    "SelectTypeParameters": policy.SelectTypeParameters,
+                    "nodes": tuple(_renamed_nodes(node, entry.Center) for node in policy.nodes),
+                }
             )
-            one = compile_policy(local, workload.jobs, partition, open_pools=True, fails=fails, more_pools=elsewhere)
+            one = compile_policy(
+                local,
+                workload.jobs,
+                partition,
+                constraint=moves.constraint,
+                open_pools=True,
+                fails=fails,
+                more_pools=elsewhere,
+            )
             compiled.append(_sharing(one, state, entry))
         else:
             local = policy.model_copy(update={"partitions": own[k]}) if entry.partitions else policy
-            one = compile_policy(local, workload.seen_from(k, moves.movable), open_pools=True, fails=fails)
+            jobs = workload.seen_from(k, moves.movable)
+            one = compile_policy(local, jobs, constraint=moves.constraint, open_pools=True, fails=fails)
             compiled.append(replace(one, state=one.state._replace(digest=state.digest)))
     return _assemble(scenario, workload, moves, broker, tuple(compiled), own, begins)
 
@@ -151,6 +167,13 @@ def account_tree(scenario: Scenario, workload: FederationWorkload) -> tuple[Acco
 def _partitions(entry: CenterEntry, policy: Policy, workload: FederationWorkload, k: int) -> tuple[PartitionEntry, ...]:
     """Partitions of a center: those of the scenario, else of its policy, else one that is the whole machine."""
     found = tuple(entry.partitions) or policy.partitions
+    if policy.SelectType is not None:
+        alone = PartitionEntry(PartitionName=entry.Center, Default=True)
+        return tuple(
+            partition.model_copy(update={"Pool": pool, "Procs": capacity_of_nodes(policy, pool)["cpu"]})
+            for partition in found or (alone,)
+            for pool in (partition.pool or "machine",)
+        )
     if found and all(partition.capacity or partition.Pool for partition in found):
         return found
     procs = entry.Procs or workload.parts[k].jobs.capacity["cpu"]
@@ -174,6 +197,11 @@ def _renamed(entry: PartitionEntry, center: str) -> PartitionEntry:
             "Default": False,
         }
     )
+
+
+def _renamed_nodes(entry: NodeEntry, center: str) -> NodeEntry:
+    """Nodes in the pool of that partition."""
+    return entry.model_copy(update={"Pool": f"{center}/{entry.Pool or 'machine'}"})
 
 
 def _sharing(compiled: Compiled, broker: State, entry: CenterEntry) -> Compiled:

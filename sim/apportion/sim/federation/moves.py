@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from apportion.core import federation_tables as tables
+from apportion.policy.assign import assign
+from apportion.policy.nodes import has, usable
+from apportion.policy.workload import Labels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from apportion.core.tables import Ints
+    from apportion.policy.model import Policy
     from apportion.sim.federation.workload import FederationWorkload
     from apportion.sim.scenario import JobMatch, Scenario
 
@@ -26,10 +30,12 @@ class Moves:
     movable : bool[n]
     group : int64[n]
         Jobs that are barred from the same targets have the same number.
-    groups : tuple of (account, dataset)
-        What the jobs of each group have in common; dataset is an index, -1 none.
+    groups : tuple of (account, dataset, constraint)
+        What the jobs of each group have in common; dataset and constraint are indices, -1 none.
     dataset : int64[n]
         Index of the dataset that each job needs, -1 none.
+    constraint : Labels
+        Feature or type of GPU that the nodes of each job must have, by the rules of its home.
     dice : int64[n]
         A random number below 2^32 for each job, from the scenario's seed.
     data_ms : int64[n_datasets, n_centers]
@@ -38,8 +44,9 @@ class Moves:
 
     movable: NDArray[np.bool_]
     group: Ints
-    groups: tuple[tuple[str, int], ...]
+    groups: tuple[tuple[str, int, int], ...]
     dataset: Ints
+    constraint: Labels
     dice: Ints
     data_ms: Ints
 
@@ -47,10 +54,10 @@ class Moves:
         """Reason code, by group and target, why jobs of a group can never run there; 0 if they can."""
         table = np.zeros((max(len(self.groups), 1), len(targets)), np.int64)
         by_name = {entry.Center: entry for entry in scenario.centers}
-        for g, (account, dataset) in enumerate(self.groups):
+        for g, (account, dataset, feature) in enumerate(self.groups):
             home, _, plain = account.partition("/")
             residency = scenario.datasets[dataset].Residency if dataset >= 0 else ()
-            for t, (name, _) in enumerate(targets):
+            for t, (name, partition) in enumerate(targets):
                 center = by_name[name]
                 if center.Drain:
                     table[g, t] = tables.DRAINED
@@ -62,6 +69,8 @@ class Moves:
                     table[g, t] = tables.NO_ACCESS
                 elif residency and name not in residency:
                     table[g, t] = tables.RESIDENCY
+                elif feature >= 0 and not _offers(scenario.policy_of(name), partition, self.constraint.names[feature]):
+                    table[g, t] = tables.WRONG_GPU
         return table
 
 
@@ -83,17 +92,39 @@ def moves_of(scenario: Scenario, workload: FederationWorkload, data_ms: Ints) ->
     dataset = np.full(n, -1, np.int64)
     for k, entry in enumerate(scenario.datasets):
         dataset[(dataset < 0) & matching(entry.Match, workload)] = k
-    account = workload.jobs.account
-    keys, group = np.unique(np.column_stack([account.codes, dataset]), axis=0, return_inverse=True)
+    account, constraint = workload.jobs.account, _constraints(scenario, workload)
+    kinds = np.column_stack([account.codes, dataset, constraint.codes])
+    keys, group = np.unique(kinds, axis=0, return_inverse=True)
     names = [*account.names, ""]
     return Moves(
         movable=movable,
         group=np.ascontiguousarray(group.ravel().astype(np.int64)),
-        groups=tuple((names[code], int(index)) for code, index in keys.tolist()),
+        groups=tuple((names[code], int(index), int(feature)) for code, index, feature in keys.tolist()),
         dataset=dataset,
+        constraint=constraint,
         dice=dice,
         data_ms=data_ms,
     )
+
+
+def _constraints(scenario: Scenario, workload: FederationWorkload) -> Labels:
+    """What each job asks of nodes by the policy of its home."""
+    names: dict[str, int] = {}
+    codes = np.full(len(workload), -1, np.int64)
+    for k, entry in enumerate(scenario.centers):
+        policy = scenario.policy_of(entry.Center)
+        if any(rule.Set.Constraint for rule in policy.assign):
+            found = assign(policy, workload.parts[k].jobs).constraint
+            number = np.array([*(names.setdefault(name, len(names)) for name in found.names), -1], np.int64)
+            mine = np.flatnonzero(workload.home == k)
+            codes[mine] = number[found.codes][workload.row[mine]]
+    return Labels(codes, tuple(names))
+
+
+def _offers(policy: Policy, partition: str, constraint: str) -> bool:
+    """Whether a partition has nodes with a feature; one that is a count has none."""
+    pool = next((entry.pool for entry in policy.partitions if entry.PartitionName == partition), "")
+    return policy.SelectType is not None and any(has(entry, constraint) for entry in usable(policy, pool or "machine"))
 
 
 def matching(match: JobMatch, workload: FederationWorkload) -> NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from apportion.core import federation_tables as tables
 from apportion.core import reasons
 from apportion.core.codes import CANCELLED, ENDED, NODE_FAIL, PENDING, PREEMPTED, REJECTED, RUNNING, UNSEEN
 from apportion.policy.associations import build_tree, target_shares
-from apportion.sim import runfolder
+from apportion.sim import placements, runfolder
 from apportion.sim.federation.compile import TERMS
 from apportion.sim.inputs import write_workload
 from apportion.sim.workload import STATUS_NAMES
@@ -97,10 +98,26 @@ def jobs_table(given: FederationInput, schedule: FederationSchedule) -> pd.DataF
     for name, tres in (("nodes", "node"), ("mem_mib", "mem"), ("gpus", "gres/gpu")):
         if tres in jobs.resources:
             table[name] = jobs.resources[tres]
+    if any(compiled.node_names for compiled in schedule.compiled.centers):
+        table["node_list"], table["alloc_cpus"] = _nodes(schedule, started)
     if workload.precedence is None:
         return pd.DataFrame(table)
     table["recorded_submit_s"] = (jobs.submit_ms - origin) / 1000.0
     return pd.DataFrame(table).sort_values("submit_s", kind="stable")
+
+
+def _nodes(schedule: FederationSchedule, started: Any) -> tuple[Any, Any]:
+    """Nodes of each job where its center has them, and the processors it held there; else none, and those that it asked for."""
+    lists = np.full(len(started), "", object)
+    held = np.where(started, schedule.compiled.broker.state.jobs.procs, 0)
+    for k, compiled in enumerate(schedule.compiled.centers):
+        if compiled.node_names:
+            core = schedule.compiled.federation.cores[k]
+            found, procs = placements.node_lists(replace(compiled, state=core))
+            mine = started & (schedule.center == k)
+            lists[mine] = np.array(found, object)[mine]
+            held[mine] = procs[mine]
+    return lists, held
 
 
 def _labels(codes: Any, names: tuple[str, ...]) -> Any:

@@ -65,7 +65,7 @@ def read_input(
             )
         trace, report = _read(scenario, entry, scenario.Seed + k, say)
         reports.append(report)
-        part = from_trace(trace, conventions, entry.Procs, scenario.policy_of(entry.Center))
+        part = from_trace(trace, conventions, scenario.procs_of(entry), scenario.policy_of(entry.Center))
         submit = part.jobs.submit_ms + entry.Shift * 1000
         spans[entry.Center] = int(submit[0]), int(submit[-1])
         parts.append(window(part, begin, end, entry.Shift * 1000))
@@ -96,7 +96,7 @@ def read_spans(scenario: Scenario, say: Callable[[str], None] = lambda _: None) 
     for k, entry in enumerate(scenario.centers):
         if entry.Trace:
             trace, _ = _read(scenario, entry, scenario.Seed + k, say)
-            submit = from_trace(trace, Conventions(), entry.Procs).jobs.submit_ms + entry.Shift * 1000
+            submit = from_trace(trace, Conventions(), scenario.procs_of(entry)).jobs.submit_ms + entry.Shift * 1000
             spans[entry.Center] = int(submit[0]), int(submit[-1]), int(((submit >= begin) & (submit < end)).sum())
     return spans
 
@@ -109,7 +109,7 @@ def _read(
     if entry.Trace == SYNTHETIC:
         from apportion.traces.synth import lublin
 
-        trace = lublin(SYNTHETIC_JOBS, seed, procs=entry.Procs or 128, load=SYNTHETIC_LOAD)
+        trace = lublin(SYNTHETIC_JOBS, seed, procs=scenario.procs_of(entry) or 128, load=SYNTHETIC_LOAD)
         return clean(trace)
     from apportion.traces import read
     from apportion.traces.catalog import locate

@@ -177,7 +177,14 @@ def _resolve(scenario: Scenario) -> Iterator[ScenarioError]:
     for k, entry in enumerate(scenario.centers):
         policy = scenario._policies.get(entry.Center)  # noqa: SLF001
         own = entry.partitions or (policy.partitions if policy else ())
-        if policy and not entry.Trace and entry.Procs is None and not own:
+        if policy and policy.SelectType is not None and (entry.Procs is not None or entry.partitions):
+            key = "partitions" if entry.partitions else "Procs"
+            yield scenario.fault(
+                f"{key} of {entry.Center} is given, but its policy lists its nodes",
+                f"drop {key}, or SelectType and nodes from the policy",
+                ("centers", k, key),
+            )
+        if policy and not entry.Trace and entry.Procs is None and not own and not policy.nodes:
             yield scenario.fault(
                 f"center {entry.Center} has no partitions",
                 "give it Procs, partitions or a Trace",

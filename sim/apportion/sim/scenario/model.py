@@ -32,6 +32,7 @@ from apportion.policy.fields import (
     Text,
 )
 from apportion.policy.model import PartitionEntry, Policy, Section
+from apportion.policy.nodes import processors
 from apportion.sim.scenario.fields import ByHour, Bytes, DurationS, OptionalBytes, Rate, SignedSeconds, ZoneName
 
 PLACEMENTS = (
@@ -218,6 +219,11 @@ class Scenario(Section):
     def policy_of(self, center: str) -> Policy:
         """Local policy of a center."""
         return self._policies[center]
+
+    def procs_of(self, entry: CenterEntry) -> int | None:
+        """Processors that the scenario or the nodes of the policy state; None where its trace tells."""
+        on_nodes = processors(self.policy_of(entry.Center))
+        return entry.Procs if on_nodes is None else on_nodes
 
     def with_broker(self, **keys: Any) -> Scenario:
         """Make the same scenario with other keys of the broker, but for its policy."""

@@ -92,8 +92,9 @@ def processors(scenario: Scenario, entry: CenterEntry) -> int | None:
     by_pool = {partition.pool: partition.capacity["cpu"] for partition in own if "cpu" in partition.capacity}
     if by_pool:
         return sum(by_pool.values())
-    if entry.Procs is not None:
-        return entry.Procs
+    procs = scenario.procs_of(entry)
+    if procs is not None:
+        return procs
     from apportion.traces.catalog import find
 
     try:
