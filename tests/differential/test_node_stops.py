@@ -24,11 +24,11 @@ BACKFILLS = ["none", "easy", "easy-sjbf"]
 
 
 @st.composite
-def fault_lists(draw: st.DrawFn, machine: Machine) -> list[Fault]:
-    """Failures of processors, some while others last."""
+def fault_lists(draw: st.DrawFn, jobs: list[Job], machine: Machine) -> list[Fault]:
+    """Failures of processors from the first submission on, some while others last."""
     faults = []
     for position in draw(st.lists(st.integers(0, 2**32 - 1), max_size=4, unique=True)):
-        time = draw(st.integers(0, 12)) * UNIT
+        time = jobs[0].submit + draw(st.integers(0, 12)) * UNIT
         back = time + draw(st.integers(1, 5)) * UNIT
         pool = draw(st.sampled_from(sorted({node.pool for node in machine.nodes})))
         faults.append(Fault(time, pool=pool, procs=draw(st.integers(1, 4)), position=position, back=back))
@@ -67,7 +67,7 @@ def check(jobs, machine, backfill, faults, keys, may=frozenset(), worth=(0, 0, 0
 @given(data=st.data())
 def test_failures_of_nodes(backfill, data):
     jobs, machine = data.draw(cases())
-    check(jobs, machine, backfill, data.draw(fault_lists(machine)), {})
+    check(jobs, machine, backfill, data.draw(fault_lists(jobs, machine)), {})
 
 
 @pytest.mark.parametrize("backfill", BACKFILLS)
@@ -83,7 +83,7 @@ def test_preemption_on_nodes(backfill, data):
         for k, name in enumerate(CLASSES)
     ]
     keys = {"PreemptType": "qos", "PreemptMode": "REQUEUE", "qos": qos}
-    faults = data.draw(st.one_of(st.just([]), fault_lists(machine)))
+    faults = data.draw(st.one_of(st.just([]), fault_lists(jobs, machine)))
     check(jobs, machine, backfill, faults, keys, may, worth)
 
 

@@ -79,17 +79,17 @@ def copy(nodes: Nodes, pool: int, source: NodeCounts, to: NodeCounts) -> None:
     low = nodes.first[pool]
     high = nodes.first[pool + 1]
     for node in range(low, high):  # column by column, so that each becomes a block move
-        to.procs[unsigned(node)] = source.procs[unsigned(node)]
+        to.procs[node] = source.procs[node]
     for node in range(low, high):
-        to.mem[unsigned(node)] = source.mem[unsigned(node)]
+        to.mem[node] = source.mem[node]
     for node in range(low, high):
-        to.gpus[unsigned(node)] = source.gpus[unsigned(node)]
+        to.gpus[node] = source.gpus[node]
     for node in range(low, high):
-        to.jobs[unsigned(node)] = source.jobs[unsigned(node)]
+        to.jobs[node] = source.jobs[node]
     for node in range(low, high):
-        to.state[unsigned(node)] = source.state[unsigned(node)]
+        to.state[node] = source.state[node]
     for state in range(nodes.states[nodes.kinds[pool]], nodes.states[nodes.kinds[pool + 1]]):
-        to.alike[unsigned(state)] = source.alike[unsigned(state)]
+        to.alike[state] = source.alike[state]
 
 
 @kernel
