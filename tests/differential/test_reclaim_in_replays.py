@@ -206,6 +206,7 @@ def check_properties(jobs: list[Job], pools: list[Pool], got: Any, owned: Accoun
 
 
 def is_there(pair: tuple[Job, int], time: int, got: Any) -> bool:
+    """Whether a job has not ended before what happens now; one without length, too, has its quota in the round in which it starts."""
     job, start = pair
     stopped = any(k == job.id and s == start and t == time for t, k, s, _, _ in got.log)
-    return stopped or start + job.run > time
+    return stopped or start + job.run > time or start == time
