@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --retries 10 
 READY := $(VENV)/.ready
 DEMO ?= runs/demo
 
-.PHONY: help demo test lint style imports types format bench docs lock env clean
+.PHONY: help demo test bounds lint style imports types format bench docs lock env clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -24,6 +24,9 @@ demo: $(READY)  ## replay a real trace and say where the report is
 
 test: $(READY)  ## run all tests
 	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
+
+bounds: $(READY)  ## run the tests of the core with every index checked
+	NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal tests/golden tests/property tests/differential
 
 lint: style imports types  ## check style, types and who imports whom
 

@@ -13,20 +13,26 @@ from federations import Job, Played, play
 
 PLACEMENTS = ("balanced", "urgent", "economy", "green", "random", "round-robin", "least-loaded", "redundant")
 NAMES = ("A", "B", "C")
-PREEMPTION = {  # jobs of at most a minute may preempt the others, which write checkpoints
-    "PreemptType": "qos",
-    "PreemptMode": "REQUEUE",
-    "qos": [
-        {"Name": "short", "Priority": 10, "Preempt": ["long"]},
-        {"Name": "long", "Priority": 1, "CheckpointInterval": 50, "CheckpointWriteTime": 5, "RestartTime": 7},
-    ],
-    "assign": [{"Match": {"LimitMax": 60}, "Set": {"QOS": "short"}}, {"Set": {"QOS": "long"}}],
-}
 SETTINGS = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking a federation takes minutes
 )
+
+
+@st.composite
+def preemptions(draw):
+    """Jobs of at most a minute may preempt the others, which write checkpoints."""
+    long = {"Name": "long", "Priority": 1, "CheckpointInterval": 50, "CheckpointWriteTime": 5, "RestartTime": 7}
+    return {
+        "PreemptType": "qos",
+        "PreemptMode": draw(st.sampled_from(["REQUEUE", "SUSPEND", "CHECKPOINT"])),
+        "qos": [
+            {"Name": "short", "Priority": 10, "Preempt": ["long"]},
+            {**long, "GraceTime": draw(st.sampled_from([0, 0, 10]))},
+        ],
+        "assign": [{"Match": {"LimitMax": 60}, "Set": {"QOS": "short"}}, {"Set": {"QOS": "long"}}],
+    }
 
 
 @st.composite
@@ -98,7 +104,7 @@ def federations(draw, placements=PLACEMENTS):
                 "Procs": draw(st.integers(1, 3)),
             }
         )
-        stops = {"Order": "fcfs", "JobRequeue": draw(st.booleans()), **draw(st.sampled_from([{}, PREEMPTION]))}
+        stops = {"Order": "fcfs", "JobRequeue": draw(st.booleans()), **draw(st.one_of(st.just({}), preemptions()))}
         for entry in centers:
             backfill = entry["Policy"] if entry["Policy"] in ("easy", "conservative") else "none"
             entry["Policy"] = {**stops, "Backfill": backfill}

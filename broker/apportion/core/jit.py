@@ -58,7 +58,8 @@ def _fingerprint() -> str:
 def _cache_dir() -> str:
     base = os.environ.get("NUMBA_CACHE_DIR")
     root = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "apportion"
-    return str(root / f"kernels-{_fingerprint()}")
+    checked = "-checked" if config.BOUNDSCHECK else ""  # Numba's own cache does not tell such code apart
+    return str(root / f"kernels-{_fingerprint()}{checked}")
 
 
 CACHE_DIR = _cache_dir()
