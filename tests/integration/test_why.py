@@ -354,12 +354,13 @@ def preset(tmp_path_factory):
     return folder / "run"
 
 
-def test_ten_jobs_of_real_centers_one_of_each_kind(preset, capsys):
+def test_jobs_of_real_centers_one_of_each_kind(preset, capsys):
     jobs = pd.read_parquet(preset / "jobs.parquet").astype({"center": str, "home": str, "state": str, "reasons": str})
     placements = pd.read_parquet(preset / "placements.parquet")
-    stops = pd.read_parquet(preset / "preemptions.parquet").astype({"mode": str})
+    stops = pd.read_parquet(preset / "preemptions.parquet").astype({"mode": str, "reason": str})
     refused = placements.loc[placements["refused"] == "DataResidency", "job_id"]
     failed, preempted = (stops.loc[stops["mode"] == mode, "job_id"] for mode in ("NODE_FAIL", "REQUEUE"))
+    lent = stops.loc[stops["reason"] == "InCohortReclamation", "job_id"]
     kinds = {
         "started at once": jobs["wait_s"] == 0,
         "waited at home": (jobs["wait_s"] > 3600) & jobs["bound_s"].isna(),
@@ -368,6 +369,7 @@ def test_ten_jobs_of_real_centers_one_of_each_kind(preset, capsys):
         "waited for room or quota in the broker's queue": jobs["bound_s"] > jobs["submit_s"] + 600,
         "borrowed all there was": jobs["reasons"].str.contains("QuotaCohort") & (jobs["wait_s"] > 600),
         "preempted": jobs["job_id"].isin(preempted) & jobs["start_s"].notna(),
+        "gave back what it had borrowed": jobs["job_id"].isin(lent) & jobs["start_s"].notna(),
         "failed and resumed": jobs["job_id"].isin(failed) & jobs["start_s"].notna(),
         "refused by residency": jobs["job_id"].isin(refused) & (jobs["wait_s"] > 60),
         "stopped at its limit": (jobs["state"] == "TIMEOUT") & (jobs["wait_s"] > 600),
@@ -386,6 +388,8 @@ def test_ten_jobs_of_real_centers_one_of_each_kind(preset, capsys):
         assert story["starts_s"] == [*mine["start_s"], story["start_s"]]
         told = "\n".join(tell(story))
         assert "None" not in told
+        if kind == "gave back what it had borrowed":
+            assert "took back quota that this job's account had borrowed" in told
         if kind in ("preempted", "failed and resumed"):
             assert len(mine) > 0
             assert "ran until it was stopped" in told
