@@ -222,7 +222,7 @@ def test_what_policy_check_asks(keys, said):
 
 def test_reclaim_is_not_for_nodes():
     keys = {"SelectType": "select/linear", "nodes": [{"NodeName": "n[1-2]", "CPUs": 4}], "PreemptMode": "REQUEUE"}
-    with pytest.raises(PolicyError, match="preemption is of counted processors"):
+    with pytest.raises(PolicyError, match="in counted processors, not in nodes"):
         compile_policy(from_dict(keys | {"accounts": [TAKES]}), submissions(jobs((0, 1, 1, 0)), 4))
 
 

@@ -11,8 +11,7 @@ loops from becoming block operations. ``NUMBA_BOUNDSCHECK=1`` finds an index bel
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite.binding import Linkage
@@ -24,9 +23,8 @@ from numba.core.typed_passes import NativeLowering
 from numba.np import arrayobj
 
 
-@contextmanager
-def _indices_count_from_the_start() -> Iterator[None]:
-    """Lower an index as it is. Numba holds its compiler lock meanwhile, so nothing else is lowered."""
+def _lower_indices_as_they_are(lower: Callable[[Any], bool], state: Any) -> bool:
+    """Lower a function without the question whether an index counts from the end. Numba holds its compiler lock meanwhile."""
 
     def as_it_is(context: Any, builder: Any, index_type: Any, index: Any, _size: Any) -> Any:
         return context.cast(builder, index, index_type, types.intp)
@@ -34,7 +32,7 @@ def _indices_count_from_the_start() -> Iterator[None]:
     usual = arrayobj.fix_integer_index
     arrayobj.fix_integer_index = as_it_is
     try:
-        yield
+        return lower(state)
     finally:
         arrayobj.fix_integer_index = usual
 
@@ -73,9 +71,7 @@ class _WholeLowering(NativeLowering):
         """Called by Numba."""
         state.library = _WholeLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
         state.library.enable_object_caching()
-        with _indices_count_from_the_start():
-            done: bool = super().run_pass(state)
-        return done
+        return _lower_indices_as_they_are(super().run_pass, state)
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -88,8 +84,7 @@ class _PartLowering(NativeLowering):
         """Called by Numba."""
         state.library = _PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
         state.flags.no_compile = True
-        with _indices_count_from_the_start():
-            super().run_pass(state)
+        _lower_indices_as_they_are(super().run_pass, state)
         key: Any = [].append  # a unique callable: calls look the code up by it, and never call it
         state.library.finalize()
         state.targetctx.insert_user_function(key, state["cr"].fndesc, [state.library])
