@@ -20,23 +20,15 @@ from apportion.core.limit_tables import WAIT_BOUND, build_counters
 from apportion.core.reclaim_tables import no_reclaim
 from apportion.core.share import ENGINES, share_state
 from apportion.core.tables import (
-    NEVER,
-    Clock,
     Floats,
-    History,
     Ints,
     Jobs,
-    Live,
     Outages,
-    Pools,
-    Profile,
-    Queue,
     Rules,
-    Running,
     State,
-    Stops,
 )
 from apportion.core.usage import new_usage, usage_params
+from apportion.policy import fresh
 from apportion.policy.assign import Assigned, assign
 from apportion.policy.associations import Tree, accounts_table, association_priorities, build_tree
 from apportion.policy.budgets import KEYS as BUDGET_KEYS
@@ -48,7 +40,7 @@ from apportion.policy.orders import order_function
 from apportion.policy.pools import UNBOUNDED, PoolPlan, plan_pools
 from apportion.policy.preemption import PREEMPTION_KEYS, checkpoints_of, preemption_of
 from apportion.policy.quotas import KEYS as QUOTA_KEYS
-from apportion.policy.quotas import build_quotas, flavor_index, flavors_of, forest, has_quotas, quotas_mention
+from apportion.policy.quotas import build_quotas, flavors_of, forest, has_quotas, quotas_mention
 from apportion.policy.reclaim import build_reclaim, has_reclaim
 
 if TYPE_CHECKING:
@@ -266,20 +258,20 @@ def compile_policy(
             "leave SelectType out, or preempt at once by REQUEUE or CANCEL",
         )
     preemptive = policy.PreemptType != "none" or reclaims
-    stops = _stops(4 * len(jobs) + 65_536 if fails or preemptive else 0)
+    stops = fresh.stops(4 * len(jobs) + 65_536 if fails or preemptive else 0)
     state = State(
         jobs=table,
-        live=_live(len(jobs), rules),
-        queue=_queue(len(jobs)),
-        short_queue=_queue(len(jobs) if rules.backfill == codes.BACKFILL_EASY_SJBF else 0),
-        pools=_pools(plan, flavors_of(policy)),
-        running=_running(
+        live=fresh.live(len(jobs), rules),
+        queue=fresh.queue(len(jobs)),
+        short_queue=fresh.queue(len(jobs) if rules.backfill == codes.BACKFILL_EASY_SJBF else 0),
+        pools=fresh.pools(plan, flavors_of(policy)),
+        running=fresh.running(
             plan,
             in_pool,
             is_read=open_pools or fails or preemptive or not plain or metered or policy.Backfill != "none",
         ),
-        profile=_profile(plan, in_pool, rules),
-        clock=_clock(),
+        profile=fresh.profile(plan, in_pool, rules),
+        clock=fresh.clock(),
         rules=rules,
         accounts=accounts,
         usage_params=params,
@@ -294,7 +286,7 @@ def compile_policy(
         counters=counters,
         quotas=quotas,
         budgets=budgets,
-        history=_history(policy, jobs),
+        history=fresh.history(policy, jobs),
         nodes=build_nodes(policy, jobs, assigned, plan.names, len(extra_names), len(stops.time)),
         outages=Outages(*(np.zeros(0, np.int64) for _ in Outages._fields)),
         stops=stops,
@@ -561,108 +553,3 @@ def _rules(
         predictor_quantile=round(policy.PredictorQuantile * 1000),
         placement=placement_of(policy),
     )
-
-
-def _history(policy: Policy, jobs: Submissions) -> History:
-    if policy.Predictor == "limit":
-        return History(np.zeros((0, 0), np.int64), *(np.zeros(0, np.int64) for _ in range(3)))
-    n_users, kept = len(jobs.user.names) + 1, 2 if policy.Predictor == "last-two" else policy.PredictorJobs
-    shapes = ((n_users, kept), (n_users,), (len(jobs),), (kept,))
-    return History(*(np.zeros(shape, np.int64) for shape in shapes))
-
-
-def _live(n: int, rules: Rules) -> Live:
-    keeps_plans = rules.guarded or rules.backfill == codes.BACKFILL_CONSERVATIVE
-    return Live(
-        state=np.zeros(n, np.int8),
-        start=np.full(n, -1, np.int64),
-        score=np.zeros(0 if rules.order == codes.ORDER_ARRIVAL else n),
-        plan=np.full(n if keeps_plans else 0, -1, np.int64),
-        first_plan=np.full(n, -1, np.int64),
-        reasons=np.zeros(n, np.int64),
-        restarts=np.zeros(n, np.int64),
-    )
-
-
-def _stops(room: int) -> Stops:
-    return Stops(np.zeros(1, np.int64), *(np.zeros(room, np.int64) for _ in Stops._fields[1:]))
-
-
-def _queue(n: int) -> Queue:
-    return Queue(*(np.zeros(n + 1, np.int64) for _ in range(3)), *(np.zeros(1, np.int64) for _ in range(3)))
-
-
-def _pools(plan: PoolPlan, flavors: tuple[str, ...]) -> Pools:
-    n = len(plan.names)
-    largest = plan.capacity.copy()
-    for pool in range(n):
-        level = plan.capacity[pool].copy()
-        for _, _, change in (step for step in plan.steps if step[0] == pool):
-            level += np.array(change, np.int64)
-            largest[pool] = np.maximum(largest[pool], level)
-    first = np.searchsorted([step[0] for step in plan.steps], np.arange(n + 1)).astype(np.int64)
-    changes = np.array([step[2] for step in plan.steps], np.int64).reshape(len(plan.steps), plan.capacity.shape[1])
-    return Pools(
-        procs=plan.capacity[:, 0].copy(),
-        free=plan.capacity[:, 0].copy(),
-        extra=plan.capacity[:, 1:].copy(),
-        extra_free=plan.capacity[:, 1:].copy(),
-        largest=largest[:, 0].copy(),
-        extra_largest=np.ascontiguousarray(largest[:, 1:]),
-        min_procs=np.full(n, NEVER, np.int64),
-        flavor=np.array([flavor_index(flavors, name) for name in plan.names], np.int64),
-        head=np.full(n, codes.HEAD_NONE, np.int64),
-        shadow=np.zeros(n, np.int64),
-        spare=np.zeros(n, np.int64),
-        step_first=first,
-        step_next=first[:-1].copy(),
-        step_time=np.array([step[1] for step in plan.steps], np.int64),
-        step_procs=np.ascontiguousarray(changes[:, 0]),
-        step_extra=np.ascontiguousarray(changes[:, 1:]),
-    )
-
-
-def _rooms(plan: PoolPlan, in_pool: Ints) -> Ints:
-    """Most jobs that can run at a time in each pool, of ``in_pool`` that may come: each has a processor at least."""
-    largest = plan.capacity[:, 0] + sum((abs(s[2][0]) for s in plan.steps), 0)
-    return np.minimum(in_pool, largest).astype(np.int64)
-
-
-def _running(plan: PoolPlan, in_pool: Ints, *, is_read: bool) -> Running:
-    n = len(plan.names)
-    room = 2 * _rooms(plan, in_pool) + 64  # what ended is forgotten when it takes up half of the room at the latest
-    first = np.concatenate([[0], np.cumsum(room if is_read else 0 * room)]).astype(np.int64)
-    total = int(first[-1])
-    return Running(first, *(np.zeros(n, np.int64) for _ in range(4)), *(np.zeros(total, np.int64) for _ in range(3)))
-
-
-def _profile(plan: PoolPlan, in_pool: Ints, rules: Rules) -> Profile:
-    """Room for the steps of a profile: two for each job that runs or is planned, twice over before it is built anew."""
-    n = len(plan.names)
-    planned = in_pool
-    if rules.backfill == codes.BACKFILL_SLURM and rules.bf_max_job_test and not rules.guarded:
-        planned = np.minimum(in_pool, rules.bf_max_job_test)
-    elif rules.backfill != codes.BACKFILL_CONSERVATIVE and not rules.guarded:
-        planned = np.minimum(in_pool, 1)
-    room = 4 * (_rooms(plan, in_pool) + planned) + 2 * len(plan.steps) + 80
-    if rules.plain and rules.backfill not in (codes.BACKFILL_CONSERVATIVE, codes.BACKFILL_SLURM):
-        room = np.zeros(n, np.int64)
-    first = np.concatenate([[0], np.cumsum(room)]).astype(np.int64)
-    total = int(first[-1])
-    return Profile(
-        first=first,
-        count=np.zeros(n, np.int64),
-        time=np.zeros(total, np.int64),
-        free=np.zeros(total, np.int64),
-        extra=np.zeros((total, plan.capacity.shape[1] - 1), np.int64),
-    )
-
-
-def _clock() -> Clock:
-    clock = Clock(*(np.zeros(1, np.int64) for _ in Clock._fields))
-    clock.now[0] = -NEVER
-    clock.tick[0] = -1
-    clock.wake[0] = NEVER
-    clock.next_plan[0] = NEVER
-    clock.gain[0] = -1
-    return clock
