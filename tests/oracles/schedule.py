@@ -91,6 +91,8 @@ def next_instant(world: World, scheduler: Scheduler, coming: list[Job], edges: l
         return None
     times = [start + job.run for job, start in world.running]
     times += [job.cancel for job in world.pending if job.cancel is not None]
+    # A job that runs cannot leave the queue; but the core is told, and looks at those that wait.
+    times += [job.cancel for job, _ in world.running if job.cancel is not None and job.cancel > world.now]
     times += [job.submit for job in coming[-1:]]
     times += edges[-1:]
     if world.predictions is not None and world.pending:
