@@ -20,21 +20,20 @@ LANE_1 = 1597334677
 
 @kernel
 def _fold(x: int) -> int:
-    """``x % PRIME`` for 0 <= x < 2^62, without a division."""
-    x = (x & PRIME) + (x >> 31)
-    x = (x & PRIME) + (x >> 31)
-    return x - PRIME if x >= PRIME else x
+    """A smaller number that is the same modulo PRIME, below 2^31 + x / 2^31."""
+    return (x & PRIME) + (x >> 31)
 
 
 @kernel
 def record(digest: Ints, now: int, job: int, what: int) -> None:
     """Add one decision. ``digest`` : int64[2]; ``now`` in ms; ``what`` a job state code, or REQUEUED."""
-    first = ((now & PRIME) * 8 + (what & 7)) % PRIME
-    second = ((now >> 31) * 1000003 + (what >> 3) * 500000003 + job) % PRIME
-    digest[0] = _fold(_fold(digest[0] * LANE_0 + first) * LANE_0 + second)
-    digest[1] = _fold(_fold(digest[1] * LANE_1 + first) * LANE_1 + second)
+    first = (now & PRIME) * 8 + (what & 7)  # below 2^35
+    second = (now >> 31) * 1000003 + (what >> 3) * 500000003 + job  # below 2^52
+    # A lane is at most 2^31 + 1, once folded below 2^32, and so no product reaches 2^63.
+    digest[0] = _fold(_fold(_fold(digest[0] * LANE_0 + first) * LANE_0 + second))
+    digest[1] = _fold(_fold(_fold(digest[1] * LANE_1 + first) * LANE_1 + second))
 
 
 def text(digest: Ints) -> str:
     """The digest as 16 hexadecimal digits."""
-    return f"{int(digest[0]):08x}{int(digest[1]):08x}"
+    return f"{int(digest[0]) % PRIME:08x}{int(digest[1]) % PRIME:08x}"

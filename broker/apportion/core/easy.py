@@ -151,6 +151,7 @@ def full_pass(s: State, now: int) -> None:
                 closed = stops
             elif fits_now(s, job):
                 lifecycle.start(s, now, job)
+                queue.remove(q, i - 1)
                 continue
             elif quota.may_reserve(s, job):
                 block(s, job)
@@ -158,6 +159,7 @@ def full_pass(s: State, now: int) -> None:
         elif stops and quota.held(s, job):
             closed = True
         elif try_backfill(s, now, job):
+            queue.remove(q, i - 1)
             continue
         if need <= s.pools.free[pool]:
             s.work[pool] = REFUSED
@@ -196,8 +198,8 @@ def _shortest_first(s: State, now: int) -> None:
             queue.bury(q, i - 1)
             continue
         head = s.pools.head[s.jobs.pool[job]]
-        if head >= 0 and head != job:
-            try_backfill(s, now, job)
+        if head >= 0 and head != job and try_backfill(s, now, job):
+            queue.remove(q, i - 1)
 
 
 @kernel
@@ -212,14 +214,18 @@ def arrival_pass(s: State, now: int, job: int) -> bool:
     head = s.pools.head[pool]
     if head == HEAD_UNKNOWN:
         return need > s.pools.free[pool]
+    started = False
     if head == HEAD_NONE:
-        if fits_now(s, job):
+        started = fits_now(s, job)
+        if started:
             lifecycle.start(s, now, job)
         else:
             block(s, job)
-        return True
-    if s.live.score.size > 0 and queue.ranks_before(s.live.score, s.jobs.submit, job, head):
+    elif s.live.score.size > 0 and queue.ranks_before(s.live.score, s.jobs.submit, job, head):
         return False
-    if s.rules.backfill != BACKFILL_NONE:
-        try_backfill(s, now, job)
+    elif s.rules.backfill != BACKFILL_NONE:
+        started = try_backfill(s, now, job)
+    last = s.queue.tail[0] - 1
+    if started and s.queue.order[last] == job:
+        queue.remove(s.queue, last)
     return True

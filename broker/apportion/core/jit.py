@@ -21,6 +21,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core import config as numba_config
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_global, signature
 from numba.extending import (
@@ -65,13 +66,15 @@ def _cache_dir() -> str:
 CACHE_DIR = _cache_dir()
 
 
-def kernel(function: F) -> F:
+def kernel(function: F, *, inline: bool = False) -> F:
     """Compile ``function`` with the flags of this project.
 
     Parameters
     ----------
     function : callable
         Written in the subset of Python that Numba compiles; takes and returns numbers, arrays and NamedTuples of arrays.
+    inline : bool
+        Put it into each of its callers, see `inlined`.
 
     Returns
     -------
@@ -92,7 +95,7 @@ def kernel(function: F) -> F:
 
     @cache
     def part() -> Any:  # made when a caller is compiled, that is not at all where the caller comes from the cache
-        return njit(pipeline_class=PartCompiler, no_cpython_wrapper=True)(function)
+        return njit(pipeline_class=PartCompiler, no_cpython_wrapper=True, forceinline=inline)(function)
 
     def called(args: Any, kws: Any) -> Any:
         # A number written in a call is an int64 like any other; Numba would compile a case of its own for each.
@@ -105,10 +108,39 @@ def kernel(function: F) -> F:
     return cast("F", compiled)
 
 
+def inlined(function: F) -> F:
+    """Compile a short kernel, as `kernel` does, that is to stand in each of its callers.
+
+    For a question that mostly spares the call of a long kernel, and for what a constant argument makes shorter.
+    """
+    return kernel(function, inline=True)
+
+
 def table(cls: type[T]) -> type[T]:
     """Mark a NamedTuple as a table that `handle` can turn into one pointer."""
     _TABLES.add(cls)
     return cls
+
+
+def move(column: Any, to: int, start: int, n: int) -> None:
+    """Move ``n`` elements of a column from ``start`` on; the two places may overlap. In kernels it is C's memmove."""
+    column[to : to + n] = column[start : start + n].copy()
+
+
+@infer_global(move)
+class _Move(AbstractTemplate):
+    def generic(self, args: Any, _kws: Any) -> Any:
+        """Type of ``move(column, to, start, n)``."""
+        return signature(types.none, args[0], types.int64, types.int64, types.int64)
+
+
+@lower_builtin(move, types.Array, types.Integer, types.Integer, types.Integer)
+def _lower_move(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    array = context.make_array(signature.args[0])(context, builder, args[0])
+    to, start = (builder.gep(array.data, [place]) for place in args[1:3])
+    itemsize = context.get_abi_sizeof(context.get_data_type(signature.args[0].dtype))
+    cgutils.raw_memmove(builder, to, start, args[3], itemsize)
+    return context.get_dummy_value()
 
 
 class Handle:

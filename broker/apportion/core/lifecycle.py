@@ -29,8 +29,11 @@ def decide(s: State, now: int, job: int, what: int) -> None:
 def fits_ever(s: State, job: int) -> bool:
     """Whether the pool, empty, has ever room for the job."""
     pool = s.jobs.pool[job]
-    if s.jobs.procs[job] > s.pools.largest[pool]:
-        return False
+    return s.jobs.procs[job] <= s.pools.largest[pool] and (s.rules.bare == 1 or _rest_fits_ever(s, job, pool))
+
+
+@kernel
+def _rest_fits_ever(s: State, job: int, pool: int) -> bool:
     for e in range(s.pools.extra.shape[1]):
         if s.jobs.extra[job, e] > s.pools.extra_largest[pool, e]:
             return False
@@ -77,13 +80,20 @@ def start(s: State, now: int, job: int) -> None:
     pool = s.jobs.pool[job]
     s.live.start[job] = now
     s.pools.free[pool] -= s.jobs.procs[job]
+    running.add(s.running, s.live.state, pool, now + s.jobs.expected[job], s.jobs.procs[job], job)
+    leave(s)
+    decide(s, now, job, RUNNING)
+    if s.rules.bare == 0:
+        _take_the_rest(s, now, job, pool)
+
+
+@kernel
+def _take_the_rest(s: State, now: int, job: int, pool: int) -> None:
+    """Take what a job needs beside processors, and open its accounts."""
     for e in range(s.pools.extra.shape[1]):
         s.pools.extra_free[pool, e] -= s.jobs.extra[job, e]
     if s.rules.placement != POOLED:
         nodes.allocate(s, job)
-    running.add(s.running, s.live.state, pool, now + s.jobs.expected[job], s.jobs.procs[job], job)
-    leave(s)
-    decide(s, now, job, RUNNING)
     if s.rules.charged == 1:
         charge_start(s, now, job, s.jobs.billing[job])
     if s.rules.limited == 1:
@@ -153,11 +163,17 @@ def release(s: State, now: int, job: int) -> None:
     """A job that ran gives its resources back; its state says already that it runs no longer."""
     pool = s.jobs.pool[job]
     s.pools.free[pool] += s.jobs.procs[job]
+    running.remove(s.running, pool, s.live.start[job] + s.jobs.expected[job], job)
+    if s.rules.bare == 0:
+        _give_back_the_rest(s, now, job, pool)
+
+
+@kernel
+def _give_back_the_rest(s: State, now: int, job: int, pool: int) -> None:
     for e in range(s.pools.extra.shape[1]):
         s.pools.extra_free[pool, e] += s.jobs.extra[job, e]
     if s.rules.placement != POOLED:
         nodes.release(s, job)
-    running.remove(s.running, pool, s.live.start[job] + s.jobs.expected[job], job)
     if s.rules.charged == 1:
         charge_end(s, now, job, s.jobs.billing[job], s.live.start[job])
     if s.rules.limited == 1:

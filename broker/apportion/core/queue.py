@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apportion.core.codes import PENDING
-from apportion.core.jit import kernel
+from apportion.core.jit import kernel, move
 from apportion.core.tables import NEVER
 
 if TYPE_CHECKING:
@@ -68,6 +68,19 @@ def bury(queue: Queue, i: int) -> None:
 
 
 @kernel
+def remove(queue: Queue, i: int) -> None:
+    """Take out entry ``i``, whose job has just left, or mark it, where it is neither the first nor the last."""
+    if i == queue.head[0]:
+        queue.head[0] = i + 1
+        queue.dead[0] -= 1
+    elif i == queue.tail[0] - 1:
+        queue.tail[0] = i
+        queue.dead[0] -= 1
+    else:
+        bury(queue, i)
+
+
+@kernel
 def skip_dead(queue: Queue, state: Bytes) -> None:
     """Let the queue begin with a pending job."""
     i = queue.head[0]
@@ -113,23 +126,21 @@ def insert(queue: Queue, jobs: Jobs, state: Bytes, key: Floats | Ints, job: int)
         else:
             high = middle
     if head > 0 and low - head < tail - low:
-        for i in range(head, low):
-            order[i - 1] = order[i]
-        for i in range(head, low):
-            queue.procs[i - 1] = queue.procs[i]
-        for i in range(head, low):
-            queue.limit[i - 1] = queue.limit[i]
+        _move(queue, head - 1, head, low - head)
         _place(queue, jobs, low - 1, job)
         queue.head[0] = head - 1
     else:
-        for i in range(tail, low, -1):
-            order[i] = order[i - 1]
-        for i in range(tail, low, -1):
-            queue.procs[i] = queue.procs[i - 1]
-        for i in range(tail, low, -1):
-            queue.limit[i] = queue.limit[i - 1]
+        _move(queue, low + 1, low, tail - low)
         _place(queue, jobs, low, job)
         queue.tail[0] = tail + 1
+
+
+@kernel
+def _move(queue: Queue, to: int, start: int, n: int) -> None:
+    """Move ``n`` entries from ``start`` on."""
+    move(queue.order, to, start, n)
+    move(queue.procs, to, start, n)
+    move(queue.limit, to, start, n)
 
 
 @kernel

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from apportion.core import budget, cohort, lifecycle, limits
 from apportion.core.codes import ORDER_MULTIFACTOR
-from apportion.core.jit import kernel
+from apportion.core.jit import inlined, kernel
 from apportion.core.reasons import PRIORITY, RESOURCES
 from apportion.core.tables import NEVER
 
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 PRIORITY_RANGE = 2**33  # what a score adds for each PriorityTier (see `apportion.core.rank`)
 
 
-@kernel
+@inlined
 def held(s: State, job: int) -> bool:
     """True if the job may not start now although resources might be free; its reasons are noted."""
-    if s.rules.holds == 0:
-        return False
+    return s.rules.holds == 1 and _is_held(s, job)
+
+
+@kernel
+def _is_held(s: State, job: int) -> bool:
     mask = _by_quotas(s, job)
     if s.rules.limited == 1 and not limits.may_start(s.limits, s.counters, s.jobs, job):
         mask |= limits.binding(s.limits, s.counters, s.jobs, job)
@@ -53,12 +56,17 @@ def reasons_now(s: State, job: int) -> int:
     return mask if mask != 0 else PRIORITY
 
 
-@kernel
+@inlined
 def may_reserve(s: State, job: int) -> bool:
     """False for a job that must never keep others waiting (NoReserve, MinPrioThreshold, bf_min_prio_reserve, a soft budget that is used up).
 
     Thresholds are for Slurm's priority; under other orders no job is below them.
     """
+    return (s.rules.holds == 0 and s.rules.bf_min_prio_reserve == 0) or _may_keep_waiting(s, job)
+
+
+@kernel
+def _may_keep_waiting(s: State, job: int) -> bool:
     if s.rules.budgets == 1 and budget.is_overdrawn(s.budgets, s.jobs, job):
         return False
     priority = NEVER

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from apportion.core import limit_usage, multifactor, queue, running, share, usage
 from apportion.core.codes import ORDER_FIXED, ORDER_MOVING, ORDER_MULTIFACTOR, PENDING
-from apportion.core.jit import kernel
+from apportion.core.jit import inlined, kernel
 from apportion.core.scoring import call_score
 from apportion.core.usage import LAST_TICK
 
@@ -85,9 +85,15 @@ def is_alone(s: State) -> bool:
     return s.clock.pending[0] == 1 and s.rules.limited == 0 and s.rules.incr_only == 0
 
 
-@kernel
+@inlined
 def refresh(s: State, now: int) -> bool:
     """Bring the order of the queue up to date; True if it has changed."""
+    order = s.rules.order
+    return (s.rules.charged == 1 or order in (ORDER_MOVING, ORDER_MULTIFACTOR)) and _rank_anew(s, now)
+
+
+@kernel
+def _rank_anew(s: State, now: int) -> bool:
     order = s.rules.order
     if is_alone(s):
         return False  # its score is worked out when another joins

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apportion.core.codes import KILLED, RUNNING
-from apportion.core.jit import kernel
+from apportion.core.jit import kernel, move
 
 if TYPE_CHECKING:
     from apportion.core.tables import Bytes, Running
@@ -48,13 +48,7 @@ def remove(running: Running, pool: int, end: int, job: int) -> None:
     at = _position(running, first, first + rows, end - 1)
     while running.job[at] != job:
         at += 1
-    last = first + rows - 1
-    for i in range(at, last):
-        running.end[i] = running.end[i + 1]
-    for i in range(at, last):
-        running.procs[i] = running.procs[i + 1]
-    for i in range(at, last):
-        running.job[i] = running.job[i + 1]
+    _move(running, at, at + 1, first + rows - 1 - at)
     running.rows[pool] = rows - 1
     running.ordered[pool] = rows - 1
 
@@ -90,13 +84,20 @@ def _forget_ended(running: Running, state: Bytes, pool: int) -> None:
 @kernel
 def _position(running: Running, low: int, high: int, end: int) -> int:
     """First row from ``low`` on, below ``high``, that ends later than ``end``."""
-    while low < high:
-        middle = (low + high) >> 1
-        if running.end[middle] <= end:
-            low = middle + 1
-        else:
-            high = middle
+    n = high - low
+    while n > 0:  # the half is chosen without a branch, which nobody could guess
+        half = (n + 1) >> 1
+        low += half * (running.end[low + half - 1] <= end)
+        n -= half
     return low
+
+
+@kernel
+def _move(running: Running, to: int, start: int, n: int) -> None:
+    """Move ``n`` rows from ``start`` on."""
+    move(running.end, to, start, n)
+    move(running.procs, to, start, n)
+    move(running.job, to, start, n)
 
 
 @kernel
@@ -108,12 +109,7 @@ def _put_in_order(running: Running, pool: int, at: int) -> None:
     procs = running.procs[row]
     job = running.job[row]
     to = _position(running, first, row, end)
-    for i in range(row, to, -1):  # column by column, so that each becomes a block move
-        running.end[i] = running.end[i - 1]
-    for i in range(row, to, -1):
-        running.procs[i] = running.procs[i - 1]
-    for i in range(row, to, -1):
-        running.job[i] = running.job[i - 1]
+    _move(running, to + 1, to, row - to)
     running.end[to] = end
     running.procs[to] = procs
     running.job[to] = job

@@ -51,7 +51,7 @@ from apportion.core.codes import (
     TIMER,
     UNSEEN,
 )
-from apportion.core.jit import kernel
+from apportion.core.jit import inlined, kernel
 from apportion.core.node_tables import POOLED
 from apportion.core.preempt_tables import WAKE
 from apportion.core.reasons import PARTITION_NODE_LIMIT
@@ -89,7 +89,7 @@ def _kill_spent(s: State, now: int) -> None:
             lifecycle.decide(s, now, s.work[i], KILLED)
 
 
-@kernel
+@inlined  # so that nobody asks which event it is where it is known
 def apply(s: State, now: int, event: int, subject: int) -> None:
     """Take note of one event.
 
@@ -131,18 +131,24 @@ def _submit(s: State, now: int, job: int) -> None:
         s.live.reasons[job] |= PARTITION_NODE_LIMIT
         lifecycle.decide(s, now, job, REJECTED)
         return
+    if s.rules.holds == 0 or _may_enter(s, now, job):
+        lifecycle.enter(s, job)
+
+
+@kernel
+def _may_enter(s: State, now: int, job: int) -> bool:
+    """Have limits, quotas and budgets take note of a job, unless they refuse it."""
     if s.rules.limited == 1:
         refused = limits.submit_mask(s.limits, s.counters, s.jobs, job)
         if refused != 0:
             s.live.reasons[job] |= refused
             lifecycle.decide(s, now, job, REJECTED)
-            return
+            return False
         limit_usage.on_submit(s.limits, s.counters, s.jobs, job)
-    if s.rules.holds == 1:
-        s.live.reasons[job] |= quota.binding(s, job)  # no pass need come to it
+    s.live.reasons[job] |= quota.binding(s, job)  # no pass need come to it
     if s.rules.quotas == 1:
         cohort.enter(s.quotas, s.jobs, job)
-    lifecycle.enter(s, job)
+    return True
 
 
 @kernel
@@ -233,7 +239,7 @@ def decide(s: State, now: int) -> None:
     s.clock.stale[0] = 0
     s.clock.arrived[0] = 0
     s.clock.happened[0] = 0
-    s.clock.wake[0] = _wake(s, now)
+    s.clock.wake[0] = _wake(s, now) if s.rules.timed == 1 else NEVER
 
 
 @kernel

@@ -261,12 +261,13 @@ class Rules(NamedTuple):
 
     ``order``, ``backfill`` : codes. ``score_function`` : address of a compiled order (ORDER_FIXED and ORDER_MOVING). ``origin`` : ms, its time 0.
     ``plain`` : 1 if processors of constant number are all there is to a pool.
+    ``bare`` : 1 if moreover jobs take nothing else, and no account is kept of what they take.
     ``charged`` : 1 if usage is kept. ``limited`` : 1 if limits of associations or QOS may hold jobs; ``metered`` : 1 if some of them
     run on minutes and so on time; ``requeue`` : 1 if a job that loses its node is queued again;
     ``preemptive`` : 1 if jobs may preempt others; ``reclaims`` : 1 if accounts may take back what they lend by stopping jobs;
     ``assoc_limit_stop`` : 1 if a held job also holds those behind it. ``quotas`` : 1 if accounts have
     quotas, ``budgets`` : budgets. ``holds`` : 1 if limits, quotas or budgets may hold a job that there is room for.
-    ``guarded`` : 1 if some jobs have a wait bound.
+    ``guarded`` : 1 if some jobs have a wait bound. ``timed`` : 1 if time alone may change what starts.
     ``age_weight``, ``fairshare_weight``, ``max_age`` (ms) : of the multifactor priority.
     ``bf_*``, ``main_depth``, ``sched_interval`` : Slurm's SchedulerParameters (times in ms, 0 unlimited). ``calc_period`` :
     PriorityCalcPeriod in ms, 0 if there are no ticks. ``incr_only`` : 1 if a priority never falls.
@@ -280,6 +281,7 @@ class Rules(NamedTuple):
     score_function: int
     origin: int
     plain: int
+    bare: int
     charged: int
     limited: int
     metered: int
@@ -291,6 +293,7 @@ class Rules(NamedTuple):
     budgets: int
     holds: int
     guarded: int
+    timed: int
     age_weight: float
     fairshare_weight: float
     max_age: int

@@ -225,6 +225,7 @@ def compile_policy(
         jobs,
         order,
         plain=plain,
+        bare=plain and not (extra_names or policy.SelectType or charged or has_limits or with_quotas or with_budgets),
         charged=charged,
         limited=has_limits,
         metered=metered,
@@ -500,6 +501,7 @@ def _rules(
     order: OrderFunction | None,
     *,
     plain: bool,
+    bare: bool,
     charged: bool,
     limited: bool,
     metered: bool,
@@ -518,12 +520,15 @@ def _rules(
     if policy.Order == "multifactor" and half_life == 0 and policy.PriorityUsageResetPeriod == "NONE":
         raise PolicyError("PriorityDecayHalfLife is 0 and usage is never reset", "give PriorityUsageResetPeriod")
     second = 1.0 if half_life == 0 else 1.0 - 0.693 / half_life if policy.Decay == "slurm" else 0.5 ** (1.0 / half_life)
+    reserves = policy.Backfill in ("conservative", "slurm") or guarded
+    stops = policy.PreemptType != "none" or has_reclaim(policy)
     return Rules(
         order=kind,
         backfill=_BACKFILL[policy.Backfill],
         score_function=order.address if order is not None else 0,
         origin=jobs.origin_ms,
         plain=int(plain),
+        bare=int(bare),
         charged=int(charged),
         limited=int(limited),
         metered=int(metered),
@@ -535,6 +540,7 @@ def _rules(
         budgets=int(budgets),
         holds=int(limited or quotas or budgets),
         guarded=int(guarded),
+        timed=int(charged or quotas or budgets or reserves or stops or policy.Predictor != "limit"),
         age_weight=float(policy.PriorityWeightAge),
         fairshare_weight=float(policy.PriorityWeightFairshare),
         max_age=policy.PriorityMaxAge * 1000,

@@ -83,18 +83,40 @@ def _submit_in_order(s: State, w: World, now: int, arrival: int) -> int:
 
 
 @kernel
+def _next_other(w: World) -> int:
+    """When the next event is that is neither an arrival nor an end, ms."""
+    time = NEVER
+    if w.at[1] < w.cancel_time.size:
+        time = min(time, w.cancel_time[w.at[1]])
+    if w.at[2] < w.capacity_time.size:
+        time = min(time, w.capacity_time[w.at[2]])
+    if w.at[5] < w.failure_time.size:
+        time = min(time, w.failure_time[w.at[5]])
+    return time
+
+
+@kernel
+def _apply_others(s: State, w: World, now: int) -> None:
+    """Apply all failures, changes of capacity and cancellations of this instant."""
+    while w.at[5] < w.failure_time.size and w.failure_time[w.at[5]] == now:
+        apply(s, now, w.failure_code[w.at[5]], w.failure_subject[w.at[5]])
+        w.at[5] += 1
+    while w.at[2] < w.capacity_time.size and w.capacity_time[w.at[2]] == now:
+        apply(s, now, CAPACITY, w.capacity_pool[w.at[2]])
+        w.at[2] += 1
+    while w.at[1] < w.cancel_time.size and w.cancel_time[w.at[1]] == now:
+        apply(s, now, CANCEL, w.cancel_job[w.at[1]])
+        w.at[1] += 1
+
+
+@kernel
 def replay(s: State, w: World, n_instants: int) -> bool:
     """Play at most ``n_instants`` instants; True when nothing is left to happen."""
     n_arrival = w.arrival_time.size
     follows = w.releases.n_jobs > 0
-    n_cancel = w.cancel_time.size
-    n_capacity = w.capacity_time.size
     arrival = w.at[0]
-    cancel = w.at[1]
-    capacity = w.at[2]
     n_ends = w.at[3]
-    failure = w.at[5]
-    n_failure = w.failure_time.size
+    other = _next_other(w)
     done = False
     for _ in range(n_instants):
         now = s.clock.wake[0]
@@ -104,12 +126,7 @@ def replay(s: State, w: World, n_instants: int) -> bool:
             now = w.releases.due_time[0]
         if n_ends > 0 and w.end_time[0] < now:
             now = w.end_time[0]
-        if cancel < n_cancel and w.cancel_time[cancel] < now:
-            now = w.cancel_time[cancel]
-        if capacity < n_capacity and w.capacity_time[capacity] < now:
-            now = w.capacity_time[capacity]
-        if failure < n_failure and w.failure_time[failure] < now:
-            now = w.failure_time[failure]
+        now = min(now, other)
         if now >= NEVER:
             done = True
             break
@@ -124,15 +141,9 @@ def replay(s: State, w: World, n_instants: int) -> bool:
                 apply(s, now, END, job)
                 if follows:
                     _let_follow(w.releases, now, job)
-        while failure < n_failure and w.failure_time[failure] == now:
-            apply(s, now, w.failure_code[failure], w.failure_subject[failure])
-            failure += 1
-        while capacity < n_capacity and w.capacity_time[capacity] == now:
-            apply(s, now, CAPACITY, w.capacity_pool[capacity])
-            capacity += 1
-        while cancel < n_cancel and w.cancel_time[cancel] == now:
-            apply(s, now, CANCEL, w.cancel_job[cancel])
-            cancel += 1
+        if other == now:
+            _apply_others(s, w, now)
+            other = _next_other(w)
         if follows:
             arrival = _submit_in_order(s, w, now, arrival)
         while arrival < n_arrival and w.arrival_time[arrival] == now:
@@ -157,8 +168,5 @@ def replay(s: State, w: World, n_instants: int) -> bool:
                 if follows:
                     _let_follow(w.releases, now, job)
     w.at[0] = arrival
-    w.at[1] = cancel
-    w.at[2] = capacity
     w.at[3] = n_ends
-    w.at[5] = failure
     return done

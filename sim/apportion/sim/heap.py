@@ -54,8 +54,8 @@ def pop(times: Ints, jobs: Ints, n: int) -> None:
         if down >= n:
             break
         right = down + 1
-        if right < n and (times[right] < times[down] or (times[right] == times[down] and jobs[right] < jobs[down])):
-            down = right
+        if right < n:  # without a branch: nobody could guess which child is the earlier one
+            down += (times[right] < times[down]) | ((times[right] == times[down]) & (jobs[right] < jobs[down]))
         if time < times[down] or (time == times[down] and job < jobs[down]):
             break
         times[i] = times[down]
