@@ -12,7 +12,7 @@ from apportion.core import limit_usage, limits, reasons
 from apportion.core.jit import handle
 from apportion.core.limit_build import ASSOCIATION_LIMITS, QOS_LIMITS, LimitBuilder
 from apportion.core.limit_tables import LimitCounters, LimitTables, build_counters
-from apportion.core.tables import Jobs, Running
+from apportion.core.tables import ROW_JOB, Jobs, Running
 from oracles import limits as naive
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def jobs_table(rows: list[naive.Job]) -> Jobs:
 def running_in_one_pool(ids: Sequence[int]) -> Any:
     """The table of running jobs as the core's readers find it."""
     n = len(ids)
-    blank = np.zeros(n + 1, np.int64)
+    row = np.zeros((n + 1, 3), np.int64)
+    row[:n, ROW_JOB] = ids
     return handle(
         Running(
             first=ints(0, n + 1),
@@ -68,9 +69,7 @@ def running_in_one_pool(ids: Sequence[int]) -> Any:
             rows=ints(n),
             ordered=ints(n),
             unread=ints(0),
-            end=blank,
-            procs=blank,
-            job=np.array([*ids, 0], np.int64),
+            row=row,
         )
     )
 

@@ -24,7 +24,7 @@ def test_rows_are_the_running_jobs_by_expected_end(reading, seed):
     most, n_jobs = random.choice([3, 20, 150]), 1500
     room = 2 * most + 64
     zeros = (np.zeros(2, np.int64) for _ in range(4))
-    table = Running(ints(0, room, 2 * room), *zeros, *(np.zeros(2 * room, np.int64) for _ in range(3)))
+    table = Running(ints(0, room, 2 * room), *zeros, np.zeros((2 * room, 3), np.int64))
     state = np.zeros(n_jobs, np.int8)
     core = handle(table)
     naive: list[list[tuple[int, int, int]]] = [[], []]  # pool by pool, in order of start: (end, procs, job)
@@ -41,5 +41,5 @@ def test_rows_are_the_running_jobs_by_expected_end(reading, seed):
         if random.random() < reading or job == n_jobs - 1:
             running.settle(core, state, pool)
             first, count = int(table.first[pool]), int(table.count[pool])
-            rows = [column[first : first + count].tolist() for column in (table.end, table.procs, table.job)]
-            assert list(zip(*rows, strict=True)) == sorted(naive[pool], key=lambda one: one[0])
+            rows = [tuple(row) for row in table.row[first : first + count].tolist()]
+            assert rows == sorted(naive[pool], key=lambda one: one[0])

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from apportion.core import lifecycle, node_plan, node_room, queue, quota, running
 from apportion.core.codes import BACKFILL_EASY, BACKFILL_EASY_SJBF, BACKFILL_NONE, HEAD_NONE, HEAD_UNKNOWN, PENDING
-from apportion.core.jit import kernel
+from apportion.core.jit import inlined, kernel
 from apportion.core.node_tables import POOLED
-from apportion.core.tables import NEVER, Queue, State
+from apportion.core.tables import NEVER, ROW_END, ROW_PROCS, Queue, State
 
 UNKNOWN = -1  # a shadow time that nobody has needed yet
 
@@ -38,11 +38,15 @@ def block(s: State, job: int) -> None:
         look_ahead(s, pool)
 
 
-@kernel
+@inlined
 def look_ahead(s: State, pool: int) -> None:
     """Work out the shadow time of the pool's head and the spare processors, if they are not known."""
-    if s.pools.shadow[pool] != UNKNOWN:
-        return
+    if s.pools.shadow[pool] == UNKNOWN:
+        _work_out_shadow(s, pool)
+
+
+@kernel
+def _work_out_shadow(s: State, pool: int) -> None:
     job = s.pools.head[pool]
     need = s.jobs.procs[job]
     free = s.pools.free[pool]
@@ -55,11 +59,11 @@ def look_ahead(s: State, pool: int) -> None:
     i = run.first[pool]
     last = i + run.count[pool]
     while i < last and free < need:
-        free += run.procs[i]
-        shadow = run.end[i]
+        free += run.row[i, ROW_PROCS]
+        shadow = run.row[i, ROW_END]
         i += 1
-    while i < last and run.end[i] == shadow:
-        free += run.procs[i]
+    while i < last and run.row[i, ROW_END] == shadow:
+        free += run.row[i, ROW_PROCS]
         i += 1
     s.pools.shadow[pool] = shadow if free >= need else NEVER
     s.pools.spare[pool] = free - need if free >= need else free
@@ -93,7 +97,7 @@ def try_backfill(s: State, now: int, job: int) -> bool:
     return True
 
 
-@kernel
+@inlined
 def next_candidate(s: State, q: Queue, now: int, i: int) -> int:
     """Next entry from ``i`` on that may pass the head of the one pool, or the tail.
 

@@ -12,6 +12,7 @@ from apportion.core import budget, cohort, digest, lifecycle, limit_usage, place
 from apportion.core.codes import ENDED, KILLED, NODE_FAIL, PENDING, PREEMPTED, REQUEUED, RUNNING
 from apportion.core.federation_tables import HOME, PLACE_BY_SCORE, PLACE_REDUNDANT, WITHDRAWN
 from apportion.core.jit import kernel
+from apportion.core.tables import ROW_END, ROW_PROCS
 
 if TYPE_CHECKING:
     from apportion.core.federation_tables import Federation
@@ -227,8 +228,8 @@ def _see(f: Federation, center: int) -> None:
         of = core.running.first[pool]
         seen.count[v] = n
         for i in range(n):
-            seen.end[to + i] = core.running.end[of + i]
-            seen.width[to + i] = core.running.procs[of + i]
+            seen.end[to + i] = core.running.row[of + i, ROW_END]
+            seen.width[to + i] = core.running.row[of + i, ROW_PROCS]
     f.centers.changed[center] = 0
 
 

@@ -123,7 +123,7 @@ def table(cls: type[T]) -> type[T]:
 
 
 def move(column: Any, to: int, start: int, n: int) -> None:
-    """Move ``n`` elements of a column from ``start`` on; the two places may overlap. In kernels it is C's memmove."""
+    """Move ``n`` elements, or rows, from ``start`` on; the two places may overlap. In kernels it is C's memmove."""
     column[to : to + n] = column[start : start + n].copy()
 
 
@@ -136,10 +136,14 @@ class _Move(AbstractTemplate):
 
 @lower_builtin(move, types.Array, types.Integer, types.Integer, types.Integer)
 def _lower_move(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    array = context.make_array(signature.args[0])(context, builder, args[0])
-    to, start = (builder.gep(array.data, [place]) for place in args[1:3])
-    itemsize = context.get_abi_sizeof(context.get_data_type(signature.args[0].dtype))
-    cgutils.raw_memmove(builder, to, start, args[3], itemsize)
+    kind = signature.args[0]
+    array = context.make_array(kind)(context, builder, args[0])
+    to, start, n = args[1:]
+    if kind.ndim == 2:
+        width = cgutils.unpack_tuple(builder, array.shape)[1]
+        to, start, n = (builder.mul(rows, width) for rows in (to, start, n))
+    itemsize = context.get_abi_sizeof(context.get_data_type(kind.dtype))
+    cgutils.raw_memmove(builder, builder.gep(array.data, [to]), builder.gep(array.data, [start]), n, itemsize)
     return context.get_dummy_value()
 
 

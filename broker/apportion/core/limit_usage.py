@@ -45,6 +45,7 @@ from apportion.core.limits import (
     usage_factor_of,
 )
 from apportion.core.reasons import QOS_GRP_ACCRUE, QOS_GRP_MINS, QOS_MAX_ACCRUE_PU
+from apportion.core.tables import ROW_JOB
 
 if TYPE_CHECKING:
     from apportion.core.tables import Ints, Jobs, Running
@@ -109,7 +110,7 @@ def tick(
     for pool in range(running.count.size):
         first = running.first[pool]
         for i in range(first, first + running.count[pool]):
-            _charge(L, C, jobs, running.job[i], now, per_second)
+            _charge(L, C, jobs, running.row[i, ROW_JOB], now, per_second)
 
 
 @kernel
@@ -136,8 +137,8 @@ def to_kill(L: LimitTables, C: LimitCounters, jobs: Jobs, running: Running, out:
     for pool in range(running.count.size):
         first = running.first[pool]
         for i in range(first, first + running.count[pool]):
-            if _is_spent(L, C, jobs, running.job[i]):
-                out[n] = running.job[i]
+            if _is_spent(L, C, jobs, running.row[i, ROW_JOB]):
+                out[n] = running.row[i, ROW_JOB]
                 n += 1
     return n
 

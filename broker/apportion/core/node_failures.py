@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from apportion.core import node_room, nodes, running
 from apportion.core.jit import kernel
+from apportion.core.tables import ROW_JOB
 
 if TYPE_CHECKING:
     from apportion.core.node_tables import Nodes
@@ -42,11 +43,11 @@ def hit(s: State, row: int) -> int:
     running.settle(run, s.live.state, pool)
     n = 0
     for i in range(run.first[pool], run.first[pool] + run.count[pool]):
-        cell = table.held.first[run.job[i]]
+        cell = table.held.first[run.row[i, ROW_JOB]]
         while cell >= 0 and table.down[table.held.node[cell]] >= 0:
             cell = table.held.next[cell]
         if cell >= 0:
-            s.work[n] = run.job[i]
+            s.work[n] = run.row[i, ROW_JOB]
             n += 1
     return n
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from apportion.core import node_choice, node_room
 from apportion.core.jit import kernel
 from apportion.core.nodes import give_back, take
-from apportion.core.tables import NEVER
+from apportion.core.tables import NEVER, ROW_END, ROW_JOB
 
 if TYPE_CHECKING:
     from apportion.core.tables import State
@@ -48,10 +48,10 @@ def look_ahead(s: State, pool: int, head: int) -> None:
     i = run.first[pool]
     last = i + run.count[pool]
     while i < last and s.pools.shadow[pool] == NEVER:
-        end = run.end[i]
-        while i < last and run.end[i] == end:
-            give_back(nodes, nodes.later, run.job[i], 1)
-            _count_later(s, pool, run.job[i], 1)
+        end = run.row[i, ROW_END]
+        while i < last and run.row[i, ROW_END] == end:
+            give_back(nodes, nodes.later, run.row[i, ROW_JOB], 1)
+            _count_later(s, pool, run.row[i, ROW_JOB], 1)
             i += 1
         if _fits_later(s, pool, head):
             s.pools.shadow[pool] = end

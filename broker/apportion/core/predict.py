@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from apportion.core import queue, running
 from apportion.core.codes import PREDICT_MEAN
 from apportion.core.jit import kernel
-from apportion.core.tables import NEVER
+from apportion.core.tables import NEVER, ROW_END, ROW_JOB
 
 if TYPE_CHECKING:
     from apportion.core.tables import Ints, State
@@ -77,9 +77,9 @@ def correct(s: State, now: int) -> None:
     for pool in range(run.count.size):
         running.settle(run, s.live.state, pool)
         first = run.first[pool]
-        while run.count[pool] > 0 and run.end[first] <= now:
-            job = run.job[first]
-            running.remove(run, pool, run.end[first], job)
+        while run.count[pool] > 0 and run.row[first, ROW_END] <= now:
+            job = run.row[first, ROW_JOB]
+            running.remove(run, pool, run.row[first, ROW_END], job)
             _expect_more(s, now, job)
             running.add(run, s.live.state, pool, s.live.start[job] + s.jobs.expected[job], s.jobs.procs[job], job)
             running.settle(run, s.live.state, pool)
@@ -110,5 +110,5 @@ def next_correction(s: State) -> int:
     for pool in range(s.running.count.size):
         running.settle(s.running, s.live.state, pool)
         if s.running.count[pool] > 0:
-            time = min(time, s.running.end[s.running.first[pool]])
+            time = min(time, s.running.row[s.running.first[pool], ROW_END])
     return time

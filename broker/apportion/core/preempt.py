@@ -31,7 +31,7 @@ from apportion.core.codes import (
 from apportion.core.jit import kernel
 from apportion.core.node_tables import POOLED
 from apportion.core.preempt_tables import COUNT, DAY, HOUR, SUSPENDED, WAKE
-from apportion.core.tables import NEVER
+from apportion.core.tables import NEVER, ROW_END, ROW_JOB
 
 if TYPE_CHECKING:
     from apportion.core.tables import State
@@ -216,7 +216,7 @@ def _collect(s: State, now: int, job: int) -> int:
     mine = p.job_class[job]
     n = 0
     for row in range(run.first[pool], run.first[pool] + run.count[pool]):
-        other = run.job[row]
+        other = run.row[row, ROW_JOB]
         theirs = p.job_class[other]
         if s.live.state[other] != RUNNING or p.may[mine, theirs] == 0 or _is_safe(s, now, other):
             continue
@@ -362,12 +362,12 @@ def stays_free(s: State, now: int, job: int, m: int) -> bool:
         time = s.pools.step_time[step]
         if time >= end:
             break
-        while row < last and run.end[row] <= time:
+        while row < last and run.row[row, ROW_END] <= time:
             is_victim = False
             for k in range(m):
-                is_victim |= p.victims[k] == run.job[row]
+                is_victim |= p.victims[k] == run.row[row, ROW_JOB]
             if not is_victim:
-                _give(s, run.job[row], 1)
+                _give(s, run.row[row, ROW_JOB], 1)
             row += 1
         p.short[0] -= s.pools.step_procs[step]
         for e in range(s.pools.extra.shape[1]):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from apportion.core import running
 from apportion.core.jit import kernel
+from apportion.core.tables import ROW_END, ROW_JOB, ROW_PROCS
 
 if TYPE_CHECKING:
     from apportion.core.tables import State
@@ -41,9 +42,9 @@ def build(s: State, pool: int, now: int) -> None:
     c = s.pools.step_next[pool]
     last_step = s.pools.step_first[pool + 1]
     while i < last or c < last_step:
-        job_next = i < last and (c >= last_step or run.end[i] <= s.pools.step_time[c])
+        job_next = i < last and (c >= last_step or run.row[i, ROW_END] <= s.pools.step_time[c])
         # A job that is over its limit and still runs may end any moment; we count on the next one.
-        time = max(run.end[i], now + 1) if job_next else s.pools.step_time[c]
+        time = max(run.row[i, ROW_END], now + 1) if job_next else s.pools.step_time[c]
         if time > p.time[k]:
             k += 1
             p.time[k] = time
@@ -51,9 +52,9 @@ def build(s: State, pool: int, now: int) -> None:
             for e in range(n_extra):
                 p.extra[k, e] = p.extra[k - 1, e]
         if job_next:
-            p.free[k] += run.procs[i]
+            p.free[k] += run.row[i, ROW_PROCS]
             for e in range(n_extra):
-                p.extra[k, e] += s.jobs.extra[run.job[i], e]
+                p.extra[k, e] += s.jobs.extra[run.row[i, ROW_JOB], e]
             i += 1
         else:
             p.free[k] += s.pools.step_procs[c]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from apportion.core.codes import KILLED, RUNNING
 from apportion.core.jit import kernel, move
+from apportion.core.tables import ROW_END, ROW_JOB, ROW_PROCS
 
 if TYPE_CHECKING:
     from apportion.core.tables import Bytes, Running
@@ -28,13 +29,12 @@ def add(running: Running, state: Bytes, pool: int, end: int, procs: int, job: in
         _forget_ended(running, state, pool)
     at = running.rows[pool]
     row = running.first[pool] + at
-    running.end[row] = end
-    running.procs[row] = procs
-    running.job[row] = job
     running.rows[pool] = at + 1
     running.unread[pool] += 1
     if running.ordered[pool] == at and running.unread[pool] <= PATIENCE:
-        _put_in_order(running, pool, at)
+        _put_in_order(running, pool, at, end, procs, job)
+    else:
+        _write(running, row, end, procs, job)
 
 
 @kernel
@@ -46,9 +46,9 @@ def remove(running: Running, pool: int, end: int, job: int) -> None:
         return
     first = running.first[pool]
     at = _position(running, first, first + rows, end - 1)
-    while running.job[at] != job:
+    while running.row[at, ROW_JOB] != job:
         at += 1
-    _move(running, at, at + 1, first + rows - 1 - at)
+    move(running.row, at, at + 1, first + rows - 1 - at)
     running.rows[pool] = rows - 1
     running.ordered[pool] = rows - 1
 
@@ -60,7 +60,16 @@ def settle(running: Running, state: Bytes, pool: int) -> None:
     if running.rows[pool] != running.count[pool]:
         _forget_ended(running, state, pool)
     for at in range(running.ordered[pool], running.rows[pool]):
-        _put_in_order(running, pool, at)
+        row = running.first[pool] + at
+        end, procs, job = running.row[row, ROW_END], running.row[row, ROW_PROCS], running.row[row, ROW_JOB]
+        _put_in_order(running, pool, at, end, procs, job)
+
+
+@kernel
+def _write(running: Running, row: int, end: int, procs: int, job: int) -> None:
+    running.row[row, ROW_END] = end
+    running.row[row, ROW_PROCS] = procs
+    running.row[row, ROW_JOB] = job
 
 
 @kernel
@@ -69,11 +78,9 @@ def _forget_ended(running: Running, state: Bytes, pool: int) -> None:
     to = first
     ordered = 0
     for i in range(first, first + running.rows[pool]):
-        job = running.job[i]
+        job = running.row[i, ROW_JOB]
         if state[job] == RUNNING or state[job] == KILLED:
-            running.end[to] = running.end[i]
-            running.procs[to] = running.procs[i]
-            running.job[to] = job
+            _write(running, to, running.row[i, ROW_END], running.row[i, ROW_PROCS], job)
             to += 1
             if i < first + running.ordered[pool]:
                 ordered += 1
@@ -84,33 +91,21 @@ def _forget_ended(running: Running, state: Bytes, pool: int) -> None:
 @kernel
 def _position(running: Running, low: int, high: int, end: int) -> int:
     """First row from ``low`` on, below ``high``, that ends later than ``end``."""
-    n = high - low
-    while n > 0:  # the half is chosen without a branch, which nobody could guess
-        half = (n + 1) >> 1
-        low += half * (running.end[low + half - 1] <= end)
-        n -= half
+    while low < high:
+        middle = (low + high) >> 1
+        if running.row[middle, ROW_END] <= end:
+            low = middle + 1
+        else:
+            high = middle
     return low
 
 
 @kernel
-def _move(running: Running, to: int, start: int, n: int) -> None:
-    """Move ``n`` rows from ``start`` on."""
-    move(running.end, to, start, n)
-    move(running.procs, to, start, n)
-    move(running.job, to, start, n)
-
-
-@kernel
-def _put_in_order(running: Running, pool: int, at: int) -> None:
-    """Move row number ``at`` among the ordered ones, all before it."""
+def _put_in_order(running: Running, pool: int, at: int, end: int, procs: int, job: int) -> None:
+    """Write what row number ``at`` is to hold among the ordered ones, all before it."""
     first = running.first[pool]
     row = first + at
-    end = running.end[row]
-    procs = running.procs[row]
-    job = running.job[row]
     to = _position(running, first, row, end)
-    _move(running, to + 1, to, row - to)
-    running.end[to] = end
-    running.procs[to] = procs
-    running.job[to] = job
+    move(running.row, to + 1, to, row - to)
+    _write(running, to, end, procs, job)
     running.ordered[pool] = at + 1

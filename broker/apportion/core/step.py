@@ -123,7 +123,7 @@ def apply(s: State, now: int, event: int, subject: int) -> None:
         s.clock.happened[0] = 1
 
 
-@kernel
+@inlined
 def _submit(s: State, now: int, job: int) -> None:
     if s.live.state[job] != UNSEEN:  # cancelled at the very instant of its submission, or before
         return
@@ -172,7 +172,7 @@ def withdraw(s: State, job: int) -> None:
     s.clock.happened[0] = 1
 
 
-@kernel
+@inlined
 def _end(s: State, now: int, job: int) -> None:
     if s.live.state[job] != RUNNING and s.live.state[job] != KILLED:
         return
@@ -223,10 +223,13 @@ def decide(s: State, now: int) -> None:
     if s.rules.predictor != PREDICT_LIMIT:
         predict.correct(s, now)
     if s.clock.pending[0] > 0:
-        _pass(s, now, first_round, s.clock.happened[0] == 1)
-        if s.rules.preemptive == 1 or s.rules.reclaims == 1:
-            while s.clock.pending[0] > 0 and (_anybody_yields(s, now) or (graceful and claims.advance(s, now))):
-                _pass(s, now, False, True)
+        happened = s.clock.happened[0] == 1
+        while True:
+            _pass(s, now, first_round, happened)
+            if s.clock.pending[0] == 0 or not (_anybody_yields(s, now) or (graceful and claims.advance(s, now))):
+                break
+            first_round = False
+            happened = True
         queue.sweep_if_worn(s.queue, s.live.state)
         if s.rules.backfill == BACKFILL_EASY_SJBF:
             queue.sweep_if_worn(s.short_queue, s.live.state)
@@ -242,9 +245,14 @@ def decide(s: State, now: int) -> None:
     s.clock.wake[0] = _wake(s, now) if s.rules.timed == 1 else NEVER
 
 
-@kernel
+@inlined
 def _anybody_yields(s: State, now: int) -> bool:
     """Let one job start in place of others, by its class or because its account lends what they use; False if none can."""
+    return (s.rules.preemptive == 1 or s.rules.reclaims == 1) and _make_room(s, now)
+
+
+@kernel
+def _make_room(s: State, now: int) -> bool:
     preempt.begin_round(s, now)
     if s.rules.preemptive == 1 and preempt.decide(s, now):
         return True
@@ -277,9 +285,12 @@ def _decide_easy(s: State, now: int) -> None:
         s.clock.stale[0] = 1
     if s.rules.plain == 0 and s.rules.placement == POOLED:
         windowed.decide(s, now)
-    elif s.clock.stale[0] == 1 or s.clock.arrived[0] > 1 or s.rules.holds == 1:
-        easy.full_pass(s, now)
-    elif s.clock.arrived[0] == 1 and not easy.arrival_pass(s, now, s.clock.last_arrived[0]):
+    elif (
+        s.clock.stale[0] == 1
+        or s.clock.arrived[0] > 1
+        or s.rules.holds == 1
+        or (s.clock.arrived[0] == 1 and not easy.arrival_pass(s, now, s.clock.last_arrived[0]))
+    ):
         easy.full_pass(s, now)
 
 

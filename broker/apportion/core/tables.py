@@ -33,6 +33,7 @@ Bytes = NDArray[int8]
 
 NEVER = 2**62  # later than any time, and still safe to add a time limit to
 SHARES_PARENT = -1  # Slurm's FairShare=parent
+ROW_END, ROW_PROCS, ROW_JOB = range(3)  # columns of `Running.row`
 
 
 @table
@@ -149,8 +150,8 @@ class Running(NamedTuple):
     """Running jobs of pool p, by expected end: rows ``first[p]`` to ``first[p] + count[p]`` once they are settled (`core/running.py`).
 
     ``first`` (n_pools + 1). ``count`` : jobs that run. ``rows`` : rows in use, some perhaps of jobs that have ended; the first
-    ``ordered`` of them are in order. ``unread`` : starts since somebody last read the rows. ``end`` : start plus
-    expected run time, ms.
+    ``ordered`` of them are in order. ``unread`` : starts since somebody last read the rows. ``row`` : (n_rows, 3) start plus
+    expected run time in ms (ROW_END), processors (ROW_PROCS) and job (ROW_JOB), side by side since they move together.
     """
 
     first: Ints
@@ -158,9 +159,7 @@ class Running(NamedTuple):
     rows: Ints
     ordered: Ints
     unread: Ints
-    end: Ints
-    procs: Ints
-    job: Ints
+    row: Ints
 
 
 @table

@@ -16,6 +16,7 @@ from apportion.core.cohort_tables import NOT_COUNTED
 from apportion.core.jit import kernel
 from apportion.core.reasons import JOB_HELD_ADMIN, QUOTA_ORDER
 from apportion.core.reclaim_tables import NEVER_PREEMPT
+from apportion.core.tables import ROW_JOB
 
 if TYPE_CHECKING:
     from apportion.core.tables import State
@@ -135,7 +136,7 @@ def _collect(s: State, now: int, job: int) -> int:
     for pool in range(s.pools.free.size):
         running.settle(run, s.live.state, pool)
         for row in range(run.first[pool], run.first[pool] + run.count[pool]):
-            other = run.job[row]
+            other = run.row[row, ROW_JOB]
             if s.live.state[other] != RUNNING or q.counted[other] == NOT_COUNTED:
                 continue
             of = cohort.node_of(q, s.jobs, other)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from apportion.core import running
 from apportion.core.jit import kernel
+from apportion.core.tables import ROW_JOB, ROW_PROCS
 
 if TYPE_CHECKING:
     from apportion.core.tables import State
@@ -40,8 +41,8 @@ def hit(s: State, pool: int, position: int, procs: int) -> int:
     n = 0
     at = 0
     for row in range(run.first[pool], run.first[pool] + run.count[pool]):
-        if at < end and at + run.procs[row] > begin:
-            s.work[n] = run.job[row]
+        if at < end and at + run.row[row, ROW_PROCS] > begin:
+            s.work[n] = run.row[row, ROW_JOB]
             n += 1
-        at += run.procs[row]
+        at += run.row[row, ROW_PROCS]
     return n

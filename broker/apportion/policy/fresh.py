@@ -92,7 +92,8 @@ def running(plan: PoolPlan, in_pool: Ints, *, is_read: bool) -> Running:
     room = 2 * _rooms(plan, in_pool) + 64  # what ended is forgotten when it takes up half of the room at the latest
     first = np.concatenate([[0], np.cumsum(room if is_read else 0 * room)]).astype(np.int64)
     total = int(first[-1])
-    return Running(first, *(np.zeros(n, np.int64) for _ in range(4)), *(np.zeros(total, np.int64) for _ in range(3)))
+    count, rows, ordered, unread = (np.zeros(n, np.int64) for _ in range(4))
+    return Running(first, count, rows, ordered, unread, np.zeros((total, 3), np.int64))
 
 
 def profile(plan: PoolPlan, in_pool: Ints, rules: Rules) -> Profile:
