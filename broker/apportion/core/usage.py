@@ -33,7 +33,7 @@ LAST_TICK = 0  # ms
 NEXT_RESET = 1  # ms
 TICKS = 2  # ticks done; usage can change only when it grows
 RUNNING = 3  # jobs being charged
-DIRTY = 4  # 1 when `pending` or `fresh` hold something
+TOUCHED = 4  # rows in which `pending` or `fresh` hold something
 IN_USE = 5  # 0 when all usage is zero and nothing runs
 LAST_DAY = 6  # newest day of the daily bins
 
@@ -73,7 +73,8 @@ class Usage(NamedTuple):
     ``rate`` (same) : thousandths of units of the jobs that ran at the last tick and still run, with all below an
     account.
     ``fresh`` (same) : thousandths of units of the jobs that started since. ``pending`` (same) : millionths of
-    unit-seconds to add at the next tick.
+    unit-seconds to add at the next tick. ``touched`` (n_rows) : the rows of associations in which they hold something, ``is_touched``
+    (n_rows) : 1 for these; ``aged`` (n_rows) : scratch.
     ``daily`` (n_days, n_assoc) : a ring of UTC days; billing x UsageFactor in thousandths x seconds of the jobs that
     ended, under the day in which they ran, never aged, of user associations only. Day ``d`` since the epoch is in row
     ``d % n_days``.
@@ -84,6 +85,9 @@ class Usage(NamedTuple):
     rate: Floats
     fresh: Ints
     pending: Ints
+    touched: Ints
+    is_touched: Ints
+    aged: Floats
     daily: Ints
     clock: Ints
 
@@ -184,6 +188,9 @@ def new_usage(n_assoc: int, params: UsageParams, start_ms: int, n_days: int = 0)
         rate=np.zeros(shape),
         fresh=np.zeros(shape, np.int64),
         pending=np.zeros(shape, np.int64),
+        touched=np.zeros(n_assoc, np.int64),
+        is_touched=np.zeros(n_assoc, np.int64),
+        aged=np.zeros(n_assoc),
         daily=np.zeros((n_days, n_assoc), np.int64),
         clock=clock,
     )
@@ -199,6 +206,17 @@ def _amount(tres: int, usage_factor: int, billing: int, procs: int, extra: Ints)
     if tres <= extra.shape[0]:
         return int(extra[tres - 1] * usage_factor)
     return billing * usage_factor // 1000
+
+
+@kernel
+def _touch(usage: Usage, parent: Ints, assoc: int) -> None:
+    """Note that something is to be added to an association, and so to the accounts above, at the next tick."""
+    row = assoc
+    while row >= 0 and usage.is_touched[row] == 0:
+        usage.is_touched[row] = 1
+        usage.touched[usage.clock[TOUCHED]] = row
+        usage.clock[TOUCHED] += 1
+        row = parent[row]
 
 
 @kernel
@@ -235,8 +253,8 @@ def charge_start(
     clock, fresh, pending = usage.clock, usage.fresh, usage.pending
     age, integral, meters = params.age, params.integral, params.meters
     clock[RUNNING] += 1
-    clock[DIRTY] = 1
     clock[IN_USE] = 1
+    _touch(usage, parent, assoc)
     tick = clock[LAST_TICK] + params.period
     ms = left(age, integral, params.rule, start, tick, tick)
     usage_factor = params.usage_factor[qos] if qos >= 0 else 1000
@@ -275,7 +293,7 @@ def charge_end(
     clock, pending = usage.clock, usage.pending
     age, integral, meters = params.age, params.integral, params.meters
     clock[RUNNING] -= 1
-    clock[DIRTY] = 1
+    _touch(usage, parent, assoc)
     last = clock[LAST_TICK]
     tick = last + params.period
     is_fresh = start >= last
@@ -323,8 +341,8 @@ def refund(
     Other arguments as for `charge_start`. Usage does not fall below zero, should it have been reset meanwhile.
     """
     clock = usage.clock
-    clock[DIRTY] = 1
     clock[IN_USE] = 1
+    _touch(usage, parent, assoc)
     last = clock[LAST_TICK]
     usage_factor = params.usage_factor[qos] if qos >= 0 else 1000
     own_rule = params.rule_of_qos[qos] if qos >= 0 else params.rule
@@ -373,36 +391,38 @@ def _stop(running: Ints | Floats, parent: Ints, meter: int, assoc: int, qos: int
 
 
 @kernel
-def _age(
-    value: Floats,
-    rate: Floats,
-    fresh: Ints,
-    pending: Ints,
-    meter: int,
-    begin: int,
-    end: int,
-    factor: float,
-    whole: float,
-) -> None:
-    """Age rows ``begin`` to ``end`` by one slice, then add what the slice holds."""
-    for i in range(begin, end):
-        old = value[meter, i]
-        aged = old * factor
-        aged = SMALLEST if (aged < SMALLEST) & (old > 0.0) else aged
-        value[meter, i] = aged + (rate[meter, i] * whole + pending[meter, i] * 1e-6)
-        rate[meter, i] += fresh[meter, i]
-        fresh[meter, i] = 0
-        pending[meter, i] = 0
+def _decayed(old: float, factor: float) -> float:
+    aged = old * factor
+    return SMALLEST if (aged < SMALLEST) & (old > 0.0) else aged
 
 
 @kernel
-def _age_steadily(value: Floats, rate: Floats, meter: int, end: int, factor: float, whole: float) -> None:
-    """`_age` when nothing started or ended in the slice."""
-    for i in range(end):
-        old = value[meter, i]
-        aged = old * factor
-        aged = SMALLEST if (aged < SMALLEST) & (old > 0.0) else aged
-        value[meter, i] = aged + rate[meter, i] * whole
+def _with_slice(usage: Usage, meter: int, row: int, factor: float, whole: float) -> float:
+    """Usage of a row aged by one slice, and what the slice holds."""
+    of_slice = usage.rate[meter, row] * whole + usage.pending[meter, row] * 1e-6
+    return _decayed(usage.value[meter, row], factor) + of_slice
+
+
+@kernel
+def _settle(usage: Usage, meter: int, row: int, value: float) -> None:
+    """Begin a new slice with a value."""
+    usage.value[meter, row] = value
+    usage.rate[meter, row] += usage.fresh[meter, row]
+    usage.fresh[meter, row] = 0
+    usage.pending[meter, row] = 0
+
+
+@kernel
+def _age(usage: Usage, meter: int, n_assoc: int, factor: float, whole: float) -> None:
+    """Age all associations by one slice, then add what the slice holds: to most of them only what ran all the time."""
+    value, rate, touched, aged = usage.value, usage.rate, usage.touched, usage.aged
+    n_touched = usage.clock[TOUCHED]
+    for k in range(n_touched):
+        aged[k] = _with_slice(usage, meter, touched[k], factor, whole)
+    for i in range(n_assoc):  # without a branch or a look-up, so that several are aged at once
+        value[meter, i] = _decayed(value[meter, i], factor) + rate[meter, i] * whole
+    for k in range(n_touched):
+        _settle(usage, meter, touched[k], aged[k])
 
 
 @kernel
@@ -431,7 +451,7 @@ def advance(usage: Usage, params: UsageParams, now: int) -> int:
         if clock[LAST_TICK] >= clock[NEXT_RESET]:
             clock[NEXT_RESET] = next_reset(params.reset, clock[LAST_TICK])
         return due
-    value, rate, fresh, pending = usage.value, usage.rate, usage.fresh, usage.pending
+    value = usage.value
     rule_of_qos = params.rule_of_qos
     n_rows = value.shape[1]
     n_assoc = n_rows - rule_of_qos.shape[0]
@@ -442,14 +462,13 @@ def advance(usage: Usage, params: UsageParams, now: int) -> int:
             value[:, :] = 0.0
             clock[NEXT_RESET] = next_reset(params.reset, clock[LAST_TICK])
         for m in range(value.shape[0]):
-            if clock[DIRTY] != 0:
-                _age(value, rate, fresh, pending, m, 0, n_assoc, params.factor, params.whole)
-            else:
-                _age_steadily(value, rate, m, n_assoc, params.factor, params.whole)
+            _age(usage, m, n_assoc, params.factor, params.whole)
             for row in range(n_assoc, n_rows):
                 kept = rule_of_qos[row - n_assoc] == DECAY_NONE
                 factor = 1.0 if kept else params.factor
                 whole = params.whole_undecayed if kept else params.whole
-                _age(value, rate, fresh, pending, m, row, row + 1, factor, whole)
-        clock[DIRTY] = 0
+                _settle(usage, m, row, _with_slice(usage, m, row, factor, whole))
+        for k in range(clock[TOUCHED]):
+            usage.is_touched[usage.touched[k]] = 0
+        clock[TOUCHED] = 0
     return due
