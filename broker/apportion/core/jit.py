@@ -9,10 +9,12 @@ after an edit elsewhere. The cache therefore lives in a folder named for the con
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import operator
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
@@ -66,6 +68,29 @@ def _cache_dir() -> str:
 CACHE_DIR = _cache_dir()
 
 
+@contextmanager
+def _alone(name: str, signature: str) -> Iterator[None]:
+    """Let one process at a time compile a kernel; those that waited for it find it in the cache.
+
+    The file that is locked tells what has been compiled, so that who comes later need not wait for its turn to load it.
+    """
+    with ExitStack() as stack:
+        file = None
+        with suppress(OSError):  # a file system without locks, or without room: each for itself
+            Path(CACHE_DIR).mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(Path(CACHE_DIR, f"{name}.lock").open("a+", encoding="utf-8"))
+            file.seek(0)
+            if signature in file.read().splitlines():
+                file = None
+            else:
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+        if file is not None:
+            with suppress(OSError):
+                file.write(signature + "\n")
+                file.flush()
+
+
 def kernel(function: F, *, inline: bool = False) -> F:
     """Compile ``function`` with the flags of this project.
 
@@ -103,6 +128,13 @@ def kernel(function: F, *, inline: bool = False) -> F:
             [types.unliteral(arg) for arg in args], {name: types.unliteral(kws[name]) for name in kws}
         )
 
+    compile_it = compiled.compile
+
+    def compile_alone(signature: Any) -> Any:
+        with _alone(f"{function.__module__}.{function.__qualname__}", str(signature)):
+            return compile_it(signature)
+
+    compiled.compile = compile_alone
     compiled.get_call_template = called
     compiled.get_overload = lambda signature: part().get_overload(signature)
     return cast("F", compiled)
