@@ -12,7 +12,7 @@ The rules, each with a short name:
                 ``min`` and ``max`` without a key; but not ``sum``, whose floats round by order
 ``container``   a dict or set inside a kernel: their order and their speed are Numba's affair
 ``flags``       compiler flags that change results: ``fastmath``, ``parallel``, ``prange``
-``decorator``   a compiler decorator other than ``kernel`` and ``inlined``; a decorator that is not on the list
+``decorator``   a compiler decorator other than ``kernel``, ``inlined`` and ``apart``; a decorator that is not on the list
 ``state``       ``global``: a kernel, and what calls it, remembers nothing
 
 A place that needs an exception is listed in `EXCEPTIONS` with its reason; one that is no longer needed is an error too.
@@ -67,7 +67,7 @@ ALLOWED_IMPORTS = {
     "fractions", "functools", "itertools", "math", "numba", "numpy", "operator", "re", "types", "typing",
 }  # fmt: skip
 ALLOWED_DECORATORS = {
-    "cache", "classmethod", "contextmanager", "dataclass", "inlined", "kernel", "overload", "property", "staticmethod", "table",
+    "apart", "cache", "classmethod", "contextmanager", "dataclass", "inlined", "kernel", "overload", "property", "staticmethod", "table",
 }  # fmt: skip
 
 _CLOCKS = {"time", "datetime", "monotonic", "perf_counter", "datetime64_now", "utcnow", "today"}
@@ -125,7 +125,7 @@ def _walk(tree: ast.Module) -> Iterator[tuple[ast.stmt | ast.expr, str, str]]:
                 yield from ((node, "state", name) for name in names)
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 yield from _decorators(node)
-                if any(_dotted(decorator) in ("kernel", "inlined") for decorator in node.decorator_list):
+                if any(_dotted(decorator) in ("kernel", "inlined", "apart") for decorator in node.decorator_list):
                     yield from _containers(node)
             case ast.Call():
                 yield from _call(node)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from apportion.core.calendar import next_reset
-from apportion.core.jit import kernel, table
+from apportion.core.jit import apart, kernel, table
 from apportion.core.limits import association_of, tres_count
 from apportion.core.reasons import QUOTA_BUDGET
 from apportion.core.tables import NEVER
@@ -145,7 +145,7 @@ def refund(B: Budgets, jobs: Jobs, j: int, now: int, ms: int) -> None:
         row = int(B.following[row])
 
 
-@kernel
+@apart
 def advance(B: Budgets, now: int) -> bool:
     """Begin the periods that are due up to ``now``, ms, before the events of the instant are applied; True if any was."""
     if B.turn[0] > now:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from apportion.core import conservative, grace, lifecycle, preempt, quota
 from apportion.core.codes import BACKFILL_CONSERVATIVE, KILLED, PENDING, RUNNING
-from apportion.core.jit import kernel
+from apportion.core.jit import apart, kernel
 from apportion.core.preempt_tables import CLAIMS, LEAVING, SUSPENDED
 
 if TYPE_CHECKING:
     from apportion.core.tables import State
 
 
-@kernel
+@apart
 def advance(s: State, now: int) -> bool:
     """Do all that is due; True if anything changed."""
     changed = _end_graces(s, now)

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apportion.core.cohort import sum_up
-from apportion.core.jit import kernel
+from apportion.core.jit import apart, kernel
 from apportion.core.tables import NEVER
 
 if TYPE_CHECKING:
     from apportion.core.cohort_tables import Quotas
 
 
-@kernel
+@apart
 def advance(Q: Quotas, now: int) -> bool:
     """End leases and decide on new ones up to ``now``, ms; True if what may be borrowed has changed.
 

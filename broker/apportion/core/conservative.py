@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from apportion.core import lifecycle, profile, quota
 from apportion.core.codes import PENDING
-from apportion.core.jit import kernel
+from apportion.core.jit import apart, kernel
 from apportion.core.reasons import RESOURCES
 from apportion.core.tables import NEVER, State
 
@@ -29,7 +29,7 @@ def _forget(s: State) -> None:
     s.clock.gain[0] = -1
 
 
-@kernel
+@apart
 def note_end(s: State, now: int, job: int) -> None:
     """A running job has ended; its time up to the limit comes free."""
     expected = s.live.start[job] + profile.length(s, job)
@@ -39,7 +39,7 @@ def note_end(s: State, now: int, job: int) -> None:
         s.clock.replan[0] = max(s.clock.replan[0], 1)
 
 
-@kernel
+@apart
 def drop(s: State, job: int) -> None:
     """Take a pending job's plan out of the profile."""
     plan = s.live.plan[job]
@@ -127,7 +127,7 @@ def _rebuild_if_worn(s: State, pool: int, now: int) -> None:
             profile.add(s, job, -1, s.live.plan[job], s.live.plan[job] + profile.length(s, job))
 
 
-@kernel
+@apart
 def decide(s: State, now: int) -> None:
     """Re-plan if something came free, plan what has no plan, start what is due."""
     anew = s.clock.replan[0] == ANEW

@@ -37,7 +37,7 @@ from numba.extending import (
 )
 from numba.np.arrayobj import populate_array
 
-from apportion.core.parts import PartCompiler, WholeCompiler
+from apportion.core.parts import APART, PartCompiler, WholeCompiler
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -146,6 +146,15 @@ def inlined(function: F) -> F:
     For a question that mostly spares the call of a long kernel, and for what a constant argument makes shorter.
     """
     return kernel(function, inline=True)
+
+
+def apart(function: F) -> F:
+    """Compile a kernel, as `kernel` does, that is to stay a call in its callers.
+
+    For what few policies need, so that a caller stays as short and quick as what all need.
+    """
+    APART.add(function)
+    return kernel(function)
 
 
 def table(cls: type[T]) -> type[T]:

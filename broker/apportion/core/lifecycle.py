@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from apportion.core import budget, cohort, digest, limit_usage, node_room, nodes, predict, queue, rank, running, usage
 from apportion.core.codes import BACKFILL_EASY_SJBF, ENDED, ORDER_ARRIVAL, PENDING, PREDICT_LIMIT, RUNNING
 from apportion.core.engines import history
-from apportion.core.jit import kernel
+from apportion.core.jit import apart, inlined, kernel
 from apportion.core.node_tables import POOLED
 from apportion.core.reasons import PRIORITY, RESOURCES
 from apportion.core.share import CONDOR
@@ -32,7 +32,7 @@ def fits_ever(s: State, job: int) -> bool:
     return s.jobs.procs[job] <= s.pools.largest[pool] and (s.rules.bare == 1 or _rest_fits_ever(s, job, pool))
 
 
-@kernel
+@apart
 def _rest_fits_ever(s: State, job: int, pool: int) -> bool:
     for e in range(s.pools.extra.shape[1]):
         if s.jobs.extra[job, e] > s.pools.extra_largest[pool, e]:
@@ -52,7 +52,7 @@ def fits_now(s: State, job: int) -> bool:
     return s.rules.placement == POOLED or nodes.fits_now(s, job)
 
 
-@kernel
+@inlined
 def enter(s: State, job: int) -> None:
     """Put an accepted job into the queue."""
     pool = s.jobs.pool[job]
@@ -74,7 +74,7 @@ def enter(s: State, job: int) -> None:
         queue.insert(s.short_queue, s.jobs, s.live.state, s.jobs.expected, job)
 
 
-@kernel
+@inlined
 def start(s: State, now: int, job: int) -> None:
     """Start a pending job that fits."""
     pool = s.jobs.pool[job]
@@ -87,7 +87,7 @@ def start(s: State, now: int, job: int) -> None:
         _take_the_rest(s, now, job, pool)
 
 
-@kernel
+@apart
 def _take_the_rest(s: State, now: int, job: int, pool: int) -> None:
     """Take what a job needs beside processors, and open its accounts."""
     for e in range(s.pools.extra.shape[1]):
@@ -158,7 +158,7 @@ def end(s: State, now: int, job: int) -> None:
     release(s, now, job)
 
 
-@kernel
+@inlined
 def release(s: State, now: int, job: int) -> None:
     """A job that ran gives its resources back; its state says already that it runs no longer."""
     pool = s.jobs.pool[job]
@@ -168,7 +168,7 @@ def release(s: State, now: int, job: int) -> None:
         _give_back_the_rest(s, now, job, pool)
 
 
-@kernel
+@apart
 def _give_back_the_rest(s: State, now: int, job: int, pool: int) -> None:
     for e in range(s.pools.extra.shape[1]):
         s.pools.extra_free[pool, e] += s.jobs.extra[job, e]

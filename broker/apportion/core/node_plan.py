@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apportion.core import node_choice, node_room
-from apportion.core.jit import kernel
+from apportion.core.jit import apart, kernel
 from apportion.core.nodes import give_back, take
 from apportion.core.tables import NEVER, ROW_END, ROW_JOB
 
@@ -35,7 +35,7 @@ def _count_later(s: State, pool: int, job: int, sign: int) -> None:
         s.nodes.later_extra[pool, e] += sign * s.jobs.extra[job, e]
 
 
-@kernel
+@apart
 def look_ahead(s: State, pool: int, head: int) -> None:
     """Work out when the running jobs will have left room for ``head`` if all take as long as expected; what is free then stands in ``later``."""
     nodes = s.nodes
@@ -60,7 +60,7 @@ def look_ahead(s: State, pool: int, head: int) -> None:
     s.pools.spare[pool] = node_room.within_reach(nodes, nodes.later, pool, nodes.later_procs[pool]) - s.jobs.procs[head]
 
 
-@kernel
+@apart
 def keeps_head(s: State, pool: int, job: int) -> bool:
     """Take ``job``, which fits now and will still run then, out of ``later``; False, and nothing is taken, if the head would be late."""
     nodes = s.nodes

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core.jit import kernel
+from apportion.core.jit import apart, kernel
 
 if TYPE_CHECKING:
     from apportion.core.node_tables import NodeCounts, Nodes
@@ -41,7 +41,7 @@ def by_procs(nodes: Nodes, job: int) -> bool:
     return bool(nodes.shapes.mem[job] == 0 and nodes.shapes.gpus[job] == 0)
 
 
-@kernel
+@apart
 def within_reach(nodes: Nodes, there: NodeCounts, pool: int, free: int) -> int:
     """Of ``free`` processors of a pool those that a job might get: where every job has whole nodes, no more than nodes without jobs have."""
     if nodes.alone[0] == 0:

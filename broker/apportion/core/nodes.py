@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apportion.core import node_choice, node_room
-from apportion.core.jit import kernel
+from apportion.core.jit import apart, kernel
 
 if TYPE_CHECKING:
     from apportion.core.node_tables import NodeCounts, Nodes
@@ -30,7 +30,7 @@ def clear(nodes: Nodes) -> None:
     nodes.logged[0] = 0
 
 
-@kernel
+@apart
 def fits_now(s: State, job: int) -> bool:
     """Whether the nodes that the job needs are free at this instant; the pool's counts have been asked."""
     return node_room.fits(s.nodes, s.nodes.free, s.jobs.pool[job], job)
@@ -116,7 +116,7 @@ def release(s: State, job: int) -> None:
     note(nodes, -1 - job)
 
 
-@kernel
+@apart
 def note_blocked(s: State, now: int) -> None:
     """Note which processors are free, and enough for the first job in line, and of no use to it; count them until now."""
     nodes = s.nodes

@@ -37,6 +37,9 @@ def _lower_indices_as_they_are(lower: Callable[[Any], bool], state: Any) -> bool
         arrayobj.fix_integer_index = usual
 
 
+APART: set[Callable[..., Any]] = set()  # kernels that stay calls in their callers
+
+
 class _PartLibrary(JITCodeLibrary):
     """Intermediate code that nothing but linking is done with."""
 
@@ -85,6 +88,9 @@ class _PartLowering(NativeLowering):
         state.library = _PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
         state.flags.no_compile = True
         _lower_indices_as_they_are(super().run_pass, state)
+        code = state.library._final_module  # noqa: SLF001
+        if state.func_id.func in APART:
+            code.get_function(state["cr"].fndesc.llvm_func_name).add_function_attribute("noinline")
         key: Any = [].append  # a unique callable: calls look the code up by it, and never call it
         state.library.finalize()
         state.targetctx.insert_user_function(key, state["cr"].fndesc, [state.library])

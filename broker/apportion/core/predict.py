@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from apportion.core import queue, running
 from apportion.core.codes import PREDICT_MEAN
-from apportion.core.jit import kernel
+from apportion.core.jit import apart, kernel
 from apportion.core.tables import NEVER, ROW_END, ROW_JOB
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ MINUTE_MS = 60_000
 STEPS_MS = tuple(minutes * MINUTE_MS for minutes in (1, 5, 15, 30, 60, 120, 300, 600, 1200, 3000, 6000))
 
 
-@kernel
+@apart
 def note_end(s: State, now: int, job: int) -> None:
     """Remember the run time of a job that has ended."""
     user = s.jobs.user[job]
@@ -32,7 +32,7 @@ def note_end(s: State, now: int, job: int) -> None:
         s.history.ended[user] += 1
 
 
-@kernel
+@apart
 def note_submit(s: State, job: int) -> None:
     """Predict the run time of a job that comes into the queue."""
     limit = s.jobs.limit[job]
@@ -69,7 +69,7 @@ def _quantile(values: Ints, n: int, thousandths: int) -> int:
     return int(values[max((thousandths * n + 999) // 1000, 1) - 1])
 
 
-@kernel
+@apart
 def correct(s: State, now: int) -> None:
     """Expect running jobs that have outrun their prediction to run on."""
     run = s.running

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apportion.core.codes import PENDING
-from apportion.core.jit import kernel, move
+from apportion.core.jit import apart, kernel, move
 from apportion.core.tables import NEVER
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def _place(queue: Queue, jobs: Jobs, i: int, job: int) -> None:
     queue.limit[i] = jobs.expected[job]
 
 
-@kernel
+@apart
 def sweep(queue: Queue, state: Bytes) -> None:
     """Move the entries that are still pending to the front of the array."""
     n = 0
@@ -109,7 +109,7 @@ def append(queue: Queue, jobs: Jobs, state: Bytes, job: int) -> None:
     queue.tail[0] += 1
 
 
-@kernel
+@apart
 def insert(queue: Queue, jobs: Jobs, state: Bytes, key: Floats | Ints, job: int) -> None:
     """Put ``job`` where its rank is. Entries keep their key after they leave, so the array stays sorted."""
     order = queue.order

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from apportion.core import budget, cohort, lifecycle, limits
 from apportion.core.codes import ORDER_MULTIFACTOR
-from apportion.core.jit import inlined, kernel
+from apportion.core.jit import apart, inlined, kernel
 from apportion.core.reasons import PRIORITY, RESOURCES
 from apportion.core.tables import NEVER
 
@@ -22,7 +22,7 @@ def held(s: State, job: int) -> bool:
     return s.rules.holds == 1 and _is_held(s, job)
 
 
-@kernel
+@apart
 def _is_held(s: State, job: int) -> bool:
     mask = _by_quotas(s, job)
     if s.rules.limited == 1 and not limits.may_start(s.limits, s.counters, s.jobs, job):
@@ -65,7 +65,7 @@ def may_reserve(s: State, job: int) -> bool:
     return (s.rules.holds == 0 and s.rules.bf_min_prio_reserve == 0) or _may_keep_waiting(s, job)
 
 
-@kernel
+@apart
 def _may_keep_waiting(s: State, job: int) -> bool:
     if s.rules.budgets == 1 and budget.is_overdrawn(s.budgets, s.jobs, job):
         return False

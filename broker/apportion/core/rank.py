@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from apportion.core import limit_usage, multifactor, queue, running, share, usage
 from apportion.core.codes import ORDER_FIXED, ORDER_MOVING, ORDER_MULTIFACTOR, PENDING
-from apportion.core.jit import inlined, kernel
+from apportion.core.jit import apart, inlined, kernel
 from apportion.core.scoring import call_score
 from apportion.core.usage import LAST_TICK
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TIER = 2.0**33  # above any priority; a score is minus (tier x TIER + priority), exact in a float64
 
 
-@kernel
+@apart
 def enter(s: State, job: int) -> None:
     """Put an arriving job into the queue."""
     if s.rules.order == ORDER_FIXED:
@@ -92,7 +92,7 @@ def refresh(s: State, now: int) -> bool:
     return (s.rules.charged == 1 or order in (ORDER_MOVING, ORDER_MULTIFACTOR)) and _rank_anew(s, now)
 
 
-@kernel
+@apart
 def _rank_anew(s: State, now: int) -> bool:
     order = s.rules.order
     if is_alone(s):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apportion.core.codes import KILLED, RUNNING
-from apportion.core.jit import kernel, move
+from apportion.core.jit import apart, kernel, move
 from apportion.core.tables import ROW_END, ROW_JOB, ROW_PROCS
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _write(running: Running, row: int, end: int, procs: int, job: int) -> None:
     running.row[row, ROW_JOB] = job
 
 
-@kernel
+@apart
 def _forget_ended(running: Running, state: Bytes, pool: int) -> None:
     first = running.first[pool]
     to = first

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from apportion.core import guard, lifecycle, profile, quota, windowed
 from apportion.core.codes import HEAD_CLOSED, HEAD_NONE, PENDING
-from apportion.core.jit import kernel
+from apportion.core.jit import apart, kernel
 from apportion.core.tables import NEVER, State
 
 
@@ -98,7 +98,7 @@ def _backfill_pass(s: State, now: int) -> int:
     return started
 
 
-@kernel
+@apart
 def decide(s: State, now: int, first_round: bool, happened: bool) -> None:
     """Run the passes that are due. ``happened`` : whether this round had an event other than the timer."""
     if happened:

@@ -51,7 +51,7 @@ from apportion.core.codes import (
     TIMER,
     UNSEEN,
 )
-from apportion.core.jit import inlined, kernel
+from apportion.core.jit import apart, inlined, kernel
 from apportion.core.node_tables import POOLED
 from apportion.core.preempt_tables import WAKE
 from apportion.core.reasons import PARTITION_NODE_LIMIT
@@ -76,7 +76,7 @@ def begin(s: State, now: int) -> None:
         s.clock.full[0] = 1
 
 
-@kernel
+@apart
 def _kill_spent(s: State, now: int) -> None:
     """End the running jobs whose GrpTRESMins has run out; those that wait may have got minutes back."""
     s.clock.stale[0] = 1
@@ -135,7 +135,7 @@ def _submit(s: State, now: int, job: int) -> None:
         lifecycle.enter(s, job)
 
 
-@kernel
+@apart
 def _may_enter(s: State, now: int, job: int) -> bool:
     """Have limits, quotas and budgets take note of a job, unless they refuse it."""
     if s.rules.limited == 1:
@@ -182,7 +182,7 @@ def _end(s: State, now: int, job: int) -> None:
         conservative.note_end(s, now, job)
 
 
-@kernel
+@apart
 def _cancel(s: State, now: int, job: int) -> None:
     if s.live.state[job] == UNSEEN:
         lifecycle.decide(s, now, job, CANCELLED)
@@ -199,7 +199,7 @@ def _cancel(s: State, now: int, job: int) -> None:
     s.clock.stale[0] = 1
 
 
-@kernel
+@apart
 def _change_capacity(s: State, pool: int) -> None:
     """The next step of the pool's known changes of capacity happens. The profiles have it already."""
     step = s.pools.step_next[pool]
@@ -251,7 +251,7 @@ def _anybody_yields(s: State, now: int) -> bool:
     return (s.rules.preemptive == 1 or s.rules.reclaims == 1) and _make_room(s, now)
 
 
-@kernel
+@apart
 def _make_room(s: State, now: int) -> bool:
     preempt.begin_round(s, now)
     if s.rules.preemptive == 1 and preempt.decide(s, now):
@@ -311,7 +311,7 @@ def _anything_runs(s: State) -> bool:
     return False
 
 
-@kernel
+@apart
 def _wake(s: State, now: int) -> int:
     """When the core wants to be called again even if nothing happens."""
     if s.preemption.until.size > 0:

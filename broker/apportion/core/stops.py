@@ -31,7 +31,7 @@ from apportion.core.codes import (
     RUNNING,
     SUSPEND_MODE,
 )
-from apportion.core.jit import kernel
+from apportion.core.jit import apart, kernel
 from apportion.core.node_tables import POOLED
 
 if TYPE_CHECKING:
@@ -122,14 +122,14 @@ def _requeue(s: State, job: int, elapsed: int, mode: int) -> None:
     lifecycle.enter(s, job)
 
 
-@kernel
+@apart
 def fail(s: State, now: int, job: int) -> None:
     """A job loses its node; nothing happens if it does not run."""
     if s.live.state[job] == RUNNING:
         stop(s, now, job, REQUEUED if s.rules.requeue == 1 else NODE_FAIL, -1, FAILURE, BY_FAILURE)
 
 
-@kernel
+@apart
 def lose(s: State, now: int, row: int) -> None:
     """Processors fail, with the jobs on them (see `apportion.core.victims` and `node_failures`); that they will be back is not known."""
     pool, procs = s.outages.pool[row], s.outages.procs[row]
@@ -142,7 +142,7 @@ def lose(s: State, now: int, row: int) -> None:
     _change(s, pool, -procs)
 
 
-@kernel
+@apart
 def bring_back(s: State, row: int) -> None:
     """Processors that failed are back."""
     procs = s.outages.procs[row]

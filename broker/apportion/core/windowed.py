@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from apportion.core import guard, lifecycle, profile, quota
 from apportion.core.codes import BACKFILL_EASY_SJBF, BACKFILL_NONE, HEAD_CLOSED, HEAD_NONE, PENDING
-from apportion.core.jit import kernel
+from apportion.core.jit import apart, kernel
 from apportion.core.tables import NEVER, State
 
 
@@ -33,7 +33,7 @@ def reserve(s: State, job: int) -> None:
         s.live.first_plan[job] = start
 
 
-@kernel
+@apart
 def decide(s: State, now: int) -> None:
     """Walk the queue in order: start, block, backfill."""
     n_pools = s.pools.free.size
