@@ -85,7 +85,7 @@ def _summary(run: Run, table: pd.DataFrame, before: pd.DataFrame, facts: dict[st
             if sign * (row["wait_s"] - old["wait_s"]) > 0
         ]
         if names:
-            who = "every center" if len(names) == len(table) else ", ".join(names)
+            who = "every center" if len(names) == (table["own_jobs"] > 0).sum() else ", ".join(names)
             lines.append(f"Users of {who} wait {word} on average than without a broker.")
     return lines
 

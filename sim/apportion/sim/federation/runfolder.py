@@ -335,6 +335,7 @@ def manifest(
             "center": center,
         }
         for center, part in zip(workload.centers, workload.parts, strict=True)
+        if len(part.trace)  # a center without a trace has none to speak of
     ]
     counts = table["state"].astype(str).value_counts()
     return {
