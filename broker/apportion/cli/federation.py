@@ -106,5 +106,4 @@ def _print_summary(target: Path, schedule: Any, metrics: dict[str, Any], compare
 
 def _mean(waits: Any) -> str:
     """Mean of waits; nothing where nobody waited for a start: a center without users of its own, or before the first start."""
-    mean = waits.mean()
-    return f"{mean:>10,.0f} s" if mean == mean else f"{'':>12}"
+    return f"{waits.mean():>10,.0f} s" if waits.notna().any() else f"{'':>12}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -124,12 +124,13 @@ def _without_jobs(scenario: Scenario, entry: CenterEntry, origin_ms: int) -> Wor
 
     from apportion.traces.schema import Trace, TraceMeta
 
-    none, nobody = np.zeros(0, np.int64), Labels.none(0)
+    none = np.zeros(0, np.int64)
+    nobody: dict[str, Any] = dict.fromkeys(LABELS, Labels.none(0))
     jobs = Submissions(
         submit_ms=none,
         limit_ms=none,
         procs=none,
-        **dict.fromkeys(LABELS, nobody),
+        **nobody,
         origin_ms=origin_ms,
         capacity={"cpu": processors(scenario, entry) or 0},
     )
