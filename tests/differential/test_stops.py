@@ -107,6 +107,9 @@ def preemptions(draw: st.DrawFn) -> dict[str, Any]:
         Job(k, job.submit, job.run, job.limit, job.procs, user=draw(st.integers(0, 2)), pool=job.pool)
         for k, job in enumerate(sorted(jobs, key=lambda j: (j.submit, j.id)))
     ]
+    if draw(st.booleans()):  # memory, which suspended jobs keep
+        pools = [replace(pool, mem=20) for pool in pools]
+        jobs = [replace(job, mem=draw(st.integers(0, 20))) for job in jobs]
     checkpoint = draw(st.sampled_from([None, None, Checkpoint(20_000, 5_000, 3_000), Checkpoint(7_000)]))
     bounds: dict[str, Any] = {}
     if checkpoint is None:  # what is lost only grows then, so that nothing becomes possible between events
@@ -149,7 +152,7 @@ def preemptions(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def stretched(job: Job, scale: int) -> Job:
-    return Job(job.id, job.submit * scale, job.run * scale, job.limit * scale, job.procs, user=job.user, pool=job.pool)
+    return replace(job, submit=job.submit * scale, run=job.run * scale, limit=job.limit * scale)
 
 
 def mode_of(class_: int, rules: Preempt) -> str:
@@ -215,6 +218,7 @@ def test_preemption(backfill, case):
         assert np.where(over, -1, state.live.start).tolist() == want.starts
         assert all(end >= 0 for end in got.end)
         assert state.pools.free.tolist() == [pool.procs for pool in pools]
+        assert (state.pools.extra_free == state.pools.extra).all()
         check_properties(jobs, rules, got.log)
     assert played[0].digest == played[1].digest
     assert played[0].end == played[1].end
@@ -243,7 +247,7 @@ def check_properties(jobs, rules, log):
 def test_failures_amid_preemption(backfill, data):
     """Nodes fail while victims leave and jobs hold what they wait for: the drivers agree, all jobs end, and nothing stays held."""
     case = data.draw(preemptions())
-    pools = [Pool(pool.procs + 2) for pool in case["pools"]]  # so wide that no failure leaves too few
+    pools = [replace(pool, procs=pool.procs + 2) for pool in case["pools"]]  # so wide that no failure leaves too few
     faults = data.draw(fault_lists(max(len(case["jobs"]), 1), pools))
     if not case["jobs"]:
         return

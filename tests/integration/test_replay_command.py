@@ -181,6 +181,13 @@ def test_conformance_holds(capsys):
         (["--scenario", "three-smal"], "did you mean 'three-small'?", 1),
         (["--scenario", "three-small", "TRACE"], "name a trace, a --scenario, or give --demo", 2),
         (["--scenario", "three-small", "--placement", "urgnt"], "'urgent'", 2),
+        (
+            ["--scenario", "three-small", "--policy", "easy", "--tz", "UTC"],
+            "--policy and --tz have no effect with --scenario",
+            2,
+        ),
+        (["--scenario", "three-small", "--mtbf", "1-0"], "--mtbf has no effect with --scenario", 2),
+        (["KTH", "--no-baseline"], "--baseline/--no-baseline has no effect without --scenario", 2),
     ],
 )
 def test_a_mistake_is_one_clear_line_and_leaves_nothing(words, said, code, trace, tmp_path, capsys):

@@ -13,6 +13,8 @@ import pages
 from apportion.cli.main import main
 from apportion.sim.federation.compile import TERMS, WEIGHTS
 from apportion.sim.scenario import load_scenario
+from apportion.traces import write_swf
+from apportion.traces.synth import lublin
 
 FILES = {
     "jobs.parquet",
@@ -137,3 +139,36 @@ def test_a_mistake_is_one_line_and_leaves_nothing(text, line, said, tmp_path, ca
     assert len(told) == 1
     assert told[0].startswith(f"apportion: {tmp_path / 's.toml'}:{line}: {said}")
     assert [path.name for path in tmp_path.iterdir()] == ["s.toml"]
+
+
+def test_centers_without_a_trace_take_what_is_sent_to_them(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_swf(lublin(150, 3, procs=32, load=1.5, users=5, accounts=2), tmp_path / "north.swf")
+    (tmp_path / "s.toml").write_text(
+        '[broker]\nPolicy = "multifactor"\nPlacement = "urgent"\n'
+        '[[centers]]\nCenter = "South"\nMode = "managed"\nProcs = 32\n'
+        '[[centers]]\nCenter = "North"\nMode = "managed"\nProcs = 32\nTrace = "north.swf"\n'
+        '[[centers]]\nCenter = "West"\n'
+        '[[centers.partitions]]\nPartitionName = "a"\nProcs = 8\n[[centers.partitions]]\nPartitionName = "b"\nProcs = 16\n'
+        "[[moves]]\n"
+    )
+    apportion("scenario", "check", "s.toml", "--traces")
+    assert "nothing wrong" in capsys.readouterr().out
+    for engine in ("compiled", "simpy"):
+        report = [] if engine == "compiled" else ["--no-report"]
+        apportion("replay", "--scenario", "s.toml", "--out", engine, "--engine", engine, *report)
+    said = capsys.readouterr().out
+    assert re.search(r"^South +0 +0 +\d+$", said, re.MULTILINE)
+    assert len({facts(tmp_path / engine)["decision_hash"] for engine in ("compiled", "simpy")}) == 1
+    known = facts(tmp_path / "compiled")
+    assert [entry["procs"] for entry in known["federation"]["centers"]] == [32, 32, 24]
+    assert [entry["center"] for entry in known["inputs"]] == ["North"]
+    table = pd.read_parquet(tmp_path / "compiled" / "jobs.parquet")
+    assert set(table["home"]) == {"North"}
+    assert set(table["center"]) == {"North", "South", "West"}
+    assert table["start_s"].notna().all()
+    page = (tmp_path / "compiled" / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r">\s*nan\b", page, re.IGNORECASE)
+    moved = table.loc[table["moved"], "job_id"].iloc[0]
+    apportion("why", "compiled", moved)
+    assert "South" in capsys.readouterr().out

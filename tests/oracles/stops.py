@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from oracles import reclaim as lending
 from oracles.backfill import Conservative
-from oracles.jobs import ORDERS, Job, Pool, fits, minus, plus
+from oracles.jobs import ORDERS, Job, Pool, Vector, fits, minus, plus
 from oracles.schedule import scheduler_named, set_free
 from oracles.world import News, World
 
@@ -280,6 +280,17 @@ def _take_off(world: World, rules: Preempt, checkpoint: Checkpoint | None, stop,
     world.free[job.pool] = plus(world.free[job.pool], job.need)
 
 
+def _keep_memory(world: World, job: Job) -> None:
+    kept = (0, job.mem, 0)
+    world.kept_back[-1 - job.id] = job.pool, kept
+    world.free[job.pool] = minus(world.free[job.pool], kept)
+
+
+def _left_behind(job: Job, rules: Preempt) -> Vector:
+    """What a job that is preempted gives back: when it is suspended, not its memory."""
+    return (job.procs, 0, job.gpus) if job.user in rules.suspend else job.need
+
+
 def _move_on(world: World, told: Told, rules: Preempt, checkpoint: Checkpoint | None, stop) -> bool:  # type: ignore[no-untyped-def]
     """Stop those whose grace is over, start those that waited for them, resume the suspended."""
     changed = False
@@ -291,6 +302,7 @@ def _move_on(world: World, told: Told, rules: Preempt, checkpoint: Checkpoint | 
             _take_off(world, rules, checkpoint, stop, running[id_], by)
             if running[id_].user in rules.suspend:
                 told.suspended.append(id_)
+                _keep_memory(world, running[id_])
             changed = True
 
     def start(job: Job) -> bool:
@@ -311,9 +323,13 @@ def _move_on(world: World, told: Told, rules: Preempt, checkpoint: Checkpoint | 
             changed = True
     for id_ in list(told.suspended):
         waiting = [job for job in world.pending if job.id == id_]
+        pool, kept = world.kept_back.pop(-1 - id_)
+        world.free[pool] = plus(world.free[pool], kept)
         if not waiting or start(waiting[0]):
             told.suspended.remove(id_)
             changed = changed or bool(waiting)
+        else:
+            _keep_memory(world, waiting[0])
     return changed
 
 
@@ -362,7 +378,7 @@ def _preempt(world: World, told: Told, rules: Preempt, checkpoint: Checkpoint | 
         def room(who: list[tuple[Job, int]], job: Job = job) -> bool:
             free = world.free[job.pool]
             for other, _ in who:
-                free = plus(free, other.need)
+                free = plus(free, _left_behind(other, rules))
             return fits(job.need, free)
 
         for pair in sorted(may, key=rank):
@@ -406,6 +422,7 @@ def _preempt(world: World, told: Told, rules: Preempt, checkpoint: Checkpoint | 
             _take_off(world, rules, checkpoint, stop, other, job.id)
             if other.user in rules.suspend:
                 told.suspended.append(other.id)
+                _keep_memory(world, other)
         if any(by == job.id for _, by in told.leaving.values()):
             told.claims.append(job.id)
             _hold(world, job)

@@ -83,12 +83,12 @@ def test_schema_describes_every_key(run):
     assert "easy-sjbf" in schema["properties"]["Backfill"]["enum"]
 
 
-def test_a_mistake_is_one_line_and_exit_code_1(run, tmp_path):
+def test_a_mistake_is_one_line_and_exit_code_1_or_3_of_a_check(run, tmp_path):
     path = tmp_path / "p.toml"
     path.write_text('Order = "fcfs"\nBackfil = "easy"\n')
-    for verb in ("show", "check"):
+    for verb, expected in (("show", 1), ("check", 3)):
         code, out, err = run(verb, path)
-        assert (code, out) == (1, "")
+        assert (code, out) == (expected, "")
         assert err == f"apportion: {path}:2: unknown key 'Backfil' (did you mean 'Backfill'?)\n"
     assert run("show", "esay")[0] == 1
     assert run("show")[0] == 2

@@ -88,13 +88,13 @@ def test_check_says_what_a_good_scenario_describes(run):
     }
 
 
-def test_check_says_everything_that_is_wrong_and_exits_with_2(run, tmp_path):
+def test_check_says_everything_that_is_wrong_and_exits_with_3(run, tmp_path):
     path = tmp_path / "s.toml"
     path.write_text(
         "[[centers]]\nCenter = 'A'\nPrice = -1\n[[links]]\nFrom = 'A'\nTo = 'B'\nBandwidth = '1Gbit/s'\nDuplx = true\n"
     )
     code, out, err = run("check", path)
-    assert (code, err) == (2, "")
+    assert (code, err) == (3, "")
     assert out.splitlines() == [
         f"{path}:2: center A has no partitions (give it Procs, partitions or a Trace)",
         f"{path}:3: Price: -1 is below zero (give 0 or more)",
@@ -103,13 +103,13 @@ def test_check_says_everything_that_is_wrong_and_exits_with_2(run, tmp_path):
     ]
     code, out, _ = run("check", path, "--json")
     told = json.loads(out)
-    assert (code, told["hash"], [fault["line"] for fault in told["faults"]]) == (2, None, [2, 3, 6, 8])
+    assert (code, told["hash"], [fault["line"] for fault in told["faults"]]) == (3, None, [2, 3, 6, 8])
     path.write_text("[[centers]]\nProcs = 4\n")
     code, out, err = run("check", path)
-    assert (code, out) == (2, f"{path}:1: Center is missing (add Center)\n")
+    assert (code, out) == (3, f"{path}:1: Center is missing (add Center)\n")
     assert "more may show" in err
     code, out, err = run("check", "three-smal")
-    assert (code, out, err) == (2, "there is no scenario or file 'three-smal' (did you mean 'three-small'?)\n", "")
+    assert (code, out, err) == (3, "there is no scenario or file 'three-smal' (did you mean 'three-small'?)\n", "")
 
 
 def test_what_has_no_effect_is_said(run, tmp_path):
@@ -118,7 +118,7 @@ def test_what_has_no_effect_is_said(run, tmp_path):
     (ignored,) = json.loads(run("check", path, "--json")[1])["ignored"]
     assert ignored.startswith("OverTimeLimit is known to Slurm but not simulated yet")
     code, out, _ = run("check", path)
-    assert code == 0
+    assert code == 3
     assert ignored in out
     assert ignored in run("show", path)[2]
 
@@ -138,7 +138,7 @@ def test_check_reads_the_traces_on_demand(run, tmp_path):
     path.write_text(f"{text}Shift = '9999-0'\n")
     assert run("check", path)[0] == 0
     code, out, _ = run("check", path, "--traces")
-    assert code == 2
+    assert code == 3
     assert out.startswith(f"{path}:8: the traces do not overlap: that of A ends on ")
     assert len(out.splitlines()) == 1
 

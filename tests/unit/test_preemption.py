@@ -8,7 +8,7 @@ from apportion.core.checkpoint import daly_ms
 from apportion.core.errors import PolicyError
 from apportion.policy.load import from_dict
 from driving import run
-from oracles.jobs import Job
+from oracles.jobs import Job, Pool
 
 S = 1000
 LOW_AND_HIGH = {
@@ -78,6 +78,42 @@ def test_suspended_jobs_resume_first():
     assert done.starts == [60 * S, 10 * S, 150 * S]
     assert done.end == [150 * S, 60 * S, 155 * S]
     assert done.state.stops.lost[:1].tolist() == [0]
+
+
+SUSPENDING = LOW_AND_HIGH | {"PreemptMode": "SUSPEND"}
+
+
+@pytest.mark.parametrize("backfill", ["none", "easy", "conservative"])
+@pytest.mark.parametrize(("asked", "start"), [(40, 10), (41, 100)])
+def test_a_suspended_job_keeps_its_memory(backfill, asked, start):
+    """Of 100 MiB job 0 has 60: another that asks for more than 40 gains nothing by suspending it."""
+    jobs = [Job(0, 0, 100 * S, 100 * S, 4, mem=60), Job(1, 10 * S, 50 * S, 60 * S, 4, user=1, mem=asked)]
+    done = run(jobs, [Pool(4, mem=100)], backfill=backfill, names=NAMES, **SUSPENDING)
+    assert done.starts == ([60 * S, 10 * S] if start == 10 else [0, 100 * S])
+
+
+@pytest.mark.parametrize("backfill", ["none", "easy", "conservative"])
+@pytest.mark.parametrize(("cancel", "start"), [(None, 60), (20, 20)])
+def test_nobody_gets_that_memory_until_it_resumes_or_is_cancelled(backfill, cancel, start):
+    """From 10 s to 60 s 60 MiB are kept for job 0 and job 1 uses 10: job 2 asks for 40."""
+    jobs = [
+        Job(0, 0, 100 * S, 100 * S, 4, mem=60, cancel=None if cancel is None else cancel * S),
+        Job(1, 10 * S, 50 * S, 60 * S, 4, user=1, mem=10),
+        Job(2, 12 * S, 5 * S, 5 * S, 2, mem=40),
+    ]
+    done = run(jobs, [Pool(6, mem=100)], backfill=backfill, names=NAMES, **SUSPENDING)
+    assert done.starts[1:] == [10 * S, start * S]
+    assert done.starts[0] == (60 * S if cancel is None else -1)
+    assert done.state.pools.extra_free.max() == 100
+
+
+def test_memory_is_kept_after_grace_too():
+    """Job 0 leaves at 30 s: job 1 starts with the 40 MiB that it leaves; one that asked for more would have let it run."""
+    low = {"Name": "low", "GraceTime": "00:00:20"}
+    keys = SUSPENDING | {"qos": [low, LOW_AND_HIGH["qos"][1]]}
+    for asked, starts in ((40, [80 * S, 30 * S]), (41, [0, 100 * S])):
+        jobs = [Job(0, 0, 100 * S, 100 * S, 4, mem=60), Job(1, 10 * S, 50 * S, 60 * S, 4, user=1, mem=asked)]
+        assert run(jobs, [Pool(4, mem=100)], names=NAMES, **keys).starts == starts
 
 
 def test_a_checkpoint_when_preempted():

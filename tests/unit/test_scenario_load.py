@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -264,12 +265,21 @@ def test_a_window_outside_of_a_trace(tmp_path):
     assert (caught.value.path, caught.value.line) == (str(path), 5)
 
 
-def test_a_center_without_a_trace(tmp_path):
+def test_a_center_without_a_trace_has_no_jobs_of_its_own(tmp_path):
     path = federation(tmp_path)
     path.write_text(path.read_text().replace('Trace = "South.swf"\n', ""))
-    with pytest.raises(ScenarioError, match="center South has no Trace") as caught:
+    given = read_input(load_scenario(path), Conventions())
+    assert [len(part) for part in given.workload.parts] == [200, 0]
+    assert [part.jobs.capacity["cpu"] for part in given.workload.parts] == [64, 64]
+    assert set(given.trace.labels("x_center")[1]) == {"North"}
+
+
+def test_some_center_must_have_a_trace(tmp_path):
+    path = federation(tmp_path)
+    path.write_text(re.sub(r'Trace = ".*"\n', "", path.read_text()))
+    with pytest.raises(ScenarioError, match="no center has a Trace, so nobody submits jobs") as caught:
         read_input(load_scenario(path), Conventions())
-    assert (caught.value.path, caught.value.line) == (str(path), 7)
+    assert (caught.value.path, caught.value.line) == (str(path), 2)
 
 
 # Presets and schema

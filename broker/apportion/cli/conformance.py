@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from apportion.cli.options import print_json, print_table
+from apportion.cli.options import FOUND, print_json, print_table
 from apportion.core.errors import UserError
 
 
@@ -64,7 +64,7 @@ def conformance(oracles: Path | None, engine: str, as_json: bool, parsable: bool
             parsable=parsable,
         )
     if not all(verdict.holds for verdict in verdicts):
-        sys.exit(3)
+        sys.exit(FOUND)
 
 
 def _beside_traces() -> Path | None:

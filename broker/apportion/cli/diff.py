@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from apportion.cli.options import print_json
+from apportion.cli.options import FOUND, print_json
 
 
 @click.command(short_help="Find the first decision in which two runs part.")
@@ -33,4 +33,4 @@ def diff(run_a: Path, run_b: Path, as_json: bool) -> None:
         for line in found.lines:
             click.echo(line)
     if found.jobs_that_differ:
-        sys.exit(3)
+        sys.exit(FOUND)

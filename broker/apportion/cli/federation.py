@@ -90,15 +90,20 @@ def _print_summary(target: Path, schedule: Any, metrics: dict[str, Any], compare
     click.echo(f"{len(jobs):,} jobs, {int(jobs['moved'].sum()):,} of them ran away from home")
     head = f"{'CENTER':<16}{'JOBS':>10}{'MOVED OUT':>11}{'MOVED IN':>10}{'MEAN WAIT':>12}"
     click.echo(head + (f"{'HOME ONLY':>12}" if compared else ""))
-    for center in [*(name for name in jobs["home"].cat.categories if name), ""]:
+    for center in [*(name for name in jobs["center"].cat.categories if name), ""]:
         mine = jobs["home"] == center if center else jobs["home"].notna()
         moved_in = int((jobs["moved"] & (jobs["center"] == center)).sum()) if center else 0
         row = f"{center or 'all':<16}{int(mine.sum()):>10,}{int((mine & jobs['moved']).sum()):>11,}"
         row += f"{moved_in:>10,}" if center else f"{'':>10}"
-        row += f"{jobs['wait_s'][mine].mean():>10,.0f} s"
-        click.echo(row + (f"{before[mine].mean():>10,.0f} s" if before is not None else ""))
+        row += _mean(jobs["wait_s"][mine])
+        click.echo((row + (_mean(before[mine]) if before is not None else "")).rstrip())
     click.echo(f"utilization          {100 * metrics['utilization']['used_fraction']:.2f} %")
     click.echo(f"decisions            {schedule.decision_hash} ({schedule.engine}, {rate:,.0f} jobs/s)")
     click.echo(f"run folder           {target}")
     if report:
         click.echo(f"report               {target / 'report.html'}")
+
+
+def _mean(waits: Any) -> str:
+    """Mean of waits; nothing where nobody waited for a start: a center without users of its own, or before the first start."""
+    return f"{waits.mean():>10,.0f} s" if waits.notna().any() else f"{'':>12}"

@@ -14,6 +14,8 @@ from apportion.core.units import parse_duration_ms
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+FOUND = 3  # exit code of a check that found something, whatever it is
+
 
 class SlurmTime(click.ParamType[int]):
     """A time in Slurm's notations (``D-HH:MM:SS``, minutes, ...), given as int ms; -1 is unlimited."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from apportion.cli.options import print_plain
+from apportion.cli.options import FOUND, print_plain
 
 if TYPE_CHECKING:
     from apportion.policy.model import Policy
@@ -96,23 +96,28 @@ def show(policy_name: str, as_json: bool) -> None:
 def check(policy_name: str, longest_limit: str | None, as_json: bool) -> None:
     """Ask what a policy sets without effect, or what will not do what it seems to.
 
-    Exit code 3 when there is something to ask.
+    Exit code 3 when there is something to ask, or it cannot be loaded.
 
     \b
     Examples:
       apportion policy check my.toml
       apportion policy check slurm --longest-limit 14-0
     """
+    from apportion.core.errors import PolicyError
     from apportion.core.units import MS_PER_SECOND, parse_duration_ms
     from apportion.policy.lint import lint
     from apportion.policy.load import load
     from apportion.policy.orders import order_function
 
-    loaded = load(policy_name)
-    function = order_function(loaded)
-    if loaded.Order == "plugin" and function is not None:
-        function.address  # noqa: B018  (compiles the plug-in now)
     longest = parse_duration_ms(longest_limit) // MS_PER_SECOND if longest_limit else None
+    try:
+        loaded = load(policy_name)
+        function = order_function(loaded)
+        if loaded.Order == "plugin" and function is not None:
+            function.address  # noqa: B018  (compiles the plug-in now)
+    except PolicyError as error:
+        click.echo(f"apportion: {error}", err=True)
+        sys.exit(FOUND)
     findings = lint(loaded, longest)
     if as_json:
         report = {
@@ -127,7 +132,7 @@ def check(policy_name: str, longest_limit: str | None, as_json: bool) -> None:
         if not findings and not loaded.warnings:
             click.echo(f"{loaded.Name or policy_name}: nothing to ask, hash {loaded.hash[:12]}")
     if findings or loaded.warnings:
-        sys.exit(3)
+        sys.exit(FOUND)
 
 
 @policy.command(short_help="Print what really changes from one policy to another.")

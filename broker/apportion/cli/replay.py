@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from apportion.cli.options import SLURM_TIME, print_json, split_list
 from apportion.cli.startup import load_numba
@@ -31,6 +32,21 @@ PLACEMENTS = (
     "least-loaded",
     "redundant",
 )
+
+# Options that speak of a single machine, and of several centers; in the other case they would have no effect.
+OF_A_MACHINE = {
+    "policy_name": "--policy",
+    "procs": "--procs",
+    "trace_format": "--format",
+    "tz": "--tz",
+    "no_rule": "--no-rule",
+    "mtbf": "--mtbf",
+    "repair": "--repair",
+    "node_procs": "--node-procs",
+    "failure_log": "--failures",
+    "seed": "--seed",
+}
+OF_A_SCENARIO = {"placement": "--placement", "baseline": "--baseline/--no-baseline"}
 
 
 @click.command()
@@ -187,13 +203,12 @@ def replay(
         raise click.UsageError(
             "name a trace, a --scenario, or give --demo; `apportion traces list` shows public traces"
         )
+    _refuse_without_effect(is_scenario=scenario is not None)
     fails = mtbf is not None or failure_log is not None
     if mtbf is not None and failure_log is not None:
         raise click.UsageError("give --mtbf to draw failures, or --failures to read them")
     if (mtbf is not None and mtbf <= 0) or repair <= 0:
         raise click.UsageError("times between failures and to repair must be above zero and not unlimited")
-    if fails and scenario is not None:
-        raise click.UsageError("failures of a federation are said in its scenario ([[failures]])")
     say = _say(quiet=as_json)
     load_numba()
     from apportion.sim.conventions import Conventions
@@ -281,6 +296,21 @@ def replay(
         print_json({"run": str(target), "decision_hash": schedule.decision_hash, "engine": schedule.engine, **metrics})
         return
     _print_summary(target, workload, schedule, policy, conventions, metrics, timings, report=report)
+
+
+def _refuse_without_effect(*, is_scenario: bool) -> None:
+    """Refuse options that were given and would have no effect."""
+    context = click.get_current_context()
+    others = OF_A_MACHINE if is_scenario else OF_A_SCENARIO
+    given = [flag for name, flag in others.items() if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if not given:
+        return
+    have = f"{' and '.join(given)} {'has' if len(given) == 1 else 'have'} no effect"
+    if is_scenario:
+        raise click.UsageError(
+            f"{have} with --scenario: the scenario says what its machines, policies, traces and failures are"
+        )
+    raise click.UsageError(f"{have} without --scenario")
 
 
 def _say(*, quiet: bool) -> Callable[[str], None]:

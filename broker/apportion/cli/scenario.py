@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from apportion.cli.options import print_json, print_plain, print_table
+from apportion.cli.options import FOUND, print_json, print_plain, print_table
 from apportion.cli.startup import load_numba
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from apportion.core.errors import ScenarioError
     from apportion.sim.scenario import Scenario
-
-NO_SCENARIO = 2  # exit code
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -104,7 +102,7 @@ def show(scenario_name: str, as_json: bool) -> None:
 def check(scenario_name: str, traces: bool, as_json: bool) -> None:
     """Say everything that is wrong with a scenario, a line each with file, line and remedy; else what it describes.
 
-    Exit code 2 when something is wrong.
+    Exit code 3 when something is wrong, or has no effect.
 
     \b
     Examples:
@@ -126,8 +124,8 @@ def check(scenario_name: str, traces: bool, as_json: bool) -> None:
             click.echo("apportion: more may show once these are mended", err=True)
     elif found is not None:
         _describe(found, spans)
-    if faults:
-        sys.exit(NO_SCENARIO)
+    if faults or (found is not None and found.warnings):
+        sys.exit(FOUND)
 
 
 @scenario.command(short_help="Print the JSON Schema of scenario files.")

@@ -3,6 +3,8 @@
 A job that starts is promised its whole time limit, and gives back what it does not use when it ends, so a budget is never
 overdrawn by jobs that run longer than hoped. What running jobs may use after the end of a period is taken from the next one. All
 numbers are whole: TRES x ms. The budgets of an account and of all accounts above it bind.
+
+A job that a broker has bound to a center may start there at any time: its time limit is *reserved* until then.
 """
 
 from __future__ import annotations
@@ -33,8 +35,9 @@ class Budgets(NamedTuple):
     that the next period gets. ``hard`` : 1 if a job whose time limit does not fit must wait.
     ``reset`` : code of a calendar period (`apportion.core.calendar`); ``length`` : else its length, ms.
     ``begin``, ``end`` : of the present period, ms. ``left`` : not promised yet, negative when overdrawn.
-    ``rate`` : TRES that run; ``promised`` : TRES x ms by limits of the running jobs, counted from ``begin``.
+    ``rate`` : TRES that run; ``promised`` : TRES x ms by limits of the running jobs, counted from ``begin``; ``reserved`` : for bound ones.
     ``turn`` : int64[1], first ``end``. ``until`` (jobs) : when the limit of a job that counts is reached, ms; -1 if it does not count.
+    ``held`` (jobs) : the time limit that is reserved for a job, ms.
     """
 
     first: Ints
@@ -51,8 +54,10 @@ class Budgets(NamedTuple):
     left: Ints
     rate: Ints
     promised: Ints
+    reserved: Ints
     turn: Ints
     until: Ints
+    held: Ints
 
 
 def no_budgets() -> Budgets:
@@ -73,7 +78,7 @@ def binding(B: Budgets, jobs: Jobs, j: int) -> int:
     row = _first(B, jobs, j)
     while row >= 0:
         count = tres_count(jobs, j, B.tres[row])
-        if B.hard[row] == 1 and count > 0 and count * jobs.limit[j] > B.left[row]:
+        if B.hard[row] == 1 and count > 0 and count * (jobs.limit[j] - B.held[j]) > B.left[row]:
             return QUOTA_BUDGET
         row = int(B.following[row])
     return 0
@@ -107,11 +112,38 @@ def is_overdrawn(B: Budgets, jobs: Jobs, j: int) -> bool:
 
 
 @kernel
+def reserve(B: Budgets, jobs: Jobs, j: int, limit: int) -> None:
+    """Reserve a time limit (ms) for a job that may start from now on, if none is yet."""
+    row = _first(B, jobs, j)
+    if row < 0 or B.until[j] >= 0 or B.held[j] > 0:
+        return
+    B.held[j] = limit
+    while row >= 0:
+        amount = tres_count(jobs, j, B.tres[row]) * limit
+        B.left[row] -= amount
+        B.reserved[row] += amount
+        row = int(B.following[row])
+
+
+@kernel
+def free(B: Budgets, jobs: Jobs, j: int) -> None:
+    """Reserve nothing any more for a job; nothing happens if nothing is."""
+    row = _first(B, jobs, j)
+    while row >= 0:
+        amount = tres_count(jobs, j, B.tres[row]) * B.held[j]
+        B.left[row] += amount
+        B.reserved[row] -= amount
+        row = int(B.following[row])
+    B.held[j] = 0
+
+
+@kernel
 def on_start(B: Budgets, jobs: Jobs, j: int, now: int, limit: int) -> None:
     """Promise a job its time limit (ms)."""
     row = _first(B, jobs, j)
     if row < 0 or B.until[j] >= 0:
         return
+    free(B, jobs, j)
     B.until[j] = now + limit
     while row >= 0:
         count = tres_count(jobs, j, B.tres[row])
@@ -169,11 +201,11 @@ def _beyond(B: Budgets, row: int) -> int:
 def _next_left(B: Budgets, row: int) -> int:
     """What is left at the begin of the next period, if nothing happens until then."""
     beyond = _beyond(B, row)
-    rest = max(0, int(B.left[row]) + beyond)
+    rest = max(0, int(B.left[row]) + int(B.reserved[row]) + beyond)
     carried = rest // 1000 * int(B.carry[row]) + rest % 1000 * int(B.carry[row]) // 1000
     if B.cap[row] != NO_CAP:
         carried = min(carried, int(B.cap[row]))
-    return int(B.amount[row]) + carried - beyond
+    return int(B.amount[row]) + carried - beyond - int(B.reserved[row])
 
 
 @kernel

@@ -1,7 +1,7 @@
 """What becomes of preemption as time goes on: grace ends, the jobs that wait for it start, suspended jobs resume.
 
 Jobs resume in the order in which they were suspended, as soon as they fit, and before any pass over the queue: those that never started come
-after them. Source: PreemptMode in slurm.conf(5).
+after them. Until then they keep their memory. Source: PreemptMode in slurm.conf(5), https://slurm.schedmd.com/preempt.html.
 """
 
 from __future__ import annotations
@@ -94,11 +94,13 @@ def _resume(s: State, now: int) -> bool:
     n, changed = 0, False
     for k in range(p.clock[SUSPENDED]):
         job = p.suspended[k]
+        grace.keep_memory(s, job, -1)
         if s.live.state[job] != PENDING:
-            continue
-        if _start_if_it_fits(s, now, job):
+            changed |= p.memory >= 0
+        elif _start_if_it_fits(s, now, job):
             changed = True
         else:
+            grace.keep_memory(s, job, 1)
             p.suspended[n] = job
             n += 1
     p.clock[SUSPENDED] = n

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from apportion.core import budget, cohort_lease, placement, step
 from apportion.core import federation_binding as binding
 from apportion.core import federation_books as books
+from apportion.core import federation_everywhere as everywhere
 from apportion.core.codes import (
     CANCEL,
-    CANCELLED,
     CAPACITY,
     END,
     KILLED,
@@ -87,7 +87,7 @@ def apply(f: Federation, now: int, event: int, subject: int) -> None:
     elif event == END:
         _end(f, now, subject)
     elif event == DATA:
-        _complete(f, subject)
+        _complete(f, now, subject)
     elif event == ARRIVE:
         binding.arrive(f, now, subject)
     elif event == CANCEL:
@@ -137,6 +137,9 @@ def _reach(f: Federation, now: int, center: int) -> None:
     f.clock.stale[0] = 1
     if f.centers.reachable[center] == 0:
         return
+    if f.rules.placement == PLACE_REDUNDANT:
+        everywhere.follow_data(f, now, center)
+        return
     for i in range(f.clock.watched[0]):
         job = f.watch[i]
         if f.places.where[job] == STUCK and f.places.center[job] == center:
@@ -145,11 +148,14 @@ def _reach(f: Federation, now: int, center: int) -> None:
 
 
 @kernel
-def _complete(f: Federation, subject: int) -> None:
+def _complete(f: Federation, now: int, subject: int) -> None:
     """A center holds all of a dataset from now on."""
     n_centers = f.centers.wake.size
     f.data_ms[subject // n_centers, subject % n_centers] = 0
+    f.data_due[subject // n_centers, subject % n_centers] = now
     f.clock.stale[0] = 1
+    if f.rules.placement == PLACE_REDUNDANT:
+        everywhere.follow_data(f, now, subject % n_centers)
 
 
 @kernel
@@ -176,6 +182,8 @@ def _cancel(f: Federation, now: int, job: int) -> None:
     where = f.places.where[job]
     if where == QUEUED:
         step.apply(f.broker, now, CANCEL, job)
+    elif where != HOME and f.rules.placement == PLACE_REDUNDANT:
+        everywhere.cancel(f, now, job)
     elif where in (SENT, STUCK):
         center = f.places.center[job]
         f.places.where[job] = ARRIVED
@@ -194,14 +202,14 @@ def _cancel(f: Federation, now: int, job: int) -> None:
             if f.cores[center].live.state[job] == PENDING:
                 books.touch(f, now, center)
                 f.seen.owed[books.seen_of(f, center, job)] -= books.area(f, center, job)
-                if where != HOME and f.rules.placement != PLACE_REDUNDANT:
+                if where != HOME:
                     f.centers.waiting[center] -= 1
+                    if f.broker.rules.budgets == 1:
+                        budget.free(f.broker.budgets, f.broker.jobs, job)
                     if f.centers.managed[center] == 0:
                         books.forget(f, now, center, job)
                 f.places.center[job] = center
                 step.apply(f.cores[center], now, CANCEL, job)
-        if where != HOME and f.rules.placement == PLACE_REDUNDANT and f.places.center[job] >= 0:
-            books.tell(f, job, CANCELLED)
     books.look_for_quota(f, now)
 
 

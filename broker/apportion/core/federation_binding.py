@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import cohort, digest, lifecycle, limit_usage, placement, preempt, queue, quota, rank, step
+from apportion.core import budget, cohort, digest, limit_usage, placement, preempt, queue, quota, rank, step
 from apportion.core import federation_books as books
+from apportion.core import federation_everywhere as everywhere
 from apportion.core import federation_reclaim as lending
 from apportion.core.codes import PENDING, REJECTED, SUBMIT
 from apportion.core.federation_tables import (
@@ -104,7 +105,7 @@ def place_pending(f: Federation, now: int) -> None:
             seen += not _take_back(f, now, job)
             continue
         if f.rules.placement == PLACE_REDUNDANT:
-            _send_everywhere(f, now, job)
+            everywhere.send(f, now, job)
             seen += b.live.state[job] == PENDING
             continue
         target = placement.choose(f, now, job)
@@ -112,13 +113,12 @@ def place_pending(f: Federation, now: int) -> None:
             seen += not _take_back(f, now, job)
             continue
         if target < 0:
-            lifecycle.leave(b)
-            lifecycle.decide(b, now, job, REJECTED)
+            books.reject(f, now, job)
             continue
         if not _has_room(f, f.targets.center[target]):
             seen += 1
             continue
-        _leave_broker(f, now, job)
+        books.leave_queue(f, now, job)
         _send(f, now, job, target)
         if not _room_anywhere(f):
             break
@@ -140,37 +140,17 @@ def _take_back(f: Federation, now: int, job: int) -> bool:
             return False
         center = f.targets.center[target]
         if _has_room(f, center):
-            _suit(f, job, target)
+            books.suit(f, job, target)
             n = lending.choose(f, now, target, job)
             if n > 0:
                 break
         f.reason[target] = lending.TRIED
     lending.settle_on(f, now, target)
     books.touch(f, now, center)
-    _leave_broker(f, now, job)
+    books.leave_queue(f, now, job)
     _send(f, now, job, target)
     preempt.carry_out(f.cores[center], now, job, n, True)
     return True
-
-
-@kernel
-def _leave_broker(f: Federation, now: int, job: int) -> None:
-    lifecycle.leave(f.broker)
-    f.broker.live.state[job] = BOUND
-    f.broker.live.start[job] = now
-
-
-@kernel
-def _suit(f: Federation, job: int, target: int) -> None:
-    """Make the rows of a center's tables fit a job that comes to it."""
-    center = f.targets.center[target]
-    core = f.cores[center]
-    core.jobs.pool[job] = f.targets.pool[target]
-    if core.jobs.partition.size > 0:
-        core.jobs.partition[job] = f.targets.partition[target]
-    core.jobs.limit[job] = placement.scaled(f, job, center, f.places.limit[job])
-    if f.centers.managed[center] == 1 and core.jobs.billing.size > 0:
-        core.jobs.billing[job] = f.broker.jobs.billing[job] * f.centers.exchange[center] // 1000
 
 
 @kernel
@@ -178,7 +158,7 @@ def _send(f: Federation, now: int, job: int, target: int) -> None:
     """Bind a job to a target; what `placement.choose` found is still in the scratch columns."""
     center = f.targets.center[target]
     b = f.broker
-    _suit(f, job, target)
+    books.suit(f, job, target)
     digest.record(f.digest, now, job, BOUND)
     digest.record(f.digest, now, target, BOUND)
     f.places.where[job] = SENT
@@ -197,6 +177,8 @@ def _send(f: Federation, now: int, job: int, target: int) -> None:
     f.clock.watched[0] += 1
     if b.rules.quotas == 1:
         books.take_quota(f, center, job, placement.flavor(f, target))
+    if b.rules.budgets == 1:
+        budget.reserve(b.budgets, b.jobs, job, f.cores[center].jobs.limit[job])
     if f.centers.managed[center] == 0 and b.rules.limited == 1:
         limit_usage.on_start(
             b.limits, b.counters, b.jobs, job, now
@@ -244,43 +226,6 @@ def _write_log(f: Federation, now: int, job: int, target: int) -> None:
 
 
 @kernel
-def _send_everywhere(f: Federation, now: int, job: int) -> None:
-    """Submit a job to the best target of every center that may have it and holds its data; the first to start it keeps it."""
-    placement.choose(f, now, job)
-    sent = 0
-    dataset = f.places.dataset[job]
-    for c in range(f.centers.wake.size):
-        if dataset >= 0 and f.data_ms[dataset, c] > 0:
-            continue
-        best = -1
-        for t in range(f.reason.size):
-            if f.targets.center[t] == c and f.reason[t] == ALLOWED and (best < 0 or f.score[t] < f.score[best]):
-                best = t
-        if best < 0:
-            continue
-        _suit(f, job, best)
-        core = f.cores[c]
-        books.touch(f, now, c)
-        if f.centers.managed[c] == 1:
-            step.join(core, job)
-        else:
-            core.jobs.submit[job] = now
-            step.apply(core, now, SUBMIT, job)
-        if core.live.state[job] == PENDING:
-            f.seen.owed[books.seen_of(f, c, job)] += books.area(f, c, job)
-            sent += 1
-    if sent == 0 and (placement.waits_for_quota(f, job) or placement.waits_for_reach(f)):
-        return
-    if sent == 0:
-        lifecycle.leave(f.broker)
-        lifecycle.decide(f.broker, now, job, REJECTED)
-        return
-    f.places.where[job] = ARRIVED
-    _leave_broker(f, now, job)
-    digest.record(f.digest, now, job, BOUND)
-
-
-@kernel
 def reconsider(f: Federation, now: int) -> None:
     """Place anew the jobs that have waited longer than predicted, if another target is better by the hysteresis."""
     books.refresh_managed(f)
@@ -311,6 +256,8 @@ def reconsider(f: Federation, now: int) -> None:
                     cohort.release(f.broker.quotas, f.broker.jobs, job)
                     if f.centers.managed[center] == 0:
                         cohort.enter(f.broker.quotas, f.broker.jobs, job)
+                if f.broker.rules.budgets == 1:
+                    budget.free(f.broker.budgets, f.broker.jobs, job)
                 if f.centers.managed[center] == 0 and f.broker.rules.limited == 1:
                     b = f.broker  # as if it had never been counted as running
                     limit_usage.on_end(b.limits, b.counters, b.jobs, job, now, b.rules.second_factor)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import budget, cohort, digest, lifecycle, limit_usage, placement, running, step
-from apportion.core.codes import ENDED, KILLED, NODE_FAIL, PENDING, PREEMPTED, REQUEUED, RUNNING
-from apportion.core.federation_tables import HOME, PLACE_BY_SCORE, PLACE_REDUNDANT, WITHDRAWN
+from apportion.core import budget, cohort, digest, lifecycle, limit_usage, placement, refund, running, step
+from apportion.core.codes import ENDED, KILLED, NODE_FAIL, PENDING, PREEMPTED, REJECTED, REQUEUED, RUNNING
+from apportion.core.federation_tables import BOUND, HOME, PLACE_BY_SCORE, PLACE_REDUNDANT, WITHDRAWN
 from apportion.core.jit import kernel
-from apportion.core.tables import ROW_END, ROW_PROCS
+from apportion.core.tables import NEVER, ROW_END, ROW_PROCS
 
 if TYPE_CHECKING:
     from apportion.core.federation_tables import Federation
@@ -69,6 +69,47 @@ def tell(f: Federation, job: int, what: int) -> None:
 
 
 @kernel
+def suit(f: Federation, job: int, target: int) -> None:
+    """Make the rows of a center's tables fit a job that comes to it."""
+    center = f.targets.center[target]
+    core = f.cores[center]
+    core.jobs.pool[job] = f.targets.pool[target]
+    if core.jobs.partition.size > 0:
+        core.jobs.partition[job] = f.targets.partition[target]
+    core.jobs.limit[job] = placement.scaled(f, job, center, f.places.limit[job])
+    if f.centers.managed[center] == 1 and core.jobs.billing.size > 0:
+        core.jobs.billing[job] = f.broker.jobs.billing[job] * f.centers.exchange[center] // 1000
+
+
+@kernel
+def leave_queue(f: Federation, now: int, job: int) -> None:
+    """A job leaves the broker's queue for a center."""
+    lifecycle.leave(f.broker)
+    f.broker.live.state[job] = BOUND
+    f.broker.live.start[job] = now
+
+
+@kernel
+def reject(f: Federation, now: int, job: int) -> None:
+    """A job in the broker's queue may run nowhere."""
+    lifecycle.leave(f.broker)
+    write_off(f, job)
+    lifecycle.decide(f.broker, now, job, REJECTED)
+
+
+@kernel
+def write_off(f: Federation, job: int) -> None:
+    """Take a job that never started anywhere off the counts of the broker's limits, quotas and budgets."""
+    b = f.broker
+    if b.rules.budgets == 1:
+        budget.free(b.budgets, b.jobs, job)
+    if b.rules.limited == 1:
+        limit_usage.on_cancel_pending(b.limits, b.counters, b.jobs, job)
+    if b.rules.quotas == 1:
+        cohort.leave(b.quotas, b.jobs, job)
+
+
+@kernel
 def note_stop(f: Federation, now: int, center: int, job: int) -> None:
     """Book that a running job was stopped before its end, if it was: it is in the queue of its center again, or over."""
     core = f.cores[center]
@@ -77,8 +118,8 @@ def note_stop(f: Federation, now: int, center: int, job: int) -> None:
     if started < 0 or what in (ENDED, KILLED) or (what == RUNNING and core.live.start[job] == started):
         return
     autonomous = f.centers.managed[center] == 0
-    if autonomous and f.broker.rules.charged == 1:
-        charge_until(f, now, center, job)
+    if autonomous:
+        _settle_stop(f, now, center, job)
     f.places.started[job] = -1
     if what in (PREEMPTED, NODE_FAIL):
         if autonomous:
@@ -90,8 +131,39 @@ def note_stop(f: Federation, now: int, center: int, job: int) -> None:
     if f.places.where[job] != HOME and f.rules.placement != PLACE_REDUNDANT:
         f.centers.waiting[center] += 1
     tell(f, job, REQUEUED)
-    if f.broker.rules.reclaims == 1:
+    if autonomous and f.broker.rules.budgets == 1 and f.places.where[job] != HOME:
+        budget.reserve(f.broker.budgets, f.broker.jobs, job, core.jobs.limit[job])
+    if f.broker.rules.reclaims == 1 or f.broker.rules.budgets == 1:
         look_for_quota(f, now)
+
+
+@kernel
+def _settle_stop(f: Federation, now: int, center: int, job: int) -> None:
+    """Charge the federation's books for what an autonomous center ran of a job, and give back what that center has given back."""
+    b = f.broker
+    if b.rules.charged == 1:
+        charge_until(f, now, center, job)
+    is_budgeted = b.rules.budgets == 1 and f.places.where[job] != HOME
+    if is_budgeted:
+        budget.on_end(b.budgets, b.jobs, job, now)
+    back = _refunded(f, now, center, job)
+    if back > 0 and b.rules.charged == 1:
+        billing = b.jobs.billing[job] * f.centers.exchange[center] // 1000
+        refund.give_back_usage(b, now, job, billing, back)
+    if back > 0 and is_budgeted:
+        budget.refund(b.budgets, b.jobs, job, now, back)
+
+
+@kernel
+def _refunded(f: Federation, now: int, center: int, job: int) -> int:
+    """How much a center has given back for the run of a job that it has just stopped, ms."""
+    log = f.cores[center].stops
+    row = min(log.count[0], log.time.size) - 1
+    while row >= 0 and log.time[row] == now:
+        if log.job[row] == job and log.start[row] == f.places.started[job]:
+            return int(log.refunded[row])
+        row -= 1
+    return 0
 
 
 @kernel
@@ -106,9 +178,8 @@ def note_start(f: Federation, now: int, center: int, job: int) -> None:
     if f.places.where[job] == HOME:
         return
     if f.rules.placement == PLACE_REDUNDANT:
-        f.places.center[job] = center
-        if f.broker.rules.quotas == 1 and f.centers.managed[center] == 0:
-            take_quota(f, center, job, f.seen.flavor[seen_of(f, center, job)])
+        if f.places.center[job] < 0:
+            _keep(f, now, center, job)
         for other in range(f.centers.wake.size):
             if f.cores[other].live.state[job] == PENDING:
                 take_back(f, now, other, job)
@@ -116,6 +187,22 @@ def note_start(f: Federation, now: int, center: int, job: int) -> None:
     f.centers.waiting[center] -= 1
     if f.centers.poll[center] == 0:
         f.clock.stale[0] = 1
+
+
+@kernel
+def _keep(f: Federation, now: int, center: int, job: int) -> None:
+    """A job that was sent everywhere has started for the first time, and so is bound to this center."""
+    b = f.broker
+    f.places.center[job] = center
+    dataset = f.places.dataset[job]
+    if dataset >= 0 and f.data_due[dataset, center] < NEVER:
+        f.places.travel[job] = max(f.data_due[dataset, center] - f.places.bound[job], 0)
+    if f.centers.managed[center] == 1:
+        return  # it shares the broker's tables
+    if b.rules.limited == 1:
+        limit_usage.on_start(b.limits, b.counters, b.jobs, job, now)
+    if b.rules.quotas == 1:
+        take_quota(f, center, job, f.seen.flavor[seen_of(f, center, job)])
 
 
 @kernel
@@ -171,12 +258,14 @@ def settle(f: Federation, now: int, job: int) -> None:
 
 @kernel
 def forget(f: Federation, now: int, center: int, job: int) -> None:
-    """Take a bound job that will not run off the counts of the broker's limits and quotas."""
+    """Take a bound job that will not run off the counts of the broker's limits, quotas and budgets."""
     b = f.broker
     if b.rules.quotas == 1:
         if f.centers.managed[center] == 1:
             cohort.leave(b.quotas, b.jobs, job)
         cohort.release(b.quotas, b.jobs, job)
+    if b.rules.budgets == 1:
+        budget.free(b.budgets, b.jobs, job)
     if b.rules.limited == 0:
         return
     if f.centers.managed[center] == 1:
@@ -187,7 +276,14 @@ def forget(f: Federation, now: int, center: int, job: int) -> None:
 
 @kernel
 def take_back(f: Federation, now: int, center: int, job: int) -> None:
-    """Withdraw a pending job from a center."""
+    """Withdraw a pending job from a center, and record it."""
+    withdraw(f, now, center, job)
+    digest.record(f.digest, now, job, WITHDRAWN)
+
+
+@kernel
+def withdraw(f: Federation, now: int, center: int, job: int) -> None:
+    """Take a pending job out of the queue of a center."""
     core = f.cores[center]
     touch(f, now, center)
     f.seen.owed[seen_of(f, center, job)] -= area(f, center, job)
@@ -196,7 +292,6 @@ def take_back(f: Federation, now: int, center: int, job: int) -> None:
     if f.centers.managed[center] == 0 and core.rules.quotas == 1:
         cohort.leave(core.quotas, core.jobs, job)
     step.withdraw(core, job)
-    digest.record(f.digest, now, job, WITHDRAWN)
 
 
 @kernel

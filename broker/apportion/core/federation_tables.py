@@ -27,6 +27,7 @@ REACH = 18
 # Decisions beside those of a single core.
 BOUND = 32
 WITHDRAWN = 33
+FETCH = 34  # about a copy of a dataset, not a job: number of the dataset times the number of centers plus the center
 
 # How the broker chooses.
 PLACE_HOME = 0
@@ -233,8 +234,9 @@ class Federation(NamedTuple):
     ``barred`` (n_groups, n_targets) : reason code for jobs of a group. ``data_ms`` (n_datasets, n_centers) : time to bring a dataset to a
     center over links that nobody else uses, 0 if it is there, -1 if it cannot be; ``outage_center``, ``outage_row`` : whose LOSS or RETURN each
     is, and its row of that center's `Outages`; ``data_due`` : when it should be there by that, of
-    datasets that are under way, else NEVER, ms. ``decided``, ``what`` : jobs in order of decision, and the decision (a state of
-    a job, or BOUND). ``watch`` : jobs that are bound and have not started. ``score``, ``reason``, ``expected``, ``foreseen``
+    datasets that are under way, or when it came, else NEVER, ms. ``decided``, ``what`` : jobs in order of decision, and the decision (a state of
+    a job, BOUND, or FETCH). ``watch`` : jobs that are bound and have not started; where jobs are sent everywhere, those whose data are
+    under way. ``score``, ``reason``, ``expected``, ``foreseen``
     (n_targets; ms), ``terms`` (n_targets, N_TERMS) : scratch of a placement.
     ``digest`` : shared by all cores.
     """

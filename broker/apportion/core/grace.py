@@ -77,6 +77,14 @@ def let_go(s: State, job: int) -> None:
 
 
 @kernel
+def keep_memory(s: State, job: int, sign: int) -> None:
+    """Let a suspended job keep its memory from others (1), or no longer (-1)."""
+    e = s.preemption.memory
+    if e >= 0:
+        s.pools.extra_free[s.jobs.pool[job], e] -= sign * s.jobs.extra[job, e]
+
+
+@kernel
 def note_change(s: State) -> None:
     """See to it that nothing is built upon what was known of free resources."""
     s.clock.stale[0] = 1

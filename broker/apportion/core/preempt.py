@@ -249,6 +249,15 @@ def _give(s: State, job: int, sign: int) -> None:
 
 
 @kernel
+def _give_up(s: State, job: int, sign: int) -> None:
+    """As `_give`, for a victim: one that will be suspended keeps its memory."""
+    p = s.preemption
+    _give(s, job, sign)
+    if p.memory >= 0 and p.mode[p.job_class[job]] == SUSPEND_MODE:
+        p.short[p.memory + 1] += sign * s.jobs.extra[job, p.memory]
+
+
+@kernel
 def _is_enough(s: State) -> bool:
     for tres in range(s.preemption.short.size):
         if s.preemption.short[tres] > 0:
@@ -261,7 +270,7 @@ def _would_do(s: State, job: int, n: int) -> bool:
     """Whether the job fits if all of ``n`` victims go."""
     set_short(s, job)
     for k in range(n):
-        _give(s, s.preemption.victims[k], 1)
+        _give_up(s, s.preemption.victims[k], 1)
     return _is_enough(s)
 
 
@@ -315,7 +324,7 @@ def _choose(s: State, now: int, job: int, n: int) -> int:
             victims[k] = victim
             continue
         p.trial[p.account[victim]] += _cost(s, now, victim)
-        _give(s, victim, 1)
+        _give_up(s, victim, 1)
         victims[k] = victims[m]
         victims[m] = victim
         m += 1
@@ -330,11 +339,11 @@ def _give_back(s: State, m: int) -> int:
     victims = s.preemption.victims
     for k in range(m - 1, -1, -1):
         victim = victims[k]
-        _give(s, victim, -1)
+        _give_up(s, victim, -1)
         if _is_enough(s):
             victims[k] = -1
         else:
-            _give(s, victim, 1)
+            _give_up(s, victim, 1)
     left = 0
     for k in range(m):
         if victims[k] >= 0:
@@ -355,7 +364,9 @@ def stays_free(s: State, now: int, job: int, m: int) -> bool:
     set_short(s, job)
     for k in range(m):
         if s.jobs.pool[p.victims[k]] == pool:
-            _give(s, p.victims[k], 1)
+            _give_up(s, p.victims[k], 1)
+    if p.memory >= 0 and not _is_enough(s):
+        return False  # who was chosen for quota and is suspended may keep the memory that is needed
     row = run.first[pool]
     last = row + run.count[pool]
     for step in range(s.pools.step_next[pool], s.pools.step_first[pool + 1]):
@@ -402,3 +413,4 @@ def take_off(s: State, now: int, job: int, by: int, reason: int) -> None:
     if mode == SUSPEND_MODE:
         p.suspended[p.clock[SUSPENDED]] = job
         p.clock[SUSPENDED] += 1
+        grace.keep_memory(s, job, 1)

@@ -41,6 +41,7 @@ class Preemption(NamedTuple):
     preempted. ``until`` : end of its grace, -1 none; ``by``, ``reason`` : whom it leaves for, and why (a code of stops).
     ``leaving``, ``claimants``, ``suspended`` : jobs in grace, jobs that wait for such, suspended jobs, each in order of time.
     ``is_claimant`` : 1 for the second; ``held`` (n_jobs, 1 + n_extra) : what it keeps from others.
+    ``memory`` : which of the further resources suspended jobs keep, -1 none.
     """
 
     job_class: Ints
@@ -66,6 +67,7 @@ class Preemption(NamedTuple):
     suspended: Ints
     is_claimant: Ints
     held: Ints
+    memory: int
     youngest_first: int
     min_wait: int
     again: int
@@ -84,5 +86,5 @@ def no_preemption() -> Preemption:
     return Preemption(
         *(none, none, square, none, none, none, none, none, none, none, none, none, none, clock),
         *(none, none, none, none, none, none, none, none, square),
-        *(0, 0, 0, 0, 0, 0, 0, 0),
+        *(-1, 0, 0, 0, 0, 0, 0, 0, 0),
     )

@@ -20,8 +20,14 @@ def give_back(s: State, now: int, job: int, ms: int) -> None:
     if ms <= 0:
         return
     if s.rules.charged == 1:
-        procs, extra, billing = s.jobs.procs[job], s.jobs.extra[job], s.jobs.billing[job]
-        assoc, qos, parent = s.jobs.assoc[job], s.jobs.qos[job], s.accounts.parent
-        usage.refund(s.usage, s.usage_params, parent, assoc, qos, billing, procs, extra, now - ms, now)
+        give_back_usage(s, now, job, s.jobs.billing[job], ms)
     if s.rules.budgets == 1:
         budget.refund(s.budgets, s.jobs, job, now, ms)
+
+
+@kernel
+def give_back_usage(s: State, now: int, job: int, billing: int, ms: int) -> None:
+    """Give back the last ``ms`` of usage that were charged at ``billing`` thousandths a second."""
+    procs, extra = s.jobs.procs[job], s.jobs.extra[job]
+    assoc, qos, parent = s.jobs.assoc[job], s.jobs.qos[job], s.accounts.parent
+    usage.refund(s.usage, s.usage_params, parent, assoc, qos, billing, procs, extra, now - ms, now)

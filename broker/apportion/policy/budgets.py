@@ -92,8 +92,10 @@ def build_budgets(
         left=columns["amount"].copy(),
         rate=zeros,
         promised=zeros.copy(),
+        reserved=zeros.copy(),
         turn=columns["end"].min(keepdims=True),
         until=np.full(n_jobs, -1, np.int64),
+        held=np.zeros(n_jobs, np.int64),
     )
 
 

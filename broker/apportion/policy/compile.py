@@ -183,7 +183,7 @@ def compile_policy(
         else empty_i
     )
     checkpoints = checkpoints_of(policy, qos)
-    preemption = preemption_of(policy, assigned, qos, checkpoints, len(plan.names), len(extra_names))
+    preemption = preemption_of(policy, assigned, qos, checkpoints, len(plan.names), extra_names)
     may_change = policy.Predictor != "limit" or len(preemption.until)
     expected = jobs.limit_ms.copy() if may_change else jobs.limit_ms
     if len(checkpoints.saved):

@@ -64,12 +64,12 @@ def _checkpoint(policy: Policy, entry: Any) -> tuple[int, int, int]:
 
 
 def preemption_of(
-    policy: Policy, assigned: Assigned, qos: Ints, checkpoints: Checkpoints, n_pools: int, n_extra: int
+    policy: Policy, assigned: Assigned, qos: Ints, checkpoints: Checkpoints, n_pools: int, extra: tuple[str, ...]
 ) -> Preemption:
-    """Classes of jobs, who may preempt whom, and at what price."""
+    """Classes of jobs, who may preempt whom, and at what price; ``extra`` : the TRES beside processors."""
     if policy.PreemptType == "none" and not has_reclaim(policy):
         return no_preemption()
-    n_jobs = len(qos)
+    n_jobs, n_extra = len(qos), len(extra)
     if policy.PreemptType != "partition_prio":
         names = [entry.Name for entry in policy.qos]
         entries: list[Any] = [*policy.qos, None]
@@ -122,6 +122,7 @@ def preemption_of(
         suspended=zeros(n_kept),
         is_claimant=zeros(n_kept),
         held=np.zeros((n_kept, 1 + n_extra), np.int64),
+        memory=extra.index("mem") if "SUSPEND" in modes and "mem" in extra else -1,
         youngest_first=int(options.youngest_first),
         again=options.again_after * 1000,
         refund=round(options.refund * 1000),

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from apportion.core.errors import RunError
+from apportion.metrics.fairness import targets
 from apportion.metrics.occupancy import binned, sweep
 from apportion.metrics.run import Run, load_run
 from apportion.metrics.service import bounded_slowdown
@@ -112,6 +113,30 @@ def flows(run: Run) -> pd.DataFrame:
     )
     grouped = table.groupby(["home", "center"], sort=True)["core_h"]
     return grouped.agg(jobs="size", core_h="sum").reset_index()
+
+
+def received(run: Run) -> pd.DataFrame:
+    """Share received against target, by the center where jobs were submitted.
+
+    One row a center: ``home``; ``target`` (share of the whole that its accounts are due by the broker's tree; NaN without targets);
+    ``all`` and one column for each center: the part of the core-hours used in all, or there, within the measure window that was its
+    users' (0 where nothing was used).
+    """
+    names = center_names(run)
+    code = {name: k for k, name in enumerate(names)}
+    home, here = (np.array([code[name] for name in run.labels(column)], np.int64) for column in ("home", "center"))
+    pair = home * len(names) + here
+    edges = np.array(run.window_s)
+    used = binned(pair, len(names) ** 2, run.start_s, run.stop_s, run.procs, edges).reshape(len(names), len(names))
+    columns = {"all": used.sum(axis=1), **{name: used[:, k] for k, name in enumerate(names)}}
+    due = targets(run, "account")
+    return pd.DataFrame(
+        {
+            "home": names,
+            "target": [np.nan if due is None else sum(due[a] for a in due if _is_of(a, name)) for name in names],
+            **{name: column / column.sum() if column.sum() > 0 else column for name, column in columns.items()},
+        }
+    )
 
 
 def balance(run: Run, bins: int = 600) -> pd.DataFrame:

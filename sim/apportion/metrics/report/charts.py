@@ -14,6 +14,7 @@ from apportion.metrics.series import OTHERS, share_over_time, timeline, wait_his
 if TYPE_CHECKING:
     import pandas as pd
 
+    from apportion.metrics.borrowing import QuotaUse
     from apportion.metrics.report.clock import Clock
     from apportion.metrics.run import Run
 
@@ -85,6 +86,22 @@ def share_chart(run: Run, by: str, clock: Clock) -> dict[str, Any]:
                 }
             )
     return {**time_axis(clock, np.unique(table["t_s"])), "groups": groups}
+
+
+def quota_chart(use: QuotaUse, clock: Clock) -> dict[str, Any]:
+    """Processors in use under quota, and borrowed less lent, of the nodes that used or lent most."""
+    moved = (use.used + use.lent).sum(axis=1)
+    lines = [
+        {
+            "name": use.names[k],
+            "quota": column([use.nominal[k]], 12)[0],
+            "used": column(use.used[k]),
+            "borrowed": column(use.borrowed[k]),
+            "lent": column(-use.lent[k]),
+        }
+        for k in np.argsort(-moved, kind="stable")[:TOP_SHARES].tolist()
+    ]
+    return {**time_axis(clock, use.edges_s[:-1]), "lines": lines}
 
 
 def error_chart(run: Run, by: str, clock: Clock) -> dict[str, Any] | None:

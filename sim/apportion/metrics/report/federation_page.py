@@ -6,6 +6,7 @@ from math import cos, pi, sin
 from typing import TYPE_CHECKING, Any, Final
 
 from apportion.metrics import federation
+from apportion.metrics.borrowing import quota_use
 from apportion.metrics.compare import compare
 from apportion.metrics.report import charts, compare_page, tables
 from apportion.metrics.report.clock import Clock
@@ -51,6 +52,9 @@ def page(run: Run, baseline: Run) -> dict[str, Any]:
     context["charts"]["shares"] = charts.share_chart(run, "account", clock)
     if any(row["moved_out"] for row in table.to_dict("records")):
         context["charts"]["balance"] = _balance_chart(run, clock)
+    quotas = quota_use(run, charts.OVERLAY_BINS)
+    if quotas is not None:
+        context["charts"]["quotas"] = charts.quota_chart(quotas, clock)
     context |= {
         "title": str(run.manifest.get("scenario_name") or run.name),
         "summary": _summary(run, table, before, facts),
@@ -61,6 +65,8 @@ def page(run: Run, baseline: Run) -> dict[str, Any]:
         "transfers": _transfers(run, clock),
         "predictions": _predictions(run),
         "refusals": _refusals(run),
+        "quotas": tables.quota_rows(run, quotas) if quotas is not None else None,
+        "received": _received(run),
         "stopped": tables.stop_table(run),
         "totals": _totals(table, before),
         "placement": facts["placement"],
@@ -79,7 +85,7 @@ def _summary(run: Run, table: pd.DataFrame, before: pd.DataFrame, facts: dict[st
             if sign * (row["wait_s"] - old["wait_s"]) > 0
         ]
         if names:
-            who = "every center" if len(names) == len(table) else ", ".join(names)
+            who = "every center" if len(names) == (table["own_jobs"] > 0).sum() else ", ".join(names)
             lines.append(f"Users of {who} wait {word} on average than without a broker.")
     return lines
 
@@ -111,6 +117,18 @@ def _totals(table: pd.DataFrame, before: pd.DataFrame) -> list[dict[str, Any]]:
             change = "" if old == 0 else f"{100 * (new / old - 1):+.1f} %".replace("-", "\N{MINUS SIGN}")
             rows.append({"name": name, "before": decimal(old, unit), "after": decimal(new, unit), "change": change})
     return rows
+
+
+def _received(run: Run) -> dict[str, Any]:
+    """What the users of each center received of the whole federation, and of each center, beside what they are due of the whole."""
+    table = federation.received(run)
+    names = table["home"].tolist()
+    columns = [name for name in table.columns if name not in ("home", "target")]
+    rows = [
+        {"name": row["home"], "target": percent(row["target"]), "parts": [percent(row[name]) for name in columns]}
+        for row in table.to_dict("records")
+    ]
+    return {"head": ["all centers", *names], "rows": rows}
 
 
 def _balance_chart(run: Run, clock: Clock) -> dict[str, Any]:

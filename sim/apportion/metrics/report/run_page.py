@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from apportion.metrics.borrowing import quota_use
 from apportion.metrics.glossary import NOTATION, meaning
 from apportion.metrics.report import charts, provenance, stretches, tables
 from apportion.metrics.report.clock import Clock
@@ -87,6 +88,9 @@ def page(run: Run, metrics: dict[str, Any], asked: tuple[float, float] | None = 
         errors = charts.error_chart(run, by, clock)
         if errors is not None:
             drawn["errors"] = errors
+    quotas = quota_use(run, charts.OVERLAY_BINS)
+    if quotas is not None:
+        drawn["quotas"] = charts.quota_chart(quotas, clock)
     promised = provenance.shares_are_set(run)
     trace = provenance.trace_of(run)
     name = str(trace.get("name") or run.name)
@@ -105,6 +109,7 @@ def page(run: Run, metrics: dict[str, Any], asked: tuple[float, float] | None = 
         "heat": tables.heat_map(run),
         "shares": tables.share_bars(groups[by], by, are_set=promised) if by and has_work else None,
         "fairness": _fairness(metrics),
+        "quotas": tables.quota_rows(run, quotas) if quotas is not None else None,
         "longest": tables.longest_table(run, clock),
         "longest_words": _longest_words(run),
         "patient": tables.patient_table(groups),

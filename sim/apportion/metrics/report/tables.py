@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
+from apportion.metrics.borrowing import QuotaUse, quota_table
 from apportion.metrics.glossary import flatten, meaning
 from apportion.metrics.report.figures import (
     Figure,
@@ -96,6 +97,26 @@ def stop_table(run: Run) -> Table | None:
         cells += [text(" ".join(filter(None, words))), count(row["stops"])]
         rows.append(cells + [decimal(row[name]) for name in ("occupied_core_h", "lost_core_h", "refunded_core_h")])
     return {"head": head, "left": len(places) + 1, "rows": rows, "note": ""}
+
+
+def quota_rows(run: Run, use: QuotaUse) -> Table:
+    """Who has how much quota, and used, borrowed and lent how much of it; those that used most first."""
+    table = quota_table(run, use).sort_values(["used_core_h", "lent_core_h"], ascending=False, kind="stable")
+    rows: list[Row] = [
+        [
+            text(row["node"]),
+            count(row["nominal_procs"]),
+            decimal(row["used_procs"]),
+            *(core_hours(row[f"{name}_core_h"]) for name in ("used", "borrowed", "lent")),
+        ]
+        for row in table.to_dict("records")
+    ]
+    head = ["Account or cohort", "Quota", "In use, mean", "Used", "Borrowed of it", "Lent to others"]
+    return {"head": head, "left": 1, "rows": rows[:TOP], "note": _rest(len(rows))}
+
+
+def _rest(n: int) -> str:
+    return f"The {TOP} that used most of {n}." if n > TOP else ""
 
 
 def longest_table(run: Run, clock: Clock) -> Table:

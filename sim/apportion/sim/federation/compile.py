@@ -293,6 +293,8 @@ def _assemble(
     n_targets = len(center)
     keep = int(rows_of_log * n_targets * tables.N_TERMS <= KEPT_CELLS)
     kept = rows_of_log * keep
+    # in one instant a job may be bound, start, be stopped and start again; or its data are fetched to every center
+    n_decided = (4 + n_centers * (placement == tables.PLACE_REDUNDANT and len(scenario.datasets) > 0)) * n + 16
     fed = tables.Federation(
         broker=broker.state,
         cores=[c.state._replace(outages=lost) for c, lost in zip(centers, outages, strict=True)],
@@ -363,8 +365,8 @@ def _assemble(
         data_due=np.full_like(moves.data_ms, NEVER),
         outage_center=outage_center,
         outage_row=outage_row,
-        decided=np.zeros(4 * n + 16, np.int64),
-        what=np.zeros(4 * n + 16, np.int64),
+        decided=np.zeros(n_decided, np.int64),
+        what=np.zeros(n_decided, np.int64),
         watch=np.zeros(n + 1, np.int64),
         score=np.zeros(n_targets),
         reason=np.zeros(n_targets, np.int64),

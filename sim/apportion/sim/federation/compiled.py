@@ -7,12 +7,12 @@ from typing import NamedTuple
 from apportion.core.checkpoint import duration
 from apportion.core.codes import CANCELLED, END, KILLED, NODE_FAIL, PREEMPTED, REJECTED, REQUEUED, RUNNING, SUBMIT
 from apportion.core.federation import apply, begin, decide
-from apportion.core.federation_tables import ARRIVE, BOUND, DATA, REACH, Federation
+from apportion.core.federation_tables import ARRIVE, BOUND, DATA, FETCH, REACH, Federation
 from apportion.core.jit import kernel, table
 from apportion.core.placement import scaled
 from apportion.core.tables import NEVER, Ints
 from apportion.sim import heap
-from apportion.sim.federation.network import Traffic, bring_data, complete
+from apportion.sim.federation.network import Traffic, bring_data, complete, fetch
 from apportion.sim.releases import Releases, follow
 from apportion.sim.transfers import next_done
 
@@ -131,6 +131,9 @@ def _carry_out(f: Federation, w: FederationWorld, now: int) -> None:
     for k in range(f.clock.decided[0]):
         job = f.decided[k]
         what = f.what[k]
+        if what == FETCH:
+            fetch(w.traffic, now, job)  # it is no job, but a copy
+            continue
         if what in (REQUEUED, PREEMPTED, NODE_FAIL):
             w.at[1] = heap.remove(w.end_time, w.end_job, w.at[1], job)
         if what == RUNNING:

@@ -20,7 +20,8 @@ class Traffic(NamedTuple):
     """Datasets and the copies under way. The *copy* of a dataset to a center is number dataset times the number of centers plus center.
 
     ``size`` (n_datasets) : bytes. ``holds`` (n_datasets, n_centers) : 1 where the dataset is complete. By copy: ``source`` : center it is read
-    from, ``begin``, ``end`` : ms, -1 before; ``first`` : a job that waits for it, and ``after`` (n_jobs) the next one, -1 none.
+    from, ``begin``, ``end`` : ms, -1 before; ``asked`` : jobs that have waited for it; ``first`` : one that is bound to the center, and
+    ``after`` (n_jobs) the next one, -1 none.
     """
 
     net: Network
@@ -29,6 +30,7 @@ class Traffic(NamedTuple):
     source: Ints
     begin: Ints
     end: Ints
+    asked: Ints
     first: Ints
     after: Ints
 
@@ -66,6 +68,7 @@ def traffic_of(scenario: Scenario, n_jobs: int) -> Traffic:
         source=np.full(copies, -1, np.int64),
         begin=np.full(copies, -1, np.int64),
         end=np.full(copies, -1, np.int64),
+        asked=np.zeros(copies, np.int64),
         first=np.full(copies, -1, np.int64),
         after=np.full(n_jobs, -1, np.int64),
     )
@@ -98,28 +101,36 @@ def _copy_ms(t: Traffic, dataset: int, source: int, center: int) -> int:
 
 
 @kernel
-def bring_data(t: Traffic, f: Federation, now: int, job: int) -> bool:
-    """See to the data of a job that has been bound; True if all are there.
+def fetch(t: Traffic, now: int, copy: int) -> None:
+    """A job needs a dataset at a center: a copy that is missing is begun, from where it comes soonest, of equals the first."""
+    t.asked[copy] += 1
+    if t.begin[copy] >= 0:
+        return
+    n_centers = t.holds.shape[1]
+    dataset = copy // n_centers
+    center = copy % n_centers
+    best = -1
+    soonest = NEVER
+    for source in range(n_centers):
+        ms = _copy_ms(t, dataset, source, center)
+        if ms < soonest:
+            best = source
+            soonest = ms
+    begin_transfer(t.net, now, copy, best * n_centers + center, t.size[dataset])
+    t.source[copy] = best
+    t.begin[copy] = now
 
-    A copy that is missing is begun, from the center from where it comes soonest, of equals the first; the job waits for it.
-    """
+
+@kernel
+def bring_data(t: Traffic, f: Federation, now: int, job: int) -> bool:
+    """See to the data of a job that has been bound to a center; True if all are there, else the job waits for the copy."""
     dataset = f.places.dataset[job]
     center = f.places.center[job]
     if dataset < 0 or t.holds[dataset, center] == 1:
         return True
     n_centers = t.holds.shape[1]
     copy = dataset * n_centers + center
-    if t.begin[copy] < 0:
-        best = -1
-        soonest = NEVER
-        for source in range(n_centers):
-            ms = _copy_ms(t, dataset, source, center)
-            if ms < soonest:
-                best = source
-                soonest = ms
-        begin_transfer(t.net, now, copy, best * n_centers + center, t.size[dataset])
-        t.source[copy] = best
-        t.begin[copy] = now
+    fetch(t, now, copy)
     t.after[job] = t.first[copy]
     t.first[copy] = job
     return False

@@ -212,9 +212,6 @@ def transfers_table(given: FederationInput, schedule: FederationSchedule) -> pd.
     rows = []
     for copy in np.flatnonzero(traffic.begin >= 0).tolist():
         dataset, center = divmod(copy, len(centers))
-        waited, job = 0, int(traffic.first[copy])
-        while job >= 0:
-            waited, job = waited + 1, int(traffic.after[job])
         end = int(traffic.end[copy])
         rows.append(
             {
@@ -224,7 +221,7 @@ def transfers_table(given: FederationInput, schedule: FederationSchedule) -> pd.
                 "bytes": int(traffic.size[dataset]),
                 "begin_s": (int(traffic.begin[copy]) - origin) / 1000.0,
                 "end_s": (end - origin) / 1000.0 if end >= 0 else np.nan,
-                "jobs": waited,
+                "jobs": int(traffic.asked[copy]),
             }
         )
     return pd.DataFrame(rows).sort_values("begin_s", kind="stable", ignore_index=True) if rows else pd.DataFrame(rows)
@@ -335,6 +332,7 @@ def manifest(
             "center": center,
         }
         for center, part in zip(workload.centers, workload.parts, strict=True)
+        if len(part.trace)  # a center without a trace has none to speak of
     ]
     counts = table["state"].astype(str).value_counts()
     return {

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from apportion.core.tables import NEVER
+from apportion.policy.workload import Labels, Submissions
 from apportion.sim.federation.moves import Moves, moves_of
-from apportion.sim.federation.workload import FederationWorkload, merge, window
+from apportion.sim.federation.workload import LABELS, FederationWorkload, merge, window
 from apportion.sim.scenario.checks import check_overlap
-from apportion.sim.workload import from_trace
+from apportion.sim.scenario.summary import processors
+from apportion.sim.workload import Workload, from_trace
 
 if TYPE_CHECKING:
     from apportion.sim.conventions import Conventions
     from apportion.sim.scenario import CenterEntry, Scenario
-    from apportion.sim.workload import Workload
     from apportion.traces.clean import CleaningReport
     from apportion.traces.schema import Trace
 
@@ -30,7 +31,7 @@ SYNTHETIC_LOAD = 0.8
 class FederationInput:
     """What a scenario is about, read.
 
-    ``cleaning`` : report of each center's trace. ``trace`` : all replayed jobs as one trace, in the order of the workload.
+    ``cleaning`` : report of each trace. ``trace`` : all replayed jobs as one trace, in the order of the workload.
     """
 
     scenario: Scenario
@@ -54,30 +55,29 @@ def read_input(
     """
     from apportion.traces.merge import merge as merge_traces
 
-    parts: list[Workload] = []
+    own: dict[str, Workload] = {}
     reports: list[CleaningReport] = []
     spans: dict[str, tuple[int, int]] = {}
     begin, end = (None if moment is None else moment.seconds * 1000 for moment in (scenario.Start, scenario.End))
     for k, entry in enumerate(scenario.centers):
         if not entry.Trace:
-            raise scenario.fault(
-                f"center {entry.Center} has no Trace", 'give it one, or Trace = "synthetic"', ("centers", k, "Center")
-            )
+            continue
         trace, report = _read(scenario, entry, scenario.Seed + k, say)
         reports.append(report)
         part = from_trace(trace, conventions, scenario.procs_of(entry), scenario.policy_of(entry.Center))
         submit = part.jobs.submit_ms + entry.Shift * 1000
         spans[entry.Center] = int(submit[0]), int(submit[-1])
-        parts.append(window(part, begin, end, entry.Shift * 1000))
+        own[entry.Center] = window(part, begin, end, entry.Shift * 1000)
     check_overlap(scenario, spans)
     names = [entry.Center for entry in scenario.centers]
+    origin = min(part.jobs.origin_ms for part in own.values())
+    parts = [own.get(entry.Center) or _without_jobs(scenario, entry, origin) for entry in scenario.centers]
     workload = merge(names, parts)
     from apportion.sim.federation.network import data_times
 
     moves = moves_of(scenario, workload, data_times(scenario))
-    return FederationInput(
-        scenario, workload, moves, tuple(reports), merge_traces([_cut(part) for part in parts], labels=names)
-    )
+    merged = merge_traces([_cut(part) for part in own.values()], labels=list(own))
+    return FederationInput(scenario, workload, moves, tuple(reports), merged)
 
 
 def read_spans(scenario: Scenario, say: Callable[[str], None] = lambda _: None) -> dict[str, tuple[int, int, int]]:
@@ -116,6 +116,34 @@ def _read(
 
     say(f"read {entry.Trace}")
     return clean(read(locate(scenario.path_of(entry.Trace))))
+
+
+def _without_jobs(scenario: Scenario, entry: CenterEntry, origin_ms: int) -> Workload:
+    """The workload of a center that has no trace, and so no users of its own: it only takes what is sent to it."""
+    import pandas as pd
+
+    from apportion.traces.schema import Trace, TraceMeta
+
+    none = np.zeros(0, np.int64)
+    nobody: dict[str, Any] = dict.fromkeys(LABELS, Labels.none(0))
+    jobs = Submissions(
+        submit_ms=none,
+        limit_ms=none,
+        procs=none,
+        **nobody,
+        origin_ms=origin_ms,
+        capacity={"cpu": processors(scenario, entry) or 0},
+    )
+    return Workload(
+        jobs=jobs,
+        run_ms=none,
+        cancel_ms=none,
+        killed=np.zeros(0, bool),
+        status=np.zeros(0, np.int8),
+        row=none,
+        trace=Trace(pd.DataFrame({"job_id": none}), TraceMeta(name="", format="")),
+        capacity_from="given",
+    )
 
 
 def _cut(part: Workload) -> Trace:

@@ -22,10 +22,10 @@ from apportion.core.codes import (
     TIMER,
 )
 from apportion.core.federation import step_all
-from apportion.core.federation_tables import ARRIVE, BOUND, DATA
+from apportion.core.federation_tables import ARRIVE, BOUND, DATA, FETCH
 from apportion.core.jit import handle
 from apportion.core.tables import NEVER
-from apportion.sim.federation.network import bring_data, complete
+from apportion.sim.federation.network import bring_data, complete, fetch
 from apportion.sim.releases import follow
 from apportion.sim.transfers import next_done
 
@@ -183,6 +183,9 @@ class SimulatedFederation:
                     self._due[job] = -1
                 elif what == BOUND:
                     self._sets_out(job)
+                elif what == FETCH:  # it is no job, but a copy
+                    fetch(self._traffic, now, job)
+                    self._mind_the_network()
                 elif what in (REJECTED, CANCELLED, PREEMPTED, NODE_FAIL):
                     if what in (PREEMPTED, NODE_FAIL):
                         self.world.end[job] = now

@@ -144,7 +144,7 @@ def check_overlap(scenario: Scenario, spans: dict[str, tuple[int, int]]) -> None
     Raises
     ------
     ScenarioError
-        If a trace has no job in the window, or two traces never run side by side.
+        If there is no trace, one has no job in the window, or two never run side by side.
     """
     for error in overlap_faults(scenario, spans):
         raise error
@@ -162,7 +162,13 @@ def overlap_faults(scenario: Scenario, spans: dict[str, tuple[int, int]]) -> Ite
                 "correct Start and End, or shift the trace (Shift)",
                 ("centers", index[name], "Trace"),
             )
-    if spans:
+    if not spans:
+        yield scenario.fault(
+            "no center has a Trace, so nobody submits jobs",
+            'give one to a center, or Trace = "synthetic"',
+            ("centers", 0, "Center"),
+        )
+    else:
         late = max(spans, key=lambda name: spans[name][0])
         early = min(spans, key=lambda name: spans[name][1])
         if spans[late][0] > spans[early][1]:

@@ -184,12 +184,15 @@ def _resolve(scenario: Scenario) -> Iterator[ScenarioError]:
                 f"drop {key}, or SelectType and nodes from the policy",
                 ("centers", k, key),
             )
-        if policy and not entry.Trace and entry.Procs is None and not own and not policy.nodes:
-            yield scenario.fault(
-                f"center {entry.Center} has no partitions",
-                "give it Procs, partitions or a Trace",
-                ("centers", k, "Center"),
-            )
+        if policy and not entry.Trace and entry.Procs is None and not policy.nodes:
+            named: Place = ("centers", k, "Center")
+            if not own:
+                yield scenario.fault(
+                    f"center {entry.Center} has no partitions", "give it Procs, partitions or a Trace", named
+                )
+            elif not any("cpu" in partition.capacity for partition in own):
+                problem = f"nothing says how many processors {entry.Center} has"
+                yield scenario.fault(problem, "give Procs to it or to its partitions, or give it a Trace", named)
         for p, partition in enumerate(entry.partitions):
             if 0 in partition.capacity.values() or (entry.Procs == 0 and not partition.capacity):
                 yield scenario.fault(

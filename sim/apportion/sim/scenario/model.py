@@ -96,7 +96,8 @@ class CenterEntry(Section):
     )
     Policy: Reference = Field(default="easy", description="local policy; of a managed center its backfill counts")
     Trace: Text = Field(
-        default="", description="trace of its own users: a name, a file, or synthetic; none when absent"
+        default="",
+        description="trace of its own users: a name, a file, or synthetic; it only takes what is sent to it when absent",
     )
     Shift: SignedSeconds = Field(default=0, description="time added to the times of its trace")
     Procs: OptionalCount = Field(default=None, description="processors; what the trace or the catalog says when absent")

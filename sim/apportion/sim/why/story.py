@@ -191,6 +191,8 @@ def _where(part: dict[str, Any], facts: dict[str, Any]) -> str:
         return f"waited in the queue of the broker{held}"
     if part["where"] == "travel":
         data = f", and waited for its data ({facts['dataset']})" if facts.get("transfers") else ""
+        if not part["center"]:  # a redundant request
+            return "was sent to every center that may have it, and waited for its data"
         return f"was bound to {part['center']}, on its way{data}"
     if part["where"] == "door":
         return f"stood at the door of {part['center']}, which was cut off"

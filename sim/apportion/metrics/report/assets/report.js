@@ -158,6 +158,31 @@
         xAxis: timeAxis(d.calendar, el), yAxis: value("", (v) => number(v)), series: d.lines.map((l, i) => line(l.name, d.t, l.core_h, hue(i), { lineStyle: { width: 1.6, type: dashes[i % 4] } })),
       };
     },
+    quotas(d, el) {
+      const slim = narrow(el), left = slim ? 46 : 56, axis = { color: colour("soft"), align: "left", fontSize: 12, padding: [0, 0, 0, -left + 4] };
+      const at = (k) => ({ xAxisIndex: k, yAxisIndex: k });
+      const look = (i, extra) => ({ lineStyle: { width: 1.4, type: dashes[i % 4] }, ...extra });
+      const tip = tooltip((item) => moment(item.value[0], d.calendar), (v) => v);
+      const plain = tip.formatter;
+      tip.formatter = (items) => plain([...new Map(items.map((item) => [item.seriesName, item])).values()].map((item) => {
+        const l = d.lines.find((other) => other.name === item.seriesName), k = d.t.indexOf(item.value[0]);
+        const words = [`${number(l.used[k])} of ${number(l.quota)}`, ...(l.borrowed[k] > 0 ? [`borrowed ${number(l.borrowed[k])}`] : []), ...(l.lent[k] < 0 ? [`lent ${number(-l.lent[k])}`] : [])];
+        return { ...item, value: [item.value[0], words.join(", ")] };
+      }));
+      return {
+        ...base(), useUTC: true, tooltip: tip, axisPointer: { link: [{ xAxisIndex: "all" }] }, legend: { ...base().legend, type: "scroll", data: d.lines.map((l) => l.name) },
+        grid: [{ ...fixed, left, right: 28, top: 56, height: slim ? 118 : 150 }, { ...fixed, left, right: 28, top: slim ? 218 : 250, bottom: 64 }],
+        xAxis: [timeAxis(d.calendar, el, { gridIndex: 0, axisLabel: { show: false } }), timeAxis(d.calendar, el, { gridIndex: 1 })],
+        yAxis: [value("processors in use; the straight lines are quotas", short, { gridIndex: 0, min: 0, nameTextStyle: axis }), value("borrowed above 0, lent below", (v) => short(v).replace("-", "\u2212"), { gridIndex: 1, nameTextStyle: axis })],
+        dataZoom: zoom([0, 1]),
+        series: d.lines.flatMap((l, i) => [
+          line(l.name, d.t, l.used, hue(i), { ...at(0), ...look(i) }),
+          line(l.name, [d.t[0], d.t.at(-1)], [l.quota, l.quota], hue(i), { ...at(0), lineStyle: { width: 1, opacity: .55 }, silent: true, tooltip: { show: false } }),
+          line(l.name, d.t, l.borrowed, hue(i), { ...at(1), ...look(i, { areaStyle: { opacity: .15 } }) }),
+          line(l.name, d.t, l.lent, hue(i), { ...at(1), ...look(i, { areaStyle: { opacity: .15 } }) }),
+        ]),
+      };
+    },
     centers(d, el) { return this.overlay(d, el); },
     overlay(d, el) {
       const slim = narrow(el), left = slim ? 46 : 56, axis = { align: "left" };
