@@ -20,7 +20,7 @@ from oracles.nodes import Machine, Node, simulate
 from oracles.stops import Fault
 
 WHOLE = settings(phases=(Phase.explicit, Phase.reuse, Phase.generate), max_examples=60)  # shrinking takes minutes
-BACKFILLS = ["none", "easy", "easy-sjbf"]
+BACKFILLS = ["none", "easy", "easy-sjbf", "conservative", "slurm"]
 
 
 @st.composite

@@ -72,8 +72,6 @@ def test_gpus_of_a_node():
         (LINEAR | {"SelectType": "select/cons_tres", "SelectTypeParameters": "CR_Memory"}, "not for select/cons_tres"),
         (LINEAR | {"SelectTypeParameters": "CR_LLN,FirstFit"}, "contradict"),
         (LINEAR | {"SelectTypeParameters": "CR_Memory"}, "no RealMemory"),
-        (LINEAR | {"Backfill": "conservative"}, "set Backfill to none, easy or easy-sjbf"),
-        (LINEAR | {"Backfill": "slurm"}, "set Backfill to none, easy or easy-sjbf"),
         (LINEAR | {"MaxWait": "1-0"}, "MaxWait cannot be planned"),
         (
             LINEAR | {"reservations": [{"ReservationName": "r", "StartTime": "now", "Duration": 5}]},

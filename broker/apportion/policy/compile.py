@@ -259,6 +259,7 @@ def compile_policy(
         )
     preemptive = policy.PreemptType != "none" or reclaims
     stops = fresh.stops(4 * len(jobs) + 65_536 if fails or preemptive else 0)
+    profile = fresh.profile(plan, in_pool, rules)
     state = State(
         jobs=table,
         live=fresh.live(len(jobs), rules),
@@ -270,7 +271,7 @@ def compile_policy(
             in_pool,
             is_read=open_pools or fails or preemptive or not plain or metered or policy.Backfill != "none",
         ),
-        profile=fresh.profile(plan, in_pool, rules),
+        profile=profile,
         clock=fresh.clock(),
         rules=rules,
         accounts=accounts,
@@ -287,7 +288,15 @@ def compile_policy(
         quotas=quotas,
         budgets=budgets,
         history=fresh.history(policy, jobs),
-        nodes=build_nodes(policy, jobs, assigned, plan.names, len(extra_names), len(stops.time)),
+        nodes=build_nodes(
+            policy,
+            jobs,
+            assigned,
+            plan.names,
+            n_extra=len(extra_names),
+            stops=len(stops.time),
+            steps=len(profile.time) if policy.Backfill in ("conservative", "slurm") else 0,
+        ),
         outages=Outages(*(np.zeros(0, np.int64) for _ in Outages._fields)),
         stops=stops,
         checkpoints=checkpoints,

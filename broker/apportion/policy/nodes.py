@@ -8,7 +8,7 @@ import numpy as np
 
 from apportion.core import node_tables as tables
 from apportion.core.errors import PolicyError
-from apportion.core.node_tables import Holdings, NodeCounts, Nodes, Shapes
+from apportion.core.node_tables import Holdings, NodeCounts, NodeRows, Nodes, Shapes
 from apportion.policy.hostlist import expand
 from apportion.policy.model import MEMORY_COUNTS, PLACEMENTS
 
@@ -83,7 +83,14 @@ def node_names(policy: Policy, pools: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def build_nodes(
-    policy: Policy, jobs: Submissions, assigned: Assigned, pools: tuple[str, ...], n_extra: int, stops: int
+    policy: Policy,
+    jobs: Submissions,
+    assigned: Assigned,
+    pools: tuple[str, ...],
+    *,
+    n_extra: int,
+    stops: int,
+    steps: int,
 ) -> Nodes:
     """Lay out the nodes and the shapes of jobs.
 
@@ -98,6 +105,8 @@ def build_nodes(
         TRES beside cpu that pools count.
     stops : int
         How often jobs may be stopped, and start again.
+    steps : int
+        Steps of the profiles of all pools. Memory for nodes in each of them is asked for, and only used as far as they are.
     """
     entries = [
         (entry, p) for p, pool in enumerate(pools) for entry in (usable(policy, pool) if policy.SelectType else [])
@@ -126,7 +135,12 @@ def build_nodes(
     of_kind = np.array([p for _, p in entries], np.int64)
     n_pools, room = (len(pools), 1) if n else (0, 0)
     shapes = _shapes(policy, jobs, assigned, [entry for entry, _ in entries]) if n else _no_shapes()
-    cells = int(size.procs.sum() + size.gpus.sum()) + room
+    first = np.searchsorted(of_kind[kind], np.arange(n_pools + room)).astype(np.int64)
+    widest = int(np.diff(first).max(initial=0))
+    on_nodes = (
+        int(np.minimum(shapes.slices, widest).sum()) if steps else 0
+    )  # cells of jobs that are planned, all at a time
+    cells = int(size.procs.sum() + size.gpus.sum()) + on_nodes + room
     following = np.arange(1, cells + 1)
     following[-1:] = -1
 
@@ -134,7 +148,7 @@ def build_nodes(
         return np.zeros(length, np.int64)
 
     return Nodes(
-        first=np.searchsorted(of_kind[kind], np.arange(n_pools + room)).astype(np.int64),
+        first=first,
         kind=kind.astype(np.int64),
         kinds=np.searchsorted(of_kind, np.arange(n_pools + room)).astype(np.int64),
         first_of=np.concatenate([[0], np.cumsum(count)]).astype(np.int64),
@@ -146,6 +160,13 @@ def build_nodes(
         later=NodeCounts(*(column.copy() for column in size)),
         trial=NodeCounts(*(column.copy() for column in size)),
         tried=zeros(room),
+        rows=NodeRows(
+            procs=np.zeros((steps, widest), np.int64),
+            mem=np.zeros((steps, widest if size.mem.any() else 0), np.int64),
+            gpus=np.zeros((steps, widest if size.gpus.any() else 0), np.int64),
+            jobs=np.zeros((steps, widest), np.int64),
+        ),
+        window=NodeCounts(*(column.copy() for column in size)),
         later_procs=zeros(n_pools),
         later_extra=np.zeros((n_pools, n_extra), np.int64),
         shapes=shapes,
@@ -153,6 +174,7 @@ def build_nodes(
             first=np.full(len(jobs) if n else 0, -1, np.int64),
             next=following,
             node=zeros(cells),
+            share=zeros(cells),
             procs=zeros(cells),
             mem=zeros(cells),
             gpus=zeros(cells),
@@ -171,6 +193,8 @@ def build_nodes(
         down=zeros(n),
         log=zeros(2 * (len(jobs) + stops) * room),
         logged=zeros(room),
+        placed=zeros(on_nodes * (5 if stops else 1)),
+        placed_n=zeros(room),
         blocked=zeros(n_pools),
         lost=zeros(n_pools),
         since=zeros(room),
