@@ -6,7 +6,9 @@ kind of node.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import numpy as np
 
 from apportion.core.jit import table
 from apportion.core.tables import Ints
@@ -144,3 +146,27 @@ class Nodes(NamedTuple):
     blocked: Ints
     lost: Ints
     since: Ints
+
+
+def no_nodes() -> Nodes:
+    """The tables where pools are counts."""
+
+    def none() -> Ints:
+        return np.zeros(0, np.int64)
+
+    def empty(kind: type) -> Any:
+        return kind(*(none() for _ in kind._fields))
+
+    tables = {
+        "size": NodeCounts,
+        "free": NodeCounts,
+        "later": NodeCounts,
+        "trial": NodeCounts,
+        "window": NodeCounts,
+        "shapes": Shapes,
+        "held": Holdings,
+    }
+    nothing = np.zeros((0, 0), np.int64)
+    special = {name: empty(kind) for name, kind in tables.items()}
+    special |= {"later_extra": nothing, "rows": NodeRows(nothing, nothing, nothing, nothing)}
+    return Nodes(**{name: special.get(name, none()) for name in Nodes._fields})

@@ -120,10 +120,6 @@ def compile_policy(
         If the policy cannot be applied to these jobs: a partition without a capacity, an unknown name in a rule, ...
     """
     reclaims = has_reclaim(policy)
-    if reclaims and policy.SelectType is not None:
-        raise PolicyError(
-            "quotas are reclaimed in counted processors, not in nodes", "leave SelectType or the reclaim out"
-        )
     assigned = assign(policy, jobs)
     if partition is not None:
         assigned = replace(assigned, partition=partition)
