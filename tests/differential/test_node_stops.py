@@ -42,7 +42,8 @@ def check(jobs, machine, backfill, faults, keys, may=frozenset(), worth=(0, 0, 0
     table = submissions(
         jobs, 1, nodes=lambda job: machine.nodes_of.get(job.id, 0), qos=lambda job: CLASSES[job.user] if may else ""
     )
-    want = simulate(jobs, machine, backfill, faults, may, worth)
+    suspends = keys.get("PreemptMode") == "SUSPEND"
+    want = simulate(jobs, machine, backfill, faults, may, worth, suspends=suspends)
     names = compile_policy(policy, table, fails=True).node_names
     played = [play(jobs, policy, table, faults, engine) for engine in ("compiled", "simpy")]
     for got in played:
@@ -82,7 +83,7 @@ def test_preemption_on_nodes(backfill, data):
         {"Name": name, "Priority": worth[k], "Preempt": [CLASSES[b] for a, b in sorted(may) if a == k]}
         for k, name in enumerate(CLASSES)
     ]
-    keys = {"PreemptType": "qos", "PreemptMode": "REQUEUE", "qos": qos}
+    keys = {"PreemptType": "qos", "PreemptMode": data.draw(st.sampled_from(["REQUEUE", "SUSPEND"])), "qos": qos}
     faults = data.draw(st.one_of(st.just([]), fault_lists(jobs, machine)))
     check(jobs, machine, backfill, faults, keys, may, worth)
 

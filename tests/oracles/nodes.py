@@ -57,10 +57,18 @@ class Machine:
     held: list[Held] = field(default_factory=list)
     history: dict[int, list[Held]] = field(default_factory=dict)
     down: set[int] = field(default_factory=set)
+    kept: dict[int, list[Held]] = field(default_factory=dict)  # of jobs that are suspended
 
     def copy(self) -> Machine:
-        return Machine(
-            self.nodes, self.placement, self.whole, self.memory, self.nodes_of, list(self.held), down=set(self.down)
+        return replace(self, held=list(self.held), history={}, down=set(self.down))
+
+    def fits_again(self, job: Job) -> bool:
+        """Whether a suspended job finds on its nodes what it had there."""
+        return all(
+            held.node not in self.down
+            and not (self.whole and self.is_used(held.node))
+            and all(a <= b for a, b in zip((held.procs, held.mem, held.gpus), self.free(held.node), strict=True))
+            for held in self.kept[job.id]
         )
 
     def free(self, k: int) -> tuple[int, int, int]:
@@ -100,10 +108,14 @@ class Machine:
         return n
 
     def fits(self, job: Job) -> bool:
+        if job.id in self.kept:
+            return self.fits_again(job)
         return sum(self.room(job, k) for k in range(len(self.nodes))) >= len(self.slices(job))
 
     def choose(self, job: Job) -> list[Held]:
         """What the job would hold, node by node."""
+        if job.id in self.kept:
+            return self.kept[job.id]
         room = {k: self.room(job, k) for k in range(len(self.nodes))}
         hands, chosen, run = self.slices(job), [], []
         while hands:
@@ -146,6 +158,7 @@ class Machine:
     def start(self, job: Job, held: Sequence[Held] = ()) -> None:
         """On nodes that were chosen before, or the best now."""
         self.history[job.id] = list(held) or self.choose(job)
+        self.kept.pop(job.id, None)
         self.held += self.history[job.id]
 
     def end(self, job: Job) -> None:
@@ -239,6 +252,7 @@ class Center:
     machine: Machine
     backfill: str
     slurm: Slurm = Slurm()
+    suspends: bool = False
     now: int = 0
     pending: list[Job] = field(default_factory=list)
     running: list[tuple[Job, int]] = field(default_factory=list)
@@ -246,6 +260,7 @@ class Center:
     lost: int = 0
     stops: list[tuple[int, int, int, int]] = field(default_factory=list)
     plans: dict[int, Place] = field(default_factory=dict)
+    suspended: list[int] = field(default_factory=list)
     early: bool = False
     changed: bool = False
     full: bool = False
@@ -255,9 +270,28 @@ class Center:
         """Take a job off its nodes and put it back into the queue."""
         start = self.starts.pop(job.id)
         self.running.remove((job, start))
+        if by >= 0 and self.suspends:
+            self.machine.kept[job.id] = [held for held in self.machine.held if held.job == job.id]
+            self.suspended.append(job.id)
+            job = replace(job, run=job.run - (self.now - start), limit=job.limit - (self.now - start))
         self.machine.end(job)
         self.pending.append(job)
         self.stops.append((self.now, job.id, start, by))
+
+    def resume(self) -> bool:
+        """Let suspended jobs that fit go on, the first first; whether any does."""
+        waiting = {job.id: job for job in self.pending}
+        again = []
+        for id_ in list(self.suspended):
+            if id_ not in waiting:
+                self.suspended.remove(id_)
+            elif self.machine.fits(waiting[id_]):
+                self.start(waiting[id_])
+                self.suspended.remove(id_)
+                again.append(id_)
+        if again:
+            self.plans.clear()
+        return bool(again)
 
     def fail(self, fault: Fault) -> set[int]:
         """Nodes that go down, with their jobs, in the order of expected ends."""
@@ -293,7 +327,13 @@ class Center:
                 return then.fits(job)
 
             able = [
-                (worth[other.user], (self.now - start) * other.procs, -other.procs, other.id, other)
+                (
+                    worth[other.user],
+                    0 if self.suspends else (self.now - start) * other.procs,
+                    -other.procs,
+                    other.id,
+                    other,
+                )
                 for other, start in self.running
                 if other.pool == job.pool and (job.user, other.user) in may and self.now >= start + SAFE_MS
             ]
@@ -455,6 +495,7 @@ def simulate(
     may: frozenset[tuple[int, int]] = frozenset(),
     worth: Sequence[int] = (0, 0, 0),
     slurm: Slurm = Slurm(),
+    suspends: bool = False,
 ) -> Center:
     """Play jobs on an empty machine. ``lost`` of the result: processors free that would have been enough for the first in line, times ms.
 
@@ -466,7 +507,7 @@ def simulate(
     took: dict[int, set[int]] = {}
     empty = machine.copy()
     coming = sorted(jobs, key=lambda job: (job.submit, job.id))
-    center = Center(machine, backfill, slurm)
+    center = Center(machine, backfill, slurm, suspends)
     waste = 0
     while coming or center.running or center.pending or happens:
         times = [start + job.run for job, start in center.running] + [job.submit for job in coming[:1]]
@@ -503,8 +544,9 @@ def simulate(
                 if (job.cancel is None or job.cancel > now) and empty.fits(job):
                     center.pending.append(job)
                 news = True
+            news |= center.resume()
             center.decide(happened=news, first_round=first_round)
-            while may and center.preempt(may, worth):
+            while may and (center.preempt(may, worth) or center.resume()):
                 center.plans.clear()
                 center.decide()
             first_round = False

@@ -54,6 +54,8 @@ def choose_of(s: State, there: NodeCounts, job: int) -> int:
     """Choose nodes for a job that fits what is ``there``; their number, and what they give stands in ``s.nodes`` until the next choice."""
     nodes = s.nodes
     nodes.choice[0] = -1
+    if node_room.is_suspended(nodes, job):
+        return int(_those_it_had(nodes, job))
     pool = s.jobs.pool[job]
     low = nodes.kinds[pool]
     last = nodes.kinds[pool + 1]
@@ -76,6 +78,22 @@ def choose_of(s: State, there: NodeCounts, job: int) -> int:
             wanted -= nodes.share[k]
         low = high
     share_out(nodes, there, job, n)
+    return n
+
+
+@kernel
+def _those_it_had(nodes: Nodes, job: int) -> int:
+    """Choose the nodes of a suspended job; their number."""
+    held = nodes.held
+    n = 0
+    cell = held.kept[job]
+    while cell >= 0:
+        _add(nodes, n, held.node[cell], held.share[cell])
+        nodes.procs[n] = held.procs[cell]
+        nodes.mem[n] = held.mem[cell]
+        nodes.gpus[n] = held.gpus[cell]
+        n += 1
+        cell = held.next[cell]
     return n
 
 

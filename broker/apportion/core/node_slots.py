@@ -73,6 +73,8 @@ def _lend(s: State, job: int, sign: int) -> None:
 @kernel
 def _has_room(s: State, pool: int, job: int) -> bool:
     """Whether the job fits what the window leaves."""
+    if node_room.is_suspended(s.nodes, job):
+        return node_room.fits_again(s.nodes, s.nodes.window, job)
     table, window, shape = s.nodes, s.nodes.window, s.nodes.shapes
     wanted, procs = shape.slices[job], shape.procs[job]
     for kind in range(table.kinds[pool], table.kinds[pool + 1]):

@@ -62,7 +62,8 @@ class Shapes(NamedTuple):
 class Holdings(NamedTuple):
     """What running jobs hold of nodes, and planned ones are to have: a list of cells for each, from ``first[job]`` along ``next`` to -1.
 
-    ``share`` : slices there. ``vacant`` : int64[1], first of the cells that nobody uses.
+    ``share`` : slices there. ``vacant`` : int64[1], first of the cells that nobody uses. ``kept`` : likewise what suspended jobs come back to, -1
+    where a job is not suspended (empty where none ever is).
     """
 
     first: Ints
@@ -73,6 +74,7 @@ class Holdings(NamedTuple):
     mem: Ints
     gpus: Ints
     vacant: Ints
+    kept: Ints
 
 
 @table

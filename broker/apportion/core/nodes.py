@@ -8,7 +8,7 @@ from apportion.core import node_choice, node_room
 from apportion.core.jit import kernel
 
 if TYPE_CHECKING:
-    from apportion.core.node_tables import NodeCounts, Nodes
+    from apportion.core.node_tables import Holdings, NodeCounts, Nodes
     from apportion.core.tables import State
 
 
@@ -20,6 +20,8 @@ def clear(nodes: Nodes) -> None:
         node_room.copy(nodes, pool, nodes.size, nodes.free)
     for job in range(held.first.size):
         held.first[job] = -1
+    for job in range(held.kept.size):
+        held.kept[job] = -1
     for cell in range(held.next.size):
         held.next[cell] = cell + 1
     held.next[held.next.size - 1] = -1
@@ -70,15 +72,28 @@ def assign(nodes: Nodes, job: int, n: int) -> None:
 
 
 @kernel
-def forget(nodes: Nodes, job: int) -> None:
-    """Forget which nodes a job has, or is to have."""
-    held = nodes.held
-    cell = held.first[job]
+def _vacate(held: Holdings, cell: int) -> None:
+    """Let nobody use the cells from ``cell`` on."""
     while cell >= 0:
         after = held.next[cell]
         held.next[cell] = held.vacant[0]
         held.vacant[0] = cell
         cell = after
+
+
+@kernel
+def forget(nodes: Nodes, job: int) -> None:
+    """Forget which nodes a job has, or is to have."""
+    _vacate(nodes.held, nodes.held.first[job])
+    nodes.held.first[job] = -1
+
+
+@kernel
+def keep(nodes: Nodes, job: int) -> None:
+    """Take the nodes of a job that is about to be suspended back, and remember them: it comes back to these."""
+    held = nodes.held
+    give_back(nodes, nodes.free, job, 1)
+    held.kept[job] = held.first[job]
     held.first[job] = -1
 
 
@@ -91,6 +106,9 @@ def allocate(s: State, job: int) -> None:
     give_back(nodes, nodes.free, job, -1)
     if nodes.placed.size > 0:
         _note_nodes(nodes, job)
+    if nodes.held.kept.size > 0:
+        _vacate(nodes.held, nodes.held.kept[job])
+        nodes.held.kept[job] = -1
     nodes.choice[0] = -1
     note(nodes, job)
 

@@ -248,10 +248,10 @@ def compile_policy(
     if open_pools:
         in_pool[:] = len(jobs)
     span_days = (int(jobs.submit_ms[-1]) - start_ms) // DAY_MS + 400 if len(jobs) and charged else 0
-    if policy.SelectType is not None and len(preemption.until):
+    if policy.SelectType is not None and preemption.grace.any():
         raise PolicyError(
-            "grace, checkpoints at preemption and suspension are of counted processors, not of nodes",
-            "leave SelectType out, or preempt at once by REQUEUE or CANCEL",
+            "grace is of counted processors, not of nodes",
+            "leave SelectType out, or GraceTime and CheckpointWriteTime",
         )
     preemptive = policy.PreemptType != "none" or reclaims
     stops = fresh.stops(4 * len(jobs) + 65_536 if fails or preemptive else 0)
@@ -292,6 +292,7 @@ def compile_policy(
             n_extra=len(extra_names),
             stops=len(stops.time),
             steps=len(profile.time) if policy.Backfill in ("conservative", "slurm") else 0,
+            keeps=len(preemption.until) > 0,
         ),
         outages=Outages(*(np.zeros(0, np.int64) for _ in Outages._fields)),
         stops=stops,

@@ -91,6 +91,7 @@ def build_nodes(
     n_extra: int,
     stops: int,
     steps: int,
+    keeps: bool,
 ) -> Nodes:
     """Lay out the nodes and the shapes of jobs.
 
@@ -107,6 +108,8 @@ def build_nodes(
         How often jobs may be stopped, and start again.
     steps : int
         Steps of the profiles of all pools. Memory for nodes in each of them is asked for, and only used as far as they are.
+    keeps : bool
+        Whether jobs may be suspended, and come back to their nodes.
     """
     entries = [
         (entry, p) for p, pool in enumerate(pools) for entry in (usable(policy, pool) if policy.SelectType else [])
@@ -137,10 +140,8 @@ def build_nodes(
     shapes = _shapes(policy, jobs, assigned, [entry for entry, _ in entries]) if n else _no_shapes()
     first = np.searchsorted(of_kind[kind], np.arange(n_pools + room)).astype(np.int64)
     widest = int(np.diff(first).max(initial=0))
-    on_nodes = (
-        int(np.minimum(shapes.slices, widest).sum()) if steps else 0
-    )  # cells of jobs that are planned, all at a time
-    cells = int(size.procs.sum() + size.gpus.sum()) + on_nodes + room
+    on_nodes = int(np.minimum(shapes.slices, widest).sum())  # cells of all jobs at a time
+    cells = int(size.procs.sum() + size.gpus.sum()) + room + on_nodes * ((steps > 0) + keeps)
     following = np.arange(1, cells + 1)
     following[-1:] = -1
 
@@ -179,6 +180,7 @@ def build_nodes(
             mem=zeros(cells),
             gpus=zeros(cells),
             vacant=zeros(room),
+            kept=np.full(len(jobs) if n and keeps else 0, -1, np.int64),
         ),
         order=zeros(n),
         room=zeros(n),
@@ -193,7 +195,7 @@ def build_nodes(
         down=zeros(n),
         log=zeros(2 * (len(jobs) + stops) * room),
         logged=zeros(room),
-        placed=zeros(on_nodes * (5 if stops else 1)),
+        placed=zeros(on_nodes * (5 if stops else 1) if steps or keeps else 0),
         placed_n=zeros(room),
         blocked=zeros(n_pools),
         lost=zeros(n_pools),
