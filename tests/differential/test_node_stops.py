@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from apportion.policy.compile import compile_policy
 from apportion.policy.load import from_dict
-from apportion.sim.placements import holdings
+from apportion.sim.placements import failed_procs, holdings
 from differential.test_stops import CLASSES, ORDERS_OF_CLASSES, play
 from driving import submissions
 from node_cases import UNIT, cases, policy_keys
@@ -50,6 +50,7 @@ def check(jobs, machine, backfill, faults, keys, may=frozenset(), worth=(0, 0, 0
         assert [(time, job + 1, start, by + 1 if by >= 0 else -1) for time, job, start, by, _ in got.log] == want.stops
         assert got.state.live.start.tolist() == [want.starts.get(job.id, -1) for job in jobs]
         assert int(got.state.nodes.lost.sum()) == want.lost
+        assert failed_procs(got.state).tolist() == [want.failed[k] for k in range(len(faults))] * 2
         assert not got.state.nodes.down.any()
         for left, size in zip(got.state.nodes.free, got.state.nodes.size, strict=True):
             assert left.tolist() == size.tolist()

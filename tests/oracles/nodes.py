@@ -261,6 +261,7 @@ class Center:
     stops: list[tuple[int, int, int, int]] = field(default_factory=list)
     plans: dict[int, Place] = field(default_factory=dict)
     suspended: list[int] = field(default_factory=list)
+    failed: dict[int, int] = field(default_factory=dict)  # processors that went with each failure
     early: bool = False
     changed: bool = False
     full: bool = False
@@ -532,6 +533,7 @@ def simulate(
                 _, is_loss, k = happens.pop(0)
                 if is_loss:
                     took[k] = center.fail(faults[k])
+                    center.failed[k] = sum(machine.nodes[node].procs for node in took[k])
                 else:
                     machine.down -= took[k]
                 center.plans.clear()

@@ -101,6 +101,12 @@ def test_what_cannot_be_is_refused(keys, says):
         from_dict(keys)
 
 
+def test_grace_is_not_for_nodes():
+    keys = {"PreemptType": "qos", "PreemptMode": "REQUEUE", "qos": [{"Name": "q", "GraceTime": 60}]}
+    with pytest.raises(PolicyError, match="grace is of counted processors"):
+        compile_policy(from_dict(LINEAR | keys), submissions([Job(1, 0, 1, 1, 1)], qos=lambda _: "q"))
+
+
 def test_a_fault_names_its_line(tmp_path):
     path = tmp_path / "p.toml"
     path.write_text('SelectType = "select/linear"\n[[nodes]]\nNodeName = "n[2-1]"\nCPUs = 4\n')

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from apportion.core import node_choice, node_room, nodes, profile
 from apportion.core.jit import kernel
-from apportion.core.node_tables import POOLED
+from apportion.core.node_tables import LEAST_FRAGMENTATION, POOLED
 
 if TYPE_CHECKING:
     from apportion.core.tables import State
@@ -23,7 +23,13 @@ STEPS = 8  # between two questions whether there is still room
 
 
 @kernel
-def _look(s: State, pool: int, k: int) -> None:
+def _asks_who_is_there(s: State, job: int) -> bool:
+    """Whether it matters for a job which nodes are in use, beside what they have free."""
+    return bool(s.nodes.shapes.whole[job] == 1 or s.rules.placement == LEAST_FRAGMENTATION)
+
+
+@kernel
+def _look(s: State, pool: int, job: int, k: int) -> None:
     """Begin a window with step ``k``. What was planned in rounded times may leave less than nothing: nobody fits there."""
     rows, window = s.nodes.rows, s.nodes.window
     row = s.profile.row[k]
@@ -31,8 +37,9 @@ def _look(s: State, pool: int, k: int) -> None:
     n = s.nodes.first[pool + 1] - low
     for i in range(n):
         window.procs[low + i] = max(rows.procs[row, i], 0)
-    for i in range(n):
-        window.jobs[low + i] = rows.jobs[row, i]
+    if _asks_who_is_there(s, job):
+        for i in range(n):
+            window.jobs[low + i] = rows.jobs[row, i]
     for i in range(min(n, rows.mem.shape[1])):
         window.mem[low + i] = max(rows.mem[row, i], 0)
     for i in range(min(n, rows.gpus.shape[1])):
@@ -40,7 +47,7 @@ def _look(s: State, pool: int, k: int) -> None:
 
 
 @kernel
-def _narrow(s: State, pool: int, k: int) -> None:
+def _narrow(s: State, pool: int, job: int, k: int) -> None:
     """Leave in the window what step ``k`` has too."""
     rows, window = s.nodes.rows, s.nodes.window
     row = s.profile.row[k]
@@ -48,8 +55,9 @@ def _narrow(s: State, pool: int, k: int) -> None:
     n = s.nodes.first[pool + 1] - low
     for i in range(n):
         window.procs[low + i] = min(window.procs[low + i], max(rows.procs[row, i], 0))
-    for i in range(n):
-        window.jobs[low + i] = max(window.jobs[low + i], rows.jobs[row, i])
+    if _asks_who_is_there(s, job):
+        for i in range(n):
+            window.jobs[low + i] = max(window.jobs[low + i], rows.jobs[row, i])
     for i in range(min(n, rows.mem.shape[1])):
         window.mem[low + i] = min(window.mem[low + i], max(rows.mem[row, i], 0))
     for i in range(min(n, rows.gpus.shape[1])):
@@ -109,7 +117,7 @@ def _lack(s: State, job: int, k: int, own: int) -> int:
     pool = s.jobs.pool[job]
     at = profile.find(s, pool, p.time[k] + profile.length(s, job) - 1)
     planned = own >= 0 and p.time[at] >= own
-    _look(s, pool, at)
+    _look(s, pool, job, at)
     while True:
         if planned and (at == k or p.time[at - 1] < own):
             _lend(s, job, 1)
@@ -125,7 +133,7 @@ def _lack(s: State, job: int, k: int, own: int) -> int:
             if at == k:
                 return -1
         at -= 1
-        _narrow(s, pool, at)
+        _narrow(s, pool, job, at)
 
 
 @kernel
@@ -158,11 +166,14 @@ def reserve(s: State, job: int) -> None:
         return
     table = s.nodes
     window, pool = table.window, s.jobs.pool[job]
+    told = _asks_who_is_there(s, job)
     for kind in range(table.kinds[pool], table.kinds[pool + 1]):
         first, idle = table.states[kind], table.states[kind + 1] - 1
         for state in range(first, idle + 1):
             window.alike[state] = 0
         for node in range(table.first_of[kind], table.first_of[kind + 1]):
+            if not told:
+                window.jobs[node] = 0 if window.procs[node] == table.size.procs[node] else 1
             window.state[node] = idle if window.jobs[node] == 0 else first + window.procs[node]
             window.alike[window.state[node]] += 1
     nodes.forget(table, job)

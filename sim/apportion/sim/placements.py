@@ -95,3 +95,28 @@ def node_lists(compiled: Compiled) -> tuple[list[str], Ints]:
         lists[job] = compress(compiled.node_names[k] for k in node.tolist())
         held[job] = procs.sum()
     return lists, held
+
+
+def failed_procs(state: State) -> Ints:
+    """Processors that each loss and each return of `Outages` came to: those of the whole nodes that it hit; -1 where it did not happen."""
+    nodes, outages = state.nodes, state.outages
+    procs = np.full(len(outages.procs), -1, np.int64)
+    if len(nodes.down) == 0:
+        return procs
+    first = len(state.jobs.submit)
+    log = nodes.log[: int(nodes.logged[0])]
+    before = nodes.down.copy()
+    table, rows = handle(nodes), handle(outages)
+    nodes.down[:] = 0
+    for event in log[(log >= first) | (log < -first)].tolist():
+        row = event - first if event >= 0 else -1 - event - first
+        if event >= 0:
+            mark(table, rows, row)
+            hit = nodes.down < 0
+            nodes.down[hit] *= -1
+        else:
+            hit = nodes.down == 1 + outages.position[row]
+            nodes.down[hit] = 0
+        procs[row] = nodes.size.procs[hit].sum()
+    nodes.down[:] = before
+    return procs
