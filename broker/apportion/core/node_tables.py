@@ -156,7 +156,7 @@ def no_nodes() -> Nodes:
     def none() -> Ints:
         return np.zeros(0, np.int64)
 
-    def empty(kind: type) -> Any:
+    def empty(kind: Any) -> Any:
         return kind(*(none() for _ in kind._fields))
 
     tables = {
