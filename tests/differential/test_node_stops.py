@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from apportion.policy.compile import compile_policy
 from apportion.policy.load import from_dict
-from apportion.sim.placements import holdings
+from apportion.sim.placements import failed_procs, holdings
 from differential.test_stops import CLASSES, ORDERS_OF_CLASSES, play
 from driving import submissions
 from node_cases import UNIT, cases, policy_keys
@@ -20,7 +20,7 @@ from oracles.nodes import Machine, Node, simulate
 from oracles.stops import Fault
 
 WHOLE = settings(phases=(Phase.explicit, Phase.reuse, Phase.generate), max_examples=60)  # shrinking takes minutes
-BACKFILLS = ["none", "easy", "easy-sjbf"]
+BACKFILLS = ["none", "easy", "easy-sjbf", "conservative", "slurm"]
 
 
 @st.composite
@@ -42,13 +42,15 @@ def check(jobs, machine, backfill, faults, keys, may=frozenset(), worth=(0, 0, 0
     table = submissions(
         jobs, 1, nodes=lambda job: machine.nodes_of.get(job.id, 0), qos=lambda job: CLASSES[job.user] if may else ""
     )
-    want = simulate(jobs, machine, backfill, faults, may, worth)
+    suspends = keys.get("PreemptMode") == "SUSPEND"
+    want = simulate(jobs, machine, backfill, faults, may, worth, suspends=suspends)
     names = compile_policy(policy, table, fails=True).node_names
     played = [play(jobs, policy, table, faults, engine) for engine in ("compiled", "simpy")]
     for got in played:
         assert [(time, job + 1, start, by + 1 if by >= 0 else -1) for time, job, start, by, _ in got.log] == want.stops
         assert got.state.live.start.tolist() == [want.starts.get(job.id, -1) for job in jobs]
         assert int(got.state.nodes.lost.sum()) == want.lost
+        assert failed_procs(got.state).tolist() == [want.failed[k] for k in range(len(faults))] * 2
         assert not got.state.nodes.down.any()
         for left, size in zip(got.state.nodes.free, got.state.nodes.size, strict=True):
             assert left.tolist() == size.tolist()
@@ -82,7 +84,7 @@ def test_preemption_on_nodes(backfill, data):
         {"Name": name, "Priority": worth[k], "Preempt": [CLASSES[b] for a, b in sorted(may) if a == k]}
         for k, name in enumerate(CLASSES)
     ]
-    keys = {"PreemptType": "qos", "PreemptMode": "REQUEUE", "qos": qos}
+    keys = {"PreemptType": "qos", "PreemptMode": data.draw(st.sampled_from(["REQUEUE", "SUSPEND"])), "qos": qos}
     faults = data.draw(st.one_of(st.just([]), fault_lists(jobs, machine)))
     check(jobs, machine, backfill, faults, keys, may, worth)
 

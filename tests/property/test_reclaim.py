@@ -14,12 +14,14 @@ from apportion.core import reclaim as choice
 from apportion.core import reclaim_tables as reclaim
 from apportion.core.cohort_tables import ALL_FLAVORS
 from apportion.core.jit import handle
+from apportion.core.node_tables import no_nodes
 from limit_cases import jobs_table
 from oracles.limits import Job
 from oracles.quotas import Node
 from quota_cases import ALL, table
 
 CPU = (ALL, "cpu")
+NO_NODES = handle(no_nodes())
 
 
 class Rules(NamedTuple):
@@ -83,7 +85,9 @@ class Machine:
         out = np.zeros(len(self.jobs), np.int64)
         self.rules.running[: len(self.running)] = self.running
         room = np.zeros(1, np.int64)
-        n = choice.victims(self.Q, self.table, j, ALL_FLAVORS, len(self.running), self.start, self.R, room, out)
+        n = choice.victims(
+            self.Q, self.table, j, ALL_FLAVORS, len(self.running), self.start, self.R, room, NO_NODES, out
+        )
         return out[:n].tolist()
 
 

@@ -72,8 +72,6 @@ def test_gpus_of_a_node():
         (LINEAR | {"SelectType": "select/cons_tres", "SelectTypeParameters": "CR_Memory"}, "not for select/cons_tres"),
         (LINEAR | {"SelectTypeParameters": "CR_LLN,FirstFit"}, "contradict"),
         (LINEAR | {"SelectTypeParameters": "CR_Memory"}, "no RealMemory"),
-        (LINEAR | {"Backfill": "conservative"}, "set Backfill to none, easy or easy-sjbf"),
-        (LINEAR | {"Backfill": "slurm"}, "set Backfill to none, easy or easy-sjbf"),
         (LINEAR | {"MaxWait": "1-0"}, "MaxWait cannot be planned"),
         (
             LINEAR | {"reservations": [{"ReservationName": "r", "StartTime": "now", "Duration": 5}]},
@@ -101,6 +99,12 @@ def test_gpus_of_a_node():
 def test_what_cannot_be_is_refused(keys, says):
     with pytest.raises(PolicyError, match=says):
         from_dict(keys)
+
+
+def test_grace_is_not_for_nodes():
+    keys = {"PreemptType": "qos", "PreemptMode": "REQUEUE", "qos": [{"Name": "q", "GraceTime": 60}]}
+    with pytest.raises(PolicyError, match="grace is of counted processors"):
+        compile_policy(from_dict(LINEAR | keys), submissions([Job(1, 0, 1, 1, 1)], qos=lambda _: "q"))
 
 
 def test_a_fault_names_its_line(tmp_path):

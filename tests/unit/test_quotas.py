@@ -8,10 +8,9 @@ import pytest
 
 from apportion.core import reasons
 from apportion.core.errors import PolicyError
-from apportion.policy.compile import compile_policy
 from apportion.policy.lint import lint
 from apportion.policy.load import from_dict
-from driving import run, submissions
+from driving import run
 from oracles.jobs import Job, Pool
 
 HOUR = 3_600_000
@@ -218,12 +217,6 @@ def test_a_quota_for_an_unknown_pool_is_refused():
 )
 def test_what_policy_check_asks(keys, said):
     assert any(said in str(finding) for finding in lint(from_dict(keys)))
-
-
-def test_reclaim_is_not_for_nodes():
-    keys = {"SelectType": "select/linear", "nodes": [{"NodeName": "n[1-2]", "CPUs": 4}], "PreemptMode": "REQUEUE"}
-    with pytest.raises(PolicyError, match="in counted processors, not in nodes"):
-        compile_policy(from_dict(keys | {"accounts": [TAKES]}), submissions(jobs((0, 1, 1, 0)), 4))
 
 
 def test_keys_that_take_nothing_back_change_no_hash():

@@ -9,9 +9,10 @@ with backfilling", TPDS 12(6), 2001, doi:10.1109/71.932708.
 
 from __future__ import annotations
 
-from apportion.core import lifecycle, profile, quota
-from apportion.core.codes import PENDING
+from apportion.core import lifecycle, node_slots, profile, quota
+from apportion.core.codes import HEAD_NONE, PENDING
 from apportion.core.jit import apart, kernel
+from apportion.core.node_tables import POOLED
 from apportion.core.reasons import RESOURCES
 from apportion.core.tables import NEVER, State
 
@@ -22,7 +23,10 @@ ANEW = 2  # in ``Clock.replan``: what plans were built on is no longer so
 def _forget(s: State) -> None:
     """Drop all plans: processors failed, or came back, or a job was stopped so that another may start."""
     for i in range(s.queue.head[0], s.queue.tail[0]):
-        s.live.plan[s.queue.order[i]] = -1
+        job = s.queue.order[i]
+        if s.live.state[job] == PENDING and s.live.plan[job] >= 0:
+            node_slots.give_up(s, job)
+        s.live.plan[job] = -1
     for pool in range(s.pools.free.size):
         s.profile.count[pool] = 0
     s.clock.replan[0] = 0
@@ -31,7 +35,7 @@ def _forget(s: State) -> None:
 
 @apart
 def note_end(s: State, now: int, job: int) -> None:
-    """A running job has ended; its time up to the limit comes free."""
+    """A running job is about to give its resources back; its time up to the limit comes free."""
     expected = s.live.start[job] + profile.length(s, job)
     if expected > now:
         profile.add(s, job, 1, now, expected)
@@ -46,6 +50,7 @@ def drop(s: State, job: int) -> None:
     if plan >= 0:
         end = plan + profile.length(s, job)
         profile.add(s, job, 1, plan, end)
+        node_slots.give_up(s, job)
         s.live.plan[job] = -1
         s.clock.gain[0] = max(s.clock.gain[0], end)
         s.clock.replan[0] = max(s.clock.replan[0], 1)
@@ -54,9 +59,10 @@ def drop(s: State, job: int) -> None:
 @kernel
 def place(s: State, job: int) -> None:
     """Plan a job at the earliest start that disturbs no other."""
-    start = profile.earliest(s, job, NEVER, -1)
+    start = node_slots.earliest(s, job, NEVER, -1)
     if start >= NEVER:
         return
+    node_slots.reserve(s, job)
     profile.add(s, job, -1, start, start + profile.length(s, job))
     s.live.plan[job] = start
     if s.live.first_plan[job] < 0:
@@ -79,10 +85,11 @@ def replan(s: State) -> None:
         plan = s.live.plan[job]
         if s.live.state[job] != PENDING or plan < 0:
             continue
-        start = profile.earliest(s, job, min(plan, gain), plan)
+        start = node_slots.earliest(s, job, min(plan, gain), plan)
         if start < plan and start < gain:
             duration = profile.length(s, job)
             profile.add(s, job, 1, plan, plan + duration)
+            node_slots.reserve(s, job)
             profile.add(s, job, -1, start, start + duration)
             s.live.plan[job] = start
             s.clock.next_plan[0] = min(s.clock.next_plan[0], start)
@@ -149,3 +156,21 @@ def decide(s: State, now: int) -> None:
                     place(s, job)
         if s.clock.next_plan[0] > now or not start_due(s, now):
             break
+    if s.rules.placement != POOLED:
+        _note_heads(s)
+
+
+@kernel
+def _note_heads(s: State) -> None:
+    """Note who is first in line in each pool, for the count of what is of no use to it; limits do not hold it."""
+    for pool in range(s.pools.free.size):
+        s.pools.head[pool] = HEAD_NONE
+    left = s.pools.free.size
+    for i in range(s.queue.head[0], s.queue.tail[0]):
+        job = s.queue.order[i]
+        pool = s.jobs.pool[job]
+        if s.pools.head[pool] == HEAD_NONE and s.live.state[job] == PENDING and not quota.held(s, job):
+            s.pools.head[pool] = job
+            left -= 1
+            if left == 0:
+                return

@@ -33,7 +33,7 @@ from apportion.core.node_tables import BEST_FIT, FIRST_FIT, LEAST_LOADED
 from apportion.core.tables import NEVER
 
 if TYPE_CHECKING:
-    from apportion.core.node_tables import Nodes
+    from apportion.core.node_tables import NodeCounts, Nodes
     from apportion.core.tables import State
 
 
@@ -43,6 +43,19 @@ def choose(s: State, job: int) -> int:
     nodes = s.nodes
     if nodes.choice[0] == job:
         return int(nodes.choice[1])
+    n = choose_of(s, nodes.free, job)
+    nodes.choice[0] = job
+    nodes.choice[1] = n
+    return n
+
+
+@kernel
+def choose_of(s: State, there: NodeCounts, job: int) -> int:
+    """Choose nodes for a job that fits what is ``there``; their number, and what they give stands in ``s.nodes`` until the next choice."""
+    nodes = s.nodes
+    nodes.choice[0] = -1
+    if node_room.is_suspended(nodes, job):
+        return int(_those_it_had(nodes, job))
     pool = s.jobs.pool[job]
     low = nodes.kinds[pool]
     last = nodes.kinds[pool + 1]
@@ -54,19 +67,33 @@ def choose(s: State, job: int) -> int:
             high += 1
         before = n
         if s.rules.placement == FIRST_FIT:
-            n = _first_fit(nodes, job, low, high, wanted, n)
+            n = _first_fit(nodes, there, job, low, high, wanted, n)
         elif s.rules.placement == BEST_FIT:
-            n = _best_fit(nodes, job, low, high, wanted, n)
+            n = _best_fit(nodes, there, job, low, high, wanted, n)
         elif s.rules.placement == LEAST_LOADED:
-            n = _least_loaded(nodes, job, low, high, wanted, n)
+            n = _least_loaded(nodes, there, job, low, high, wanted, n)
         else:
-            n = _least_fragmentation(nodes, job, low, high, wanted, n)
+            n = _least_fragmentation(nodes, there, job, low, high, wanted, n)
         for k in range(before, n):
             wanted -= nodes.share[k]
         low = high
-    _share_out(nodes, job, n)
-    nodes.choice[0] = job
-    nodes.choice[1] = n
+    share_out(nodes, there, job, n)
+    return n
+
+
+@kernel
+def _those_it_had(nodes: Nodes, job: int) -> int:
+    """Choose the nodes of a suspended job; their number."""
+    held = nodes.held
+    n = 0
+    cell = held.kept[job]
+    while cell >= 0:
+        _add(nodes, n, held.node[cell], held.share[cell])
+        nodes.procs[n] = held.procs[cell]
+        nodes.mem[n] = held.mem[cell]
+        nodes.gpus[n] = held.gpus[cell]
+        n += 1
+        cell = held.next[cell]
     return n
 
 
@@ -77,13 +104,12 @@ def _add(nodes: Nodes, n: int, node: int, slices: int) -> None:
 
 
 @kernel
-def _first_fit(nodes: Nodes, job: int, low: int, high: int, wanted: int, n: int) -> int:
-    free = nodes.free
+def _first_fit(nodes: Nodes, there: NodeCounts, job: int, low: int, high: int, wanted: int, n: int) -> int:
     procs = nodes.shapes.procs[job]
     for node in range(nodes.first_of[low], nodes.first_of[high]):
-        if free.procs[node] < procs:
+        if there.procs[node] < procs:
             continue
-        slices = min(wanted, node_room.room(nodes, free, job, node))
+        slices = min(wanted, node_room.room(nodes, there, job, node))
         if slices > 0:
             _add(nodes, n, node, slices)
             n += 1
@@ -94,7 +120,7 @@ def _first_fit(nodes: Nodes, job: int, low: int, high: int, wanted: int, n: int)
 
 
 @kernel
-def _measure(nodes: Nodes, job: int, low: int, high: int) -> int:
+def _measure(nodes: Nodes, there: NodeCounts, job: int, low: int, high: int) -> int:
     """Write the room of nodes in each state to ``fit``, as far as processors say; the largest of those that there are."""
     whole = nodes.shapes.whole[job] == 1
     procs = nodes.shapes.procs[job]
@@ -104,26 +130,25 @@ def _measure(nodes: Nodes, job: int, low: int, high: int) -> int:
         idle = nodes.states[kind + 1] - 1
         each = node_room.room_when_idle(nodes, job, kind)
         nodes.fit[idle] = each
-        if nodes.free.alike[idle] > 0:
+        if there.alike[idle] > 0:
             largest = max(largest, each)
         for state in range(first, idle):
             nodes.fit[state] = 0
-            if each > 0 and not whole and nodes.free.alike[state] > 0:
+            if each > 0 and not whole and there.alike[state] > 0:
                 nodes.fit[state] = min(each, (state - first) // procs)
                 largest = max(largest, nodes.fit[state])
     return largest
 
 
 @kernel
-def _write_rooms(nodes: Nodes, job: int, low: int, high: int) -> int:
+def _write_rooms(nodes: Nodes, there: NodeCounts, job: int, low: int, high: int) -> int:
     """Write the room of each node to ``room``, after `_measure`; the largest."""
-    free = nodes.free
     exact = node_room.by_procs(nodes, job)
     largest = 0
     for node in range(nodes.first_of[low], nodes.first_of[high]):
-        n = nodes.fit[free.state[node]]
+        n = nodes.fit[there.state[node]]
         if n > 0 and not exact:
-            n = node_room.room(nodes, free, job, node)
+            n = node_room.room(nodes, there, job, node)
         nodes.room[node] = n
         largest = max(largest, n)
     return largest
@@ -153,73 +178,72 @@ def _sort(nodes: Nodes, low: int, high: int, largest: int) -> int:
 
 
 @kernel
-def _alike(nodes: Nodes, low: int, high: int, rooms: int) -> int:
+def _alike(nodes: Nodes, there: NodeCounts, low: int, high: int, rooms: int) -> int:
     """How many nodes of some kinds have exactly so much room, after `_measure`, by processors alone."""
     n = 0
     for state in range(nodes.states[low], nodes.states[high]):
         if nodes.fit[state] == rooms:
-            n += nodes.free.alike[state]
+            n += there.alike[state]
     return n
 
 
 @kernel
-def _tightest(nodes: Nodes, low: int, high: int, wanted: int, largest: int, after: int) -> int:
+def _tightest(nodes: Nodes, there: NodeCounts, low: int, high: int, wanted: int, largest: int, after: int) -> int:
     """Of the nodes with room for so many slices the one with the fewest free processors, after `_measure`, by processors alone.
 
     Nodes with the ``largest`` room count from ``after`` on; some do.
     """
-    free = nodes.free
     fewest = NEVER
     for kind in range(low, high):
         first = nodes.states[kind]
         idle = nodes.states[kind + 1] - 1
         for state in range(first, idle + 1):
-            if free.alike[state] > 0 and nodes.fit[state] >= wanted:
+            if there.alike[state] > 0 and nodes.fit[state] >= wanted:
                 fewest = min(fewest, state - first - (state == idle))
                 break
     best = -1
     for node in range(nodes.first_of[low], nodes.first_of[high]):
-        fit = nodes.fit[free.state[node]]
+        fit = nodes.fit[there.state[node]]
         if fit < wanted or (fit == largest and node < after):
             continue
-        if free.procs[node] == fewest:
+        if there.procs[node] == fewest:
             return node
-        if best < 0 or free.procs[node] < free.procs[best]:
+        if best < 0 or there.procs[node] < there.procs[best]:
             best = node
     return best
 
 
 @kernel
-def _roomiest(nodes: Nodes, low: int, high: int, wanted: int, largest: int, n: int) -> int:
+def _roomiest(nodes: Nodes, there: NodeCounts, low: int, high: int, wanted: int, largest: int, n: int) -> int:
     """Take as many nodes with the ``largest`` room as are filled, and the tightest for what is left; after `_measure`, by processors alone."""
     node = nodes.first_of[low]
     while wanted > largest:
-        if nodes.fit[nodes.free.state[node]] == largest:
+        if nodes.fit[there.state[node]] == largest:
             _add(nodes, n, node, largest)
             n += 1
             wanted -= largest
         node += 1
-    _add(nodes, n, _tightest(nodes, low, high, wanted, largest, node), wanted)
+    _add(nodes, n, _tightest(nodes, there, low, high, wanted, largest, node), wanted)
     return n + 1
 
 
 @kernel
-def _best_fit(nodes: Nodes, job: int, low: int, high: int, wanted: int, n: int) -> int:
-    largest = _measure(nodes, job, low, high)
+def _best_fit(nodes: Nodes, there: NodeCounts, job: int, low: int, high: int, wanted: int, n: int) -> int:
+    largest = _measure(nodes, there, job, low, high)
     if largest == 0:
         return n
-    if node_room.by_procs(nodes, job) and largest * _alike(nodes, low, high, largest) >= wanted:
-        return _roomiest(nodes, low, high, wanted, largest, n)
+    if node_room.by_procs(nodes, job) and largest * _alike(nodes, there, low, high, largest) >= wanted:
+        return _roomiest(nodes, there, low, high, wanted, largest, n)
     begin = nodes.first_of[low]
     end = nodes.first_of[high]
-    largest = _write_rooms(nodes, job, low, high)
+    largest = _write_rooms(nodes, there, job, low, high)
     left = _sort(nodes, begin, end, largest) if largest < wanted else 1
     i = 0
     while wanted > 0 and i < left:
         if largest >= wanted:  # one of those that are left suffices
             best = -1
             for node in range(begin, end):
-                if nodes.room[node] >= wanted and (best < 0 or nodes.free.procs[node] < nodes.free.procs[best]):
+                if nodes.room[node] >= wanted and (best < 0 or there.procs[node] < there.procs[best]):
                     best = node
             _add(nodes, n, best, wanted)
             return n + 1
@@ -234,22 +258,22 @@ def _best_fit(nodes: Nodes, job: int, low: int, high: int, wanted: int, n: int) 
 
 
 @kernel
-def _least_loaded(nodes: Nodes, job: int, low: int, high: int, wanted: int, n: int) -> int:
-    _measure(nodes, job, low, high)
-    _write_rooms(nodes, job, low, high)
+def _least_loaded(nodes: Nodes, there: NodeCounts, job: int, low: int, high: int, wanted: int, n: int) -> int:
+    _measure(nodes, there, job, low, high)
+    _write_rooms(nodes, there, job, low, high)
     begin = nodes.first_of[low]
     end = nodes.first_of[high]
     largest = 0
     for node in range(begin, end):
         if nodes.room[node] > 0:
-            nodes.room[node] = nodes.free.procs[node]
+            nodes.room[node] = there.procs[node]
             largest = max(largest, nodes.room[node])
     left = _sort(nodes, begin, end, largest)
     for i in range(left):
         if wanted == 0:
             break
         node = nodes.order[i]
-        slices = min(wanted, node_room.room(nodes, nodes.free, job, node))
+        slices = min(wanted, node_room.room(nodes, there, job, node))
         _add(nodes, n, node, slices)
         n += 1
         wanted -= slices
@@ -257,49 +281,47 @@ def _least_loaded(nodes: Nodes, job: int, low: int, high: int, wanted: int, n: i
 
 
 @kernel
-def _sort_used(nodes: Nodes, job: int, low: int, high: int) -> int:
+def _sort_used(nodes: Nodes, there: NodeCounts, job: int, low: int, high: int) -> int:
     """Write the nodes in use that have room to ``order``, the fullest first; how many, after `_measure`."""
-    free = nodes.free
-    _write_rooms(nodes, job, low, high)
+    _write_rooms(nodes, there, job, low, high)
     begin = nodes.first_of[low]
     end = nodes.first_of[high]
     largest = 0
     for node in range(begin, end):
-        if free.jobs[node] == 0:
+        if there.jobs[node] == 0:
             nodes.room[node] = 0
         elif nodes.room[node] > 0:
-            largest = max(largest, free.procs[node])
+            largest = max(largest, there.procs[node])
     for node in range(begin, end):
         if nodes.room[node] > 0:
-            nodes.room[node] = largest + 1 - free.procs[node]
+            nodes.room[node] = largest + 1 - there.procs[node]
     return _sort(nodes, begin, end, largest)
 
 
 @kernel
-def _least_fragmentation(nodes: Nodes, job: int, low: int, high: int, wanted: int, n: int) -> int:
-    free = nodes.free
+def _least_fragmentation(nodes: Nodes, there: NodeCounts, job: int, low: int, high: int, wanted: int, n: int) -> int:
     begin = nodes.first_of[low]
     end = nodes.first_of[high]
-    if _measure(nodes, job, low, high) == 0:
+    if _measure(nodes, there, job, low, high) == 0:
         return n
-    for i in range(_sort_used(nodes, job, low, high)):
+    for i in range(_sort_used(nodes, there, job, low, high)):
         node = nodes.order[i]
-        slices = min(wanted, node_room.room(nodes, free, job, node))
+        slices = min(wanted, node_room.room(nodes, there, job, node))
         _add(nodes, n, node, slices)
         n += 1
         wanted -= slices
         if wanted == 0:
             return n
-    _write_rooms(nodes, job, low, high)
+    _write_rooms(nodes, there, job, low, high)
     for node in range(begin, end):
-        if free.jobs[node] > 0:
+        if there.jobs[node] > 0:
             nodes.room[node] = 0
     while wanted > 0:
-        run = _shortest_run(nodes, begin, end, wanted)
+        run = _shortest_run(nodes, there, begin, end, wanted)
         if run < 0:
             break
         node = run
-        while node < end and free.jobs[node] == 0 and wanted > 0:
+        while node < end and there.jobs[node] == 0 and wanted > 0:
             slices = min(wanted, nodes.room[node])
             if slices > 0:
                 _add(nodes, n, node, slices)
@@ -311,7 +333,7 @@ def _least_fragmentation(nodes: Nodes, job: int, low: int, high: int, wanted: in
 
 
 @kernel
-def _shortest_run(nodes: Nodes, low: int, high: int, wanted: int) -> int:
+def _shortest_run(nodes: Nodes, there: NodeCounts, low: int, high: int, wanted: int) -> int:
     """First node of the run without jobs that has least room of those with room for all, else least room; -1 if none has any."""
     best = -1
     best_sum = 0
@@ -319,7 +341,7 @@ def _shortest_run(nodes: Nodes, low: int, high: int, wanted: int) -> int:
     while node < high:
         begin = node
         total = 0
-        while node < high and nodes.free.jobs[node] == 0:
+        while node < high and there.jobs[node] == 0:
             total += nodes.room[node]
             node += 1
         if total > 0:
@@ -333,7 +355,7 @@ def _shortest_run(nodes: Nodes, low: int, high: int, wanted: int) -> int:
 
 
 @kernel
-def _share_out(nodes: Nodes, job: int, n: int) -> None:
+def share_out(nodes: Nodes, there: NodeCounts, job: int, n: int) -> None:
     """Work out what each chosen node gives: what the job asks for is dealt out to its slices one by one."""
     shape = nodes.shapes
     slices = shape.slices[job]
@@ -343,9 +365,9 @@ def _share_out(nodes: Nodes, job: int, n: int) -> None:
     for k in range(n):
         node = nodes.chosen[k]
         if shape.whole[job] == 1:
-            nodes.procs[k] = nodes.free.procs[node]
-            nodes.mem[k] = nodes.free.mem[node]
-            nodes.gpus[k] = nodes.free.gpus[node]
+            nodes.procs[k] = there.procs[node]
+            nodes.mem[k] = there.mem[node]
+            nodes.gpus[k] = there.gpus[node]
         else:
             share = nodes.share[k]
             nodes.procs[k] = share * procs + min(share, more_procs)

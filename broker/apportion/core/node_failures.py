@@ -55,28 +55,27 @@ def hit(s: State, row: int) -> int:
 @kernel
 def take_down(table: Nodes, outages: Outages, row: int, event: int) -> int:
     """Take the nodes that are marked, on which nothing runs any more, out of what is free; their processors. ``event`` : for the log."""
-    pool = outages.pool[row]
-    size = table.size
-    procs = 0
-    for node in range(table.first[pool], table.first[pool + 1]):
-        if table.down[node] < 0:
-            table.down[node] = -table.down[node]
-            procs += size.procs[node]
-            node_room.change(table, table.free, node, -size.procs[node], -size.mem[node], -size.gpus[node], 1)
-    nodes.note(table, event)
-    return procs
+    position = outages.position[row]
+    return int(_turn(table, outages.pool[row], -1 - position, 1 + position, -1, event))
 
 
 @kernel
 def bring_up(table: Nodes, outages: Outages, row: int, event: int) -> int:
     """Bring the nodes back that the loss of this position took; their processors."""
-    pool = outages.pool[row]
+    return int(_turn(table, outages.pool[row], 1 + outages.position[row], 0, 1, event))
+
+
+@kernel
+def _turn(table: Nodes, pool: int, before: int, after: int, sign: int, event: int) -> int:
+    """Let the nodes that are ``before`` be ``after``, and add all of them to what is free (sign 1) or take them out (-1); their processors."""
     size = table.size
     procs = 0
     for node in range(table.first[pool], table.first[pool + 1]):
-        if table.down[node] == 1 + outages.position[row]:
-            table.down[node] = 0
+        if table.down[node] == before:
+            table.down[node] = after
             procs += size.procs[node]
-            node_room.change(table, table.free, node, size.procs[node], size.mem[node], size.gpus[node], -1)
+            node_room.change(
+                table, table.free, node, sign * size.procs[node], sign * size.mem[node], sign * size.gpus[node], -sign
+            )
     nodes.note(table, event)
     return procs

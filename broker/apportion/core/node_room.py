@@ -94,7 +94,9 @@ def copy(nodes: Nodes, pool: int, source: NodeCounts, to: NodeCounts) -> None:
 
 @kernel
 def fits(nodes: Nodes, there: NodeCounts, pool: int, job: int) -> bool:
-    """Whether the nodes of a pool have room for all slices of the job in what is ``there``."""
+    """Whether the nodes of a pool have room for all slices of the job in what is ``there``; for a suspended job, those it had."""
+    if is_suspended(nodes, job):
+        return fits_again(nodes, there, job)
     shape = nodes.shapes
     wanted = shape.slices[job]
     procs = shape.procs[job]
@@ -119,3 +121,28 @@ def fits(nodes: Nodes, there: NodeCounts, pool: int, job: int) -> bool:
             if wanted <= 0:
                 return True
     return False
+
+
+@kernel
+def is_suspended(nodes: Nodes, job: int) -> bool:
+    """Whether a job is to come back to nodes that it had."""
+    return bool(nodes.held.kept.size > 0 and nodes.held.kept[job] >= 0)
+
+
+@kernel
+def fits_again(nodes: Nodes, there: NodeCounts, job: int) -> bool:
+    """Whether what a suspended job had of its nodes is ``there``."""
+    held = nodes.held
+    cell = held.kept[job]
+    while cell >= 0:
+        node = held.node[cell]
+        if (
+            there.procs[node] < held.procs[cell]
+            or there.mem[node] < held.mem[cell]
+            or there.gpus[node] < held.gpus[cell]
+        ):
+            return False
+        if nodes.shapes.whole[job] == 1 and there.jobs[node] > 0:
+            return False
+        cell = held.next[cell]
+    return True

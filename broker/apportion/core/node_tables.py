@@ -6,7 +6,9 @@ kind of node.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import numpy as np
 
 from apportion.core.jit import table
 from apportion.core.tables import Ints
@@ -58,18 +60,34 @@ class Shapes(NamedTuple):
 
 @table
 class Holdings(NamedTuple):
-    """What running jobs hold of nodes: a list of cells for each, from ``first[job]`` along ``next`` to -1.
+    """What running jobs hold of nodes, and planned ones are to have: a list of cells for each, from ``first[job]`` along ``next`` to -1.
 
-    ``vacant`` : int64[1], first of the cells that nobody uses.
+    ``share`` : slices there. ``vacant`` : int64[1], first of the cells that nobody uses. ``kept`` : likewise what suspended jobs come back to, -1
+    where a job is not suspended (empty where none ever is).
     """
 
     first: Ints
     next: Ints
     node: Ints
+    share: Ints
     procs: Ints
     mem: Ints
     gpus: Ints
     vacant: Ints
+    kept: Ints
+
+
+@table
+class NodeRows(NamedTuple):
+    """What nodes will have free: row ``Profile.row[k]`` is that of step k, with a cell for each node of the pool, from ``Nodes.first`` on.
+
+    Columns without cells are not counted. ``jobs`` : jobs that will be there.
+    """
+
+    procs: Ints
+    mem: Ints
+    gpus: Ints
+    jobs: Ints
 
 
 @table
@@ -83,11 +101,13 @@ class Nodes(NamedTuple):
     ``size`` : what there is; ``free`` : what is not in use; ``later`` : what will be free when the head of a pool is expected to start (EASY),
     without that head. ``later_procs`` (n_pools), ``later_extra`` (n_pools, n_extra) : the same of the pool's counts.
     ``trial`` : what would be free for the job ``tried`` without some others (preemption).
+    ``rows`` : what will be free, step by step of the profile; ``window`` : of that, what stays free for a time.
     ``order``, ``room``, ``bucket``, ``fit`` : scratch. ``chosen``, ``share``, ``procs``, ``mem``, ``gpus`` : nodes that were chosen for a job,
     the slices each is to take, and what that comes to; ``choice`` (2) : the job, -1 if that no longer holds, and their number.
     ``down`` : of each node, 0 if it is up, else 1 + the position of the failure that took it, negative while that is being dealt with.
     ``log``, ``logged`` : starts (job) and ends (-1 - job), losses (n_jobs + row of `Outages`) and returns (-1 - n_jobs - row) in the order in
-    which they happened, from which the nodes of each job can be found again.
+    which they happened, from which the nodes of each job can be found again; where jobs start on nodes that were chosen before,
+    ``placed`` has them: node and share (the lower 32 bits) of one after another, ``placed_n`` so many.
     ``blocked`` (n_pools) : processors that are free and enough for the head, but not where it could use them; ``lost`` : these times ms, so far;
     ``since`` : ms.
     """
@@ -112,6 +132,8 @@ class Nodes(NamedTuple):
     fit: Ints
     trial: NodeCounts
     tried: Ints
+    rows: NodeRows
+    window: NodeCounts
     chosen: Ints
     share: Ints
     procs: Ints
@@ -121,6 +143,32 @@ class Nodes(NamedTuple):
     down: Ints
     log: Ints
     logged: Ints
+    placed: Ints
+    placed_n: Ints
     blocked: Ints
     lost: Ints
     since: Ints
+
+
+def no_nodes() -> Nodes:
+    """The tables where pools are counts."""
+
+    def none() -> Ints:
+        return np.zeros(0, np.int64)
+
+    def empty(kind: Any) -> Any:
+        return kind(*(none() for _ in kind._fields))
+
+    tables = {
+        "size": NodeCounts,
+        "free": NodeCounts,
+        "later": NodeCounts,
+        "trial": NodeCounts,
+        "window": NodeCounts,
+        "shapes": Shapes,
+        "held": Holdings,
+    }
+    nothing = np.zeros((0, 0), np.int64)
+    special = {name: empty(kind) for name, kind in tables.items()}
+    special |= {"later_extra": nothing, "rows": NodeRows(nothing, nothing, nothing, nothing)}
+    return Nodes(**{name: special.get(name, none()) for name in Nodes._fields})

@@ -407,6 +407,8 @@ def take_off(s: State, now: int, job: int, by: int, reason: int) -> None:
     """Take a job that is preempted off its resources."""
     p = s.preemption
     mode = p.mode[p.job_class[job]]
+    if mode == SUSPEND_MODE and s.rules.placement != POOLED:
+        nodes.keep(s.nodes, job)
     queued_again = mode == SUSPEND_MODE or (mode >= REQUEUE_MODE and s.rules.requeue == 1)
     stops.stop(s, now, job, REQUEUED if queued_again else PREEMPTED, by, mode, reason)
     p.last[job] = now

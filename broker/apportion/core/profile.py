@@ -1,15 +1,17 @@
 """Free resources of a pool over time, as backfill plans with them.
 
 A profile is a row of steps. Steps are never merged: the ends of every plan stay steps of the profile, so that
-`earliest` can leave a job's own plan out of account without changing anything. `build` starts afresh.
+`earliest` can leave a job's own plan out of account without changing anything. `build` starts afresh. Where a pool is made of nodes each step
+has a row of these, too (`apportion.core.node_profile`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import running
+from apportion.core import node_profile, running
 from apportion.core.jit import kernel
+from apportion.core.node_tables import POOLED
 from apportion.core.tables import ROW_END, ROW_JOB, ROW_PROCS
 
 if TYPE_CHECKING:
@@ -31,8 +33,11 @@ def build(s: State, pool: int, now: int) -> None:
     p = s.profile
     run = s.running
     n_extra = s.pools.extra.shape[1]
+    on_nodes = s.rules.placement != POOLED
     running.settle(run, s.live.state, pool)
     k = p.first[pool]
+    if on_nodes:
+        node_profile.write_now(s, pool, k)
     p.time[k] = now
     p.free[k] = s.pools.free[pool]
     for e in range(n_extra):
@@ -51,7 +56,11 @@ def build(s: State, pool: int, now: int) -> None:
             p.free[k] = p.free[k - 1]
             for e in range(n_extra):
                 p.extra[k, e] = p.extra[k - 1, e]
+            if on_nodes:
+                node_profile.repeat(s, pool, k)
         if job_next:
+            if on_nodes:
+                node_profile.add(s, run.row[i, ROW_JOB], 1, k, k + 1)
             p.free[k] += run.row[i, ROW_PROCS]
             for e in range(n_extra):
                 p.extra[k, e] += s.jobs.extra[run.row[i, ROW_JOB], e]
@@ -82,12 +91,14 @@ def trim(s: State, pool: int, now: int) -> None:
         for e in range(p.extra.shape[1]):
             for k in range(first, end):
                 p.extra[k, e] = p.extra[k + gone, e]
+        if s.rules.placement != POOLED:
+            node_profile.forget(s, first, first + n, gone)
         p.count[pool] = n - gone
     p.time[first] = max(p.time[first], now)
 
 
 @kernel
-def _find(s: State, pool: int, time: int) -> int:
+def find(s: State, pool: int, time: int) -> int:
     """Last step that begins at or before ``time``."""
     p = s.profile
     low = p.first[pool]
@@ -105,7 +116,7 @@ def _find(s: State, pool: int, time: int) -> int:
 def _cut(s: State, pool: int, time: int) -> int:
     """Make ``time`` the beginning of a step and return that step."""
     p = s.profile
-    k = _find(s, pool, time)
+    k = find(s, pool, time)
     if p.time[k] == time:
         return k
     end = p.first[pool] + p.count[pool]
@@ -121,6 +132,8 @@ def _cut(s: State, pool: int, time: int) -> int:
     p.free[k] = p.free[k - 1]
     for e in range(p.extra.shape[1]):
         p.extra[k, e] = p.extra[k - 1, e]
+    if s.rules.placement != POOLED:
+        node_profile.insert(s, pool, k, end)
     p.count[pool] += 1
     return k
 
@@ -142,6 +155,8 @@ def add(s: State, job: int, sign: int, begin: int, end: int) -> None:
         amount = sign * s.jobs.extra[job, e]
         for k in range(low, high):
             p.extra[k, e] += amount
+    if s.rules.placement != POOLED:
+        node_profile.add(s, job, sign, low, high)
 
 
 @kernel
@@ -225,19 +240,26 @@ def earliest(s: State, job: int, before: int, own: int) -> int:
         The job's own plan in the profile (ms, not before ``before``), which does not stand in its way; -1 if it has none.
     """
     p = s.profile
+    first = p.first[s.jobs.pool[job]]
+    k = next_slot(s, job, first, before, own)
+    return before if k == first + p.count[s.jobs.pool[job]] else int(p.time[k])
+
+
+@kernel
+def next_slot(s: State, job: int, k: int, before: int, own: int) -> int:
+    """First step from ``k`` on, before ``before``, at which the job may start; the number behind the last step if there is none."""
+    p = s.profile
     pool = s.jobs.pool[job]
     duration = length(s, job)
-    k = p.first[pool]
-    last = k + p.count[pool]
+    last = p.first[pool] + p.count[pool]
     while True:
         k = _next_room(s, job, k, last, before)
         if k == last:
-            return before
-        start = p.time[k]
-        end = start + duration
+            return last
+        end = p.time[k] + duration
         lack = _next_lack(s, job, k, last, end if own < 0 else min(end, own))
         if own >= 0 and own < end and (lack == last or p.time[lack] >= own):
-            lack = _next_lack(s, job, _find(s, pool, own + duration), last, end)
+            lack = _next_lack(s, job, find(s, pool, own + duration), last, end)
         if lack == last or p.time[lack] >= end:
-            return int(start)
+            return k
         k = lack + 1

@@ -1,6 +1,7 @@
 """Which running jobs have to go so that an account has its quota back: the choice, and nothing but the choice.
 
-What a job is short of is quota, or room in its pool: a lease may have ended, or processors have failed. Candidates are, by the policies of the
+What a job is short of is quota, or room in its pool, or on its nodes: a lease may have ended, or processors have failed.
+Where it is only that what is free lies in pieces, it is short of all it asks for. Candidates are, by the policies of the
 account that wants to start a job: running jobs of the account itself with lower
 priority (or equal priority and a later submission), and jobs of other accounts of its tree that use more than their quota of what is short,
 as all cohorts do that they share with accounts that the first one does not belong to. They
@@ -20,11 +21,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import cohort
+from apportion.core import cohort, node_room
 from apportion.core.cohort_share import dominant, share_before
 from apportion.core.cohort_tables import ALL_FLAVORS, NOT_COUNTED
 from apportion.core.jit import kernel
 from apportion.core.limits import tres_count
+from apportion.core.nodes import give_back
 from apportion.core.reclaim_tables import (
     ANY,
     FINAL_SHARE,
@@ -36,19 +38,26 @@ from apportion.core.reclaim_tables import (
 
 if TYPE_CHECKING:
     from apportion.core.cohort_tables import Quotas
+    from apportion.core.node_tables import Nodes
     from apportion.core.reclaim_tables import Reclaim
     from apportion.core.tables import Ints, Jobs
 
 
 @kernel
-def _lacks(Q: Quotas, jobs: Jobs, node: int, job: int, flavor: int, cell: int) -> bool:
-    """Whether a cell is one in which the job asks for more than its account has available."""
-    resource = cell % Q.tres.size
+def _asks(Q: Quotas, jobs: Jobs, node: int, job: int, flavor: int, cell: int) -> bool:
+    """Whether a cell is one in which the job asks for anything."""
     in_flavor = cell // Q.tres.size - 1
     if (in_flavor != ALL_FLAVORS and in_flavor != flavor) or Q.governed[node, cell] == 0:
         return False
-    amount = tres_count(jobs, job, Q.tres[resource])
-    return amount > 0 and cohort.available(Q, node, cell) < amount
+    return tres_count(jobs, job, Q.tres[cell % Q.tres.size]) > 0
+
+
+@kernel
+def _lacks(Q: Quotas, jobs: Jobs, node: int, job: int, flavor: int, cell: int) -> bool:
+    """Whether a cell is one in which the job asks for more than its account has available."""
+    if not _asks(Q, jobs, node, job, flavor, cell):
+        return False
+    return cohort.available(Q, node, cell) < tres_count(jobs, job, Q.tres[cell % Q.tres.size])
 
 
 @kernel
@@ -60,7 +69,13 @@ def _lacks_room(Q: Quotas, node: int, flavor: int, cell: int, room: Ints) -> boo
 
 
 @kernel
-def _fits(Q: Quotas, jobs: Jobs, node: int, job: int, flavor: int, borrows: bool, room: Ints) -> bool:
+def _fits_on_nodes(jobs: Jobs, job: int, nodes: Nodes) -> bool:
+    """Whether nodes have room for the job without those that go, if there are nodes."""
+    return nodes.tried.size == 0 or node_room.fits(nodes, nodes.trial, jobs.pool[job], job)
+
+
+@kernel
+def _fits(Q: Quotas, jobs: Jobs, node: int, job: int, flavor: int, borrows: bool, room: Ints, nodes: Nodes) -> bool:
     """Whether there is room and quota for the job, and, unless it may borrow, within the nominal quota of its account."""
     for tres in range(room.size):
         if room[tres] > 0:
@@ -68,25 +83,29 @@ def _fits(Q: Quotas, jobs: Jobs, node: int, job: int, flavor: int, borrows: bool
     for cell in range(Q.nominal.shape[1]):
         if _lacks(Q, jobs, node, job, flavor, cell):
             return False
-    return borrows or not would_borrow(Q, jobs, node, job, flavor)
+    return (borrows or not would_borrow(Q, jobs, node, job, flavor)) and _fits_on_nodes(jobs, job, nodes)
 
 
 @kernel
-def _go(Q: Quotas, jobs: Jobs, job: int, other: int, room: Ints) -> None:
+def _go(Q: Quotas, jobs: Jobs, job: int, other: int, room: Ints, nodes: Nodes) -> None:
     """Another job gives its quota and, where it runs in the same pool, its room."""
     cohort.release(Q, jobs, other)
     if jobs.pool[other] == jobs.pool[job]:
         for tres in range(room.size):
             room[tres] -= tres_count(jobs, other, tres)
+        if nodes.tried.size > 0:
+            give_back(nodes, nodes.trial, other, 1)
 
 
 @kernel
-def _stay(Q: Quotas, jobs: Jobs, job: int, other: int, flavor: int, room: Ints) -> None:
+def _stay(Q: Quotas, jobs: Jobs, job: int, other: int, flavor: int, room: Ints, nodes: Nodes) -> None:
     """The reverse of `_go`."""
     cohort.reserve(Q, jobs, other, flavor)
     if jobs.pool[other] == jobs.pool[job]:
         for tres in range(room.size):
             room[tres] += tres_count(jobs, other, tres)
+        if nodes.tried.size > 0:
+            give_back(nodes, nodes.trial, other, -1)
 
 
 @kernel
@@ -184,7 +203,16 @@ def _goes_before(Q: Quotas, jobs: Jobs, node: int, a: int, b: int, priority: Int
 
 @kernel
 def candidates(
-    Q: Quotas, jobs: Jobs, job: int, flavor: int, n_running: int, start: Ints, R: Reclaim, room: Ints, out: Ints
+    Q: Quotas,
+    jobs: Jobs,
+    job: int,
+    flavor: int,
+    n_running: int,
+    start: Ints,
+    R: Reclaim,
+    room: Ints,
+    nodes: Nodes,
+    out: Ints,
 ) -> int:
     """List the running jobs that may go for a job, in the order in which they do; also what is ``R.short`` (cells), 0 or 1.
 
@@ -195,8 +223,10 @@ def candidates(
     """
     node, priority = cohort.node_of(Q, jobs, job), R.priority
     within, reclaim = R.within[node], R.reclaim[node]
+    in_pieces = not _fits_on_nodes(jobs, job, nodes)
     for cell in range(R.short.size):
-        lacks = _lacks(Q, jobs, node, job, flavor, cell) or _lacks_room(Q, node, flavor, cell, room)
+        lacks = in_pieces and _asks(Q, jobs, node, job, flavor, cell)
+        lacks = lacks or _lacks(Q, jobs, node, job, flavor, cell) or _lacks_room(Q, node, flavor, cell, room)
         R.short[cell] = 1 if lacks else 0
     n = 0
     for i in range(n_running):
@@ -293,6 +323,7 @@ def _take(
     rule: int,
     R: Reclaim,
     room: Ints,
+    nodes: Nodes,
 ) -> int:
     """Let candidates go until the job fits, then give back; quotas and room are as before, the victims in ``out[:n]``, none if it never fits."""
     node = cohort.node_of(Q, jobs, job)
@@ -314,23 +345,23 @@ def _take(
             elif R.priority[other] >= borrow_below:
                 borrows = False  # from here on only what is its own is taken back
         flavors[k] = Q.counted[other]
-        _go(Q, jobs, job, other, room)
-        if _fits(Q, jobs, node, job, flavor, borrows, room):
+        _go(Q, jobs, job, other, room, nodes)
+        if _fits(Q, jobs, node, job, flavor, borrows, room, nodes):
             last = k
             break
     fits = last < n
     for k in range(min(last, n - 1), -1, -1):
         if flavors[k] == NOT_COUNTED:
             continue
-        _stay(Q, jobs, job, out[k], flavors[k], room)
-        if fits and not _fits(Q, jobs, node, job, flavor, borrows, room):
-            _go(Q, jobs, job, out[k], room)
+        _stay(Q, jobs, job, out[k], flavors[k], room, nodes)
+        if fits and not _fits(Q, jobs, node, job, flavor, borrows, room, nodes):
+            _go(Q, jobs, job, out[k], room, nodes)
         else:
             flavors[k] = NOT_COUNTED
     found = 0
     for k in range(last + 1 if fits else 0):
         if flavors[k] != NOT_COUNTED:
-            _stay(Q, jobs, job, out[k], flavors[k], room)
+            _stay(Q, jobs, job, out[k], flavors[k], room, nodes)
             out[found] = out[k]
             found += 1
     return found
@@ -338,7 +369,16 @@ def _take(
 
 @kernel
 def victims(
-    Q: Quotas, jobs: Jobs, job: int, flavor: int, n_running: int, start: Ints, R: Reclaim, room: Ints, out: Ints
+    Q: Quotas,
+    jobs: Jobs,
+    job: int,
+    flavor: int,
+    n_running: int,
+    start: Ints,
+    R: Reclaim,
+    room: Ints,
+    nodes: Nodes,
+    out: Ints,
 ) -> int:
     """Choose the running jobs that have to go so that there is quota and room for a pending job in a flavour.
 
@@ -350,6 +390,8 @@ def victims(
         ms.
     room : int64[1 + n_extra]
         What the pool of the job lacks for it of each TRES; 0 or less where there is enough.
+    nodes : Nodes
+        ``trial`` is what the nodes of the pool have free now, and is so again afterwards; empty where pools are counts.
     out : int64[>= n_running]
         Receives the victims, in the order in which they were chosen.
 
@@ -359,21 +401,21 @@ def victims(
         How many there are; 0 if the job fits as it is, or cannot by these rules.
     """
     node = cohort.node_of(Q, jobs, job)
-    if node < 0 or _fits(Q, jobs, node, job, flavor, True, room):
+    if node < 0 or _fits(Q, jobs, node, job, flavor, True, room, nodes):
         return 0
     if R.first > 0:
         for rule in (R.first, R.second):
             if rule == 0:
                 continue
-            n = candidates(Q, jobs, job, flavor, n_running, start, R, room, out)
-            n = _take(Q, jobs, job, flavor, out, n, True, False, NO_THRESHOLD, rule, R, room)
+            n = candidates(Q, jobs, job, flavor, n_running, start, R, room, nodes, out)
+            n = _take(Q, jobs, job, flavor, out, n, True, False, NO_THRESHOLD, rule, R, room, nodes)
             if n > 0:
                 return n
         return 0
     below = min(R.borrow_below[node], R.priority[job])
-    n = candidates(Q, jobs, job, flavor, n_running, start, R, room, out)
-    n = _take(Q, jobs, job, flavor, out, n, R.borrow_below[node] > NO_THRESHOLD, False, below, 0, R, room)
+    n = candidates(Q, jobs, job, flavor, n_running, start, R, room, nodes, out)
+    n = _take(Q, jobs, job, flavor, out, n, R.borrow_below[node] > NO_THRESHOLD, False, below, 0, R, room, nodes)
     if n > 0 or R.within[node] == NEVER_PREEMPT:
         return n
-    n = candidates(Q, jobs, job, flavor, n_running, start, R, room, out)
-    return _take(Q, jobs, job, flavor, out, n, True, True, NO_THRESHOLD, 0, R, room)
+    n = candidates(Q, jobs, job, flavor, n_running, start, R, room, nodes, out)
+    return _take(Q, jobs, job, flavor, out, n, True, True, NO_THRESHOLD, 0, R, room, nodes)

@@ -15,9 +15,10 @@ Source: Slurm's sched/backfill as documented in slurm.conf(5), SchedulerParamete
 
 from __future__ import annotations
 
-from apportion.core import guard, lifecycle, profile, quota, windowed
+from apportion.core import guard, lifecycle, node_slots, profile, quota, windowed
 from apportion.core.codes import HEAD_CLOSED, HEAD_NONE, PENDING
 from apportion.core.jit import apart, kernel
+from apportion.core.node_tables import POOLED
 from apportion.core.tables import NEVER, State
 
 
@@ -25,7 +26,7 @@ from apportion.core.tables import NEVER, State
 def _main_pass(s: State, now: int, depth: int) -> None:
     """Start in order until each pool is blocked or ``depth`` jobs are tested (0: no matter how many)."""
     n_pools = s.pools.free.size
-    plain = s.rules.plain == 1
+    plain = s.rules.plain == 1 or s.rules.placement != POOLED  # running jobs only give back
     for pool in range(n_pools):
         s.pools.head[pool] = HEAD_NONE
         if not plain:
@@ -83,16 +84,19 @@ def _backfill_pass(s: State, now: int) -> int:
         tested += 1
         if by_user > 0:
             s.work[s.jobs.user[job]] += 1
-        slot = profile.earliest(s, job, NEVER, -1)
+        slot = node_slots.earliest(s, job, NEVER, -1)
         if slot >= NEVER:
             continue
         end = slot + profile.length(s, job)
         if slot == now:
+            node_slots.reserve(s, job)
             profile.add(s, job, -1, slot, end)
             lifecycle.start(s, now, job)
             started += 1
         elif slot <= now + s.rules.bf_window and quota.may_reserve(s, job):
+            node_slots.reserve(s, job)
             profile.add(s, job, -1, slot // resolution * resolution, (end + resolution - 1) // resolution * resolution)
+            node_slots.give_up(s, job)
         if s.live.first_plan[job] < 0:
             s.live.first_plan[job] = slot
     return started

@@ -176,10 +176,10 @@ def withdraw(s: State, job: int) -> None:
 def _end(s: State, now: int, job: int) -> None:
     if s.live.state[job] != RUNNING and s.live.state[job] != KILLED:
         return
-    lifecycle.end(s, now, job)
-    s.clock.stale[0] = 1
     if s.rules.backfill == BACKFILL_CONSERVATIVE:
         conservative.note_end(s, now, job)
+    lifecycle.end(s, now, job)
+    s.clock.stale[0] = 1
 
 
 @apart

@@ -181,6 +181,7 @@ class Profile(NamedTuple):
     """Free resources over time.
 
     Pool p has ``free[i]`` from ``time[i]`` to ``time[i + 1]``, rows ``first[p]`` to ``first[p] + count[p]``; the last is for ever.
+    ``row`` : where its nodes stand in ``Nodes.rows`` (empty where pools are counts); those beyond ``count`` are vacant.
     """
 
     first: Ints
@@ -188,6 +189,7 @@ class Profile(NamedTuple):
     time: Ints
     free: Ints
     extra: Ints
+    row: Ints
 
 
 @table

@@ -120,10 +120,6 @@ def compile_policy(
         If the policy cannot be applied to these jobs: a partition without a capacity, an unknown name in a rule, ...
     """
     reclaims = has_reclaim(policy)
-    if reclaims and policy.SelectType is not None:
-        raise PolicyError(
-            "quotas are reclaimed in counted processors, not in nodes", "leave SelectType or the reclaim out"
-        )
     assigned = assign(policy, jobs)
     if partition is not None:
         assigned = replace(assigned, partition=partition)
@@ -253,13 +249,14 @@ def compile_policy(
     if open_pools:
         in_pool[:] = len(jobs)
     span_days = (int(jobs.submit_ms[-1]) - start_ms) // DAY_MS + 400 if len(jobs) and charged else 0
-    if policy.SelectType is not None and len(preemption.until):
+    if policy.SelectType is not None and preemption.grace.any():
         raise PolicyError(
-            "grace, checkpoints at preemption and suspension are of counted processors, not of nodes",
-            "leave SelectType out, or preempt at once by REQUEUE or CANCEL",
+            "grace is of counted processors, not of nodes",
+            "leave SelectType out, or GraceTime and CheckpointWriteTime",
         )
     preemptive = policy.PreemptType != "none" or reclaims
     stops = fresh.stops(4 * len(jobs) + 65_536 if fails or preemptive else 0)
+    profile = fresh.profile(plan, in_pool, rules)
     state = State(
         jobs=table,
         live=fresh.live(len(jobs), rules),
@@ -271,7 +268,7 @@ def compile_policy(
             in_pool,
             is_read=open_pools or fails or preemptive or not plain or metered or policy.Backfill != "none",
         ),
-        profile=fresh.profile(plan, in_pool, rules),
+        profile=profile,
         clock=fresh.clock(),
         rules=rules,
         accounts=accounts,
@@ -288,7 +285,16 @@ def compile_policy(
         quotas=quotas,
         budgets=budgets,
         history=fresh.history(policy, jobs),
-        nodes=build_nodes(policy, jobs, assigned, plan.names, len(extra_names), len(stops.time)),
+        nodes=build_nodes(
+            policy,
+            jobs,
+            assigned,
+            plan.names,
+            n_extra=len(extra_names),
+            stops=len(stops.time),
+            steps=len(profile.time) if policy.Backfill in ("conservative", "slurm") else 0,
+            keeps=len(preemption.until) > 0,
+        ),
         outages=Outages(*(np.zeros(0, np.int64) for _ in Outages._fields)),
         stops=stops,
         checkpoints=checkpoints,

@@ -115,6 +115,7 @@ def profile(plan: PoolPlan, in_pool: Ints, rules: Rules) -> Profile:
         time=np.zeros(total, np.int64),
         free=np.zeros(total, np.int64),
         extra=np.zeros((total, plan.capacity.shape[1] - 1), np.int64),
+        row=np.arange(total if rules.placement else 0, dtype=np.int64),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from apportion.core import node_tables as tables
 from apportion.core.errors import PolicyError
-from apportion.core.node_tables import Holdings, NodeCounts, Nodes, Shapes
+from apportion.core.node_tables import Holdings, NodeCounts, NodeRows, Nodes, Shapes
 from apportion.policy.hostlist import expand
 from apportion.policy.model import MEMORY_COUNTS, PLACEMENTS
 
@@ -83,7 +83,15 @@ def node_names(policy: Policy, pools: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def build_nodes(
-    policy: Policy, jobs: Submissions, assigned: Assigned, pools: tuple[str, ...], n_extra: int, stops: int
+    policy: Policy,
+    jobs: Submissions,
+    assigned: Assigned,
+    pools: tuple[str, ...],
+    *,
+    n_extra: int,
+    stops: int,
+    steps: int,
+    keeps: bool,
 ) -> Nodes:
     """Lay out the nodes and the shapes of jobs.
 
@@ -98,10 +106,14 @@ def build_nodes(
         TRES beside cpu that pools count.
     stops : int
         How often jobs may be stopped, and start again.
+    steps : int
+        Steps of the profiles of all pools. Memory for nodes in each of them is asked for, and only used as far as they are.
+    keeps : bool
+        Whether jobs may be suspended, and come back to their nodes.
     """
-    entries = [
-        (entry, p) for p, pool in enumerate(pools) for entry in (usable(policy, pool) if policy.SelectType else [])
-    ]
+    if policy.SelectType is None:
+        return tables.no_nodes()
+    entries = [(entry, p) for p, pool in enumerate(pools) for entry in usable(policy, pool)]
     if len(entries) > MAX_KINDS:
         raise PolicyError(f"there are {len(entries)} kinds of nodes", f"merge some; there may be {MAX_KINDS}")
     count = np.array([len(expand(entry.NodeName)) for entry, _ in entries], np.int64)
@@ -109,7 +121,7 @@ def build_nodes(
     n = len(kind)
 
     def each(values: list[int]) -> Ints:
-        return np.array(values, np.int64)[kind] if n else np.zeros(0, np.int64)
+        return np.array(values, np.int64)[kind]
 
     memory = counts_memory(policy)
     states = np.concatenate([[0], np.cumsum([entry.CPUs + 2 for entry, _ in entries])]).astype(np.int64)
@@ -120,13 +132,16 @@ def build_nodes(
         mem=each([(entry.RealMemory or 0) if memory else 0 for entry, _ in entries]),
         gpus=each([sum(entry.gpus.values()) for entry, _ in entries]),
         jobs=np.zeros(n, np.int64),
-        state=(states[1:] - 1)[kind] if n else np.zeros(0, np.int64),
+        state=(states[1:] - 1)[kind],
         alike=alike,
     )
     of_kind = np.array([p for _, p in entries], np.int64)
-    n_pools, room = (len(pools), 1) if n else (0, 0)
-    shapes = _shapes(policy, jobs, assigned, [entry for entry, _ in entries]) if n else _no_shapes()
-    cells = int(size.procs.sum() + size.gpus.sum()) + room
+    n_pools = len(pools)
+    shapes = _shapes(policy, jobs, assigned, [entry for entry, _ in entries])
+    first = np.searchsorted(of_kind[kind], np.arange(n_pools + 1)).astype(np.int64)
+    widest = int(np.diff(first).max(initial=0))
+    on_nodes = int(np.minimum(shapes.slices, widest).sum())  # cells of all jobs at a time
+    cells = int(size.procs.sum() + size.gpus.sum()) + 1 + on_nodes * ((steps > 0) + keeps)
     following = np.arange(1, cells + 1)
     following[-1:] = -1
 
@@ -134,51 +149,58 @@ def build_nodes(
         return np.zeros(length, np.int64)
 
     return Nodes(
-        first=np.searchsorted(of_kind[kind], np.arange(n_pools + room)).astype(np.int64),
+        first=first,
         kind=kind.astype(np.int64),
-        kinds=np.searchsorted(of_kind, np.arange(n_pools + room)).astype(np.int64),
+        kinds=np.searchsorted(of_kind, np.arange(n_pools + 1)).astype(np.int64),
         first_of=np.concatenate([[0], np.cumsum(count)]).astype(np.int64),
         weight=np.array([entry.Weight for entry, _ in entries], np.int64),
         states=states,
-        alone=np.full(room, int(shapes.whole.all()), np.int64),
+        alone=np.full(1, int(shapes.whole.all()), np.int64),
         size=size,
         free=NodeCounts(*(column.copy() for column in size)),
         later=NodeCounts(*(column.copy() for column in size)),
         trial=NodeCounts(*(column.copy() for column in size)),
-        tried=zeros(room),
+        tried=zeros(1),
+        rows=NodeRows(
+            procs=np.zeros((steps, widest), np.int64),
+            mem=np.zeros((steps, widest if size.mem.any() else 0), np.int64),
+            gpus=np.zeros((steps, widest if size.gpus.any() else 0), np.int64),
+            jobs=np.zeros((steps, widest), np.int64),
+        ),
+        window=NodeCounts(*(column.copy() for column in size)),
         later_procs=zeros(n_pools),
         later_extra=np.zeros((n_pools, n_extra), np.int64),
         shapes=shapes,
         held=Holdings(
-            first=np.full(len(jobs) if n else 0, -1, np.int64),
+            first=np.full(len(jobs), -1, np.int64),
             next=following,
             node=zeros(cells),
+            share=zeros(cells),
             procs=zeros(cells),
             mem=zeros(cells),
             gpus=zeros(cells),
-            vacant=zeros(room),
+            vacant=zeros(1),
+            kept=np.full(len(jobs) if keeps else 0, -1, np.int64),
         ),
         order=zeros(n),
         room=zeros(n),
-        bucket=zeros(int(size.procs.max(initial=0)) + 2 * room),
+        bucket=zeros(int(size.procs.max(initial=0)) + 2),
         fit=zeros(len(alike)),
         chosen=zeros(n),
         share=zeros(n),
         procs=zeros(n),
         mem=zeros(n),
         gpus=zeros(n),
-        choice=np.full(2 * room, -1, np.int64),
+        choice=np.full(2, -1, np.int64),
         down=zeros(n),
-        log=zeros(2 * (len(jobs) + stops) * room),
-        logged=zeros(room),
+        log=zeros(2 * (len(jobs) + stops)),
+        logged=zeros(1),
+        placed=zeros(on_nodes * (5 if stops else 1) if steps or keeps else 0),
+        placed_n=zeros(1),
         blocked=zeros(n_pools),
         lost=zeros(n_pools),
-        since=zeros(room),
+        since=zeros(1),
     )
-
-
-def _no_shapes() -> Shapes:
-    return Shapes(*(np.zeros(0, np.int64) for _ in Shapes._fields))
 
 
 def _shapes(policy: Policy, jobs: Submissions, assigned: Assigned, entries: list[NodeEntry]) -> Shapes:

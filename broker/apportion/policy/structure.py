@@ -465,12 +465,6 @@ def _check_nodes(policy: Policy) -> None:
     if memory and (memory == {"CR_Memory"}) != linear:
         remedy = "drop it, or write CR_Memory" if linear else "write CR_Core_Memory"
         _fail(f"{min(memory)} is not for {policy.SelectType}", remedy, "SelectTypeParameters")
-    if policy.Backfill not in ("none", "easy", "easy-sjbf"):
-        _fail(
-            f"Backfill is {policy.Backfill}, which cannot plan with nodes",
-            "set Backfill to none, easy or easy-sjbf, or drop SelectType and nodes",
-            "Backfill",
-        )
     bounds = [policy.MaxWait is not None, *(entry.MaxWait is not None for entry in policy.qos)]
     for what, given in (("reservations", bool(policy.reservations)), ("MaxWait", any(bounds))):
         if given:

@@ -1,4 +1,7 @@
-"""Which nodes each job had: found again from the order of starts and ends, since where a job goes follows from what is free."""
+"""Which nodes each job had: found again from the order of starts and ends, since where a job goes follows from what is free.
+
+Where it follows from plans, or from where a job was before, the nodes of each start were written down.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import numpy as np
 from apportion.core.errors import RunError
 from apportion.core.jit import handle, kernel
 from apportion.core.node_failures import bring_up, mark, take_down
-from apportion.core.nodes import allocate, clear, release
+from apportion.core.nodes import allocate, clear, recall, release
 from apportion.policy.hostlist import compress
 
 if TYPE_CHECKING:
@@ -45,6 +48,8 @@ def _play(s: State, events: int, start: Ints, job: Ints, node: Ints, procs: Ints
         if event < 0:
             release(s, about)
             continue
+        if nodes.placed.size > 0:
+            recall(s, event)
         allocate(s, event)
         cell = held.first[event]
         while cell >= 0:
@@ -67,7 +72,8 @@ def holdings(state: State) -> Iterator[tuple[int, Ints, Ints, Ints]]:
         If jobs have started so often that the log of starts and ends was full.
     """
     events = int(state.nodes.logged[0])
-    if events > len(state.nodes.log):
+    placed = state.nodes.placed
+    if events > len(state.nodes.log) or (len(placed) and int(state.nodes.placed_n[0]) > len(placed)):
         raise RunError("jobs were stopped so often that their nodes cannot be found again", "let nodes fail less often")
     columns = [np.zeros(ROOM + len(state.nodes.kind), np.int64) for _ in range(5)]
     core = handle(state)
@@ -89,3 +95,28 @@ def node_lists(compiled: Compiled) -> tuple[list[str], Ints]:
         lists[job] = compress(compiled.node_names[k] for k in node.tolist())
         held[job] = procs.sum()
     return lists, held
+
+
+def failed_procs(state: State) -> Ints:
+    """Processors that each loss and each return of `Outages` came to: those of the whole nodes that it hit; -1 where it did not happen."""
+    nodes, outages = state.nodes, state.outages
+    procs = np.full(len(outages.procs), -1, np.int64)
+    if len(nodes.down) == 0:
+        return procs
+    first = len(state.jobs.submit)
+    log = nodes.log[: int(nodes.logged[0])]
+    before = nodes.down.copy()
+    table, rows = handle(nodes), handle(outages)
+    nodes.down[:] = 0
+    for event in log[(log >= first) | (log < -first)].tolist():
+        row = event - first if event >= 0 else -1 - event - first
+        if event >= 0:
+            mark(table, rows, row)
+            hit = nodes.down < 0
+            nodes.down[hit] *= -1
+        else:
+            hit = nodes.down == 1 + outages.position[row]
+            nodes.down[hit] = 0
+        procs[row] = nodes.size.procs[hit].sum()
+    nodes.down[:] = before
+    return procs

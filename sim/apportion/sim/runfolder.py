@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from apportion.core.tables import Ints
     from apportion.policy.model import Policy
     from apportion.sim.conventions import Conventions
+    from apportion.sim.failures import Timetable
     from apportion.traces.clean import CleaningReport
     from apportion.traces.schema import Trace
 
@@ -301,9 +302,18 @@ def manifest(
     }
 
 
+def _as_they_hit(schedule: Schedule) -> Timetable | None:
+    """Failures as the machine met them: on nodes they take whole ones, not as many processors as were drawn."""
+    failures = schedule.failures
+    if failures is None:
+        return None
+    procs = placements.failed_procs(schedule.compiled.state)
+    return replace(failures, procs=np.where(procs < 0, failures.procs, procs))
+
+
 def failure_steps(schedule: Schedule) -> list[tuple[int, int, int]]:
     """Changes of capacity by failures: time in ms, pool, change of processors."""
-    failures = schedule.failures
+    failures = _as_they_hit(schedule)
     if failures is None:
         return []
     change = np.where(failures.what == PROCS_LOST, -failures.procs, failures.procs)
@@ -312,11 +322,12 @@ def failure_steps(schedule: Schedule) -> list[tuple[int, int, int]]:
 
 def _failures(schedule: Schedule, table: pd.DataFrame, origin: int) -> dict[str, Any] | None:
     """What failed up to the last end."""
-    if schedule.failures is None:
+    failures = _as_they_hit(schedule)
+    if failures is None:
         return None
     ends = table["end_s"].dropna()
     begin, end = (int(table["submit_s"].min() * 1000), int(ends.max() * 1000)) if len(ends) else (0, 0)
-    summary = schedule.failures.summary(schedule.compiled.pool_capacity, begin + origin, end + origin)
+    summary = failures.summary(schedule.compiled.pool_capacity, begin + origin, end + origin)
     return {name: value for name, value in summary.items() if not name.startswith("network")}
 
 

@@ -1,0 +1,187 @@
+"""Plans on nodes: when a job has room on nodes that stay free for its whole limit, and which of them it gets.
+
+What a node has free for a job is the least that it has at any time of the job, of each resource; it is in use if it is at any. Among nodes the
+machine's own choice decides (`apportion.core.node_choice`), once, when the job is planned: the plan names its nodes, nobody else is planned
+there, and the job starts on them. So no plan waits for room that will be in pieces elsewhere.
+
+Slurm's backfill does the same with bitmaps of nodes: those of all time slots that a job would touch are intersected, and nodes are selected from what
+is left (src/plugins/sched/backfill; slurm.conf(5), SchedulerParameters).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apportion.core import node_choice, node_room, nodes, profile
+from apportion.core.jit import kernel
+from apportion.core.node_tables import LEAST_FRAGMENTATION, POOLED
+
+if TYPE_CHECKING:
+    from apportion.core.tables import State
+
+STEPS = 8  # between two questions whether there is still room
+
+
+@kernel
+def _asks_who_is_there(s: State, job: int) -> bool:
+    """Whether it matters for a job which nodes are in use, beside what they have free."""
+    return bool(s.nodes.shapes.whole[job] == 1 or s.rules.placement == LEAST_FRAGMENTATION)
+
+
+@kernel
+def _look(s: State, pool: int, job: int, k: int) -> None:
+    """Begin a window with step ``k``. What was planned in rounded times may leave less than nothing: nobody fits there."""
+    rows, window = s.nodes.rows, s.nodes.window
+    row = s.profile.row[k]
+    low = s.nodes.first[pool]
+    n = s.nodes.first[pool + 1] - low
+    for i in range(n):
+        window.procs[low + i] = max(rows.procs[row, i], 0)
+    if _asks_who_is_there(s, job):
+        for i in range(n):
+            window.jobs[low + i] = rows.jobs[row, i]
+    for i in range(min(n, rows.mem.shape[1])):
+        window.mem[low + i] = max(rows.mem[row, i], 0)
+    for i in range(min(n, rows.gpus.shape[1])):
+        window.gpus[low + i] = max(rows.gpus[row, i], 0)
+
+
+@kernel
+def _narrow(s: State, pool: int, job: int, k: int) -> None:
+    """Leave in the window what step ``k`` has too."""
+    rows, window = s.nodes.rows, s.nodes.window
+    row = s.profile.row[k]
+    low = s.nodes.first[pool]
+    n = s.nodes.first[pool + 1] - low
+    for i in range(n):
+        window.procs[low + i] = min(window.procs[low + i], max(rows.procs[row, i], 0))
+    if _asks_who_is_there(s, job):
+        for i in range(n):
+            window.jobs[low + i] = max(window.jobs[low + i], rows.jobs[row, i])
+    for i in range(min(n, rows.mem.shape[1])):
+        window.mem[low + i] = min(window.mem[low + i], max(rows.mem[row, i], 0))
+    for i in range(min(n, rows.gpus.shape[1])):
+        window.gpus[low + i] = min(window.gpus[low + i], max(rows.gpus[row, i], 0))
+
+
+@kernel
+def _lend(s: State, job: int, sign: int) -> None:
+    """Count what the plan of a job holds as free in the window (sign 1), or no longer (-1)."""
+    held, window = s.nodes.held, s.nodes.window
+    cell = held.first[job]
+    while cell >= 0:
+        node = held.node[cell]
+        window.procs[node] += sign * held.procs[cell]
+        window.mem[node] += sign * held.mem[cell]
+        window.gpus[node] += sign * held.gpus[cell]
+        window.jobs[node] -= sign
+        cell = held.next[cell]
+
+
+@kernel
+def _has_room(s: State, pool: int, job: int) -> bool:
+    """Whether the job fits what the window leaves."""
+    if node_room.is_suspended(s.nodes, job):
+        return node_room.fits_again(s.nodes, s.nodes.window, job)
+    table, window, shape = s.nodes, s.nodes.window, s.nodes.shapes
+    wanted, procs = shape.slices[job], shape.procs[job]
+    for kind in range(table.kinds[pool], table.kinds[pool + 1]):
+        each = node_room.room_when_idle(table, job, kind)
+        if each == 0:
+            continue
+        first, end = table.first_of[kind], table.first_of[kind + 1]
+        if shape.whole[job] == 1:
+            for node in range(first, end):
+                wanted -= each if window.jobs[node] == 0 else 0
+        elif not node_room.by_procs(table, job):
+            for node in range(first, end):
+                wanted -= node_room.room(table, window, job, node)
+        elif shape.apart[job] == 1:
+            for node in range(first, end):
+                wanted -= 1 if window.procs[node] >= procs else 0
+        else:  # a slice is a processor
+            for node in range(first, end):
+                wanted -= window.procs[node]
+        if wanted <= 0:
+            return True
+    return False
+
+
+@kernel
+def _lack(s: State, job: int, k: int, own: int) -> int:
+    """The last step from which on, up to the end that a start at step ``k`` has, there is no room; -1 if there is, and the window shows it.
+
+    Steps are put together from the last one back. Those of the plan that the job has, from ``own`` on, have what it holds beside.
+    """
+    p = s.profile
+    pool = s.jobs.pool[job]
+    at = profile.find(s, pool, p.time[k] + profile.length(s, job) - 1)
+    planned = own >= 0 and p.time[at] >= own
+    _look(s, pool, job, at)
+    while True:
+        if planned and (at == k or p.time[at - 1] < own):
+            _lend(s, job, 1)
+            planned = False
+        if at == k or at % STEPS == 0:
+            if planned:
+                _lend(s, job, 1)
+            has_room = _has_room(s, pool, job)
+            if planned:
+                _lend(s, job, -1)
+            if not has_room:
+                return at
+            if at == k:
+                return -1
+        at -= 1
+        _narrow(s, pool, job, at)
+
+
+@kernel
+def earliest(s: State, job: int, before: int, own: int) -> int:
+    """Earliest start of the job, on nodes if there are any; arguments and result as of `profile.earliest`.
+
+    On nodes counts are asked first. If there is no room from some step up to the end of a job, there is none for later ends either, and the
+    search goes on behind that step.
+    """
+    if s.rules.placement == POOLED:
+        return int(profile.earliest(s, job, before, own))
+    p = s.profile
+    pool = s.jobs.pool[job]
+    k = p.first[pool]
+    last = k + p.count[pool]
+    while True:
+        k = profile.next_slot(s, job, k, before, own)
+        if k == last:
+            return before
+        lack = _lack(s, job, k, own)
+        if lack < 0:
+            return int(p.time[k])
+        k = lack + 1
+
+
+@kernel
+def reserve(s: State, job: int) -> None:
+    """Give the job the nodes for which a start has just been found, if there are nodes."""
+    if s.rules.placement == POOLED:
+        return
+    table = s.nodes
+    window, pool = table.window, s.jobs.pool[job]
+    told = _asks_who_is_there(s, job)
+    for kind in range(table.kinds[pool], table.kinds[pool + 1]):
+        first, idle = table.states[kind], table.states[kind + 1] - 1
+        for state in range(first, idle + 1):
+            window.alike[state] = 0
+        for node in range(table.first_of[kind], table.first_of[kind + 1]):
+            if not told:
+                window.jobs[node] = 0 if window.procs[node] == table.size.procs[node] else 1
+            window.state[node] = idle if window.jobs[node] == 0 else first + window.procs[node]
+            window.alike[window.state[node]] += 1
+    nodes.forget(table, job)
+    nodes.assign(table, job, node_choice.choose_of(s, window, job))
+
+
+@kernel
+def give_up(s: State, job: int) -> None:
+    """Let a job that is not going to start as planned have no nodes."""
+    if s.rules.placement != POOLED:
+        nodes.forget(s.nodes, job)
