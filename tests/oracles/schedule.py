@@ -79,10 +79,21 @@ def simulate(
             news = happen(world, coming, edges, apart, follows)
             if not news and round_ > 0:
                 break
-            scheduler.decide(world, news, first_round=round_ == 0)
+            decide(world, scheduler, news, first_round=round_ == 0)
         else:
             raise AssertionError(f"the rounds at {instant} do not end")
     return [world.starts.get(job.id, -1) for job in jobs]
+
+
+def decide(world: World, scheduler: Scheduler, news: News, *, first_round: bool) -> None:
+    """Make a pass; and where the start of a job lets the next of its account come to its turn, more until nothing starts."""
+    before = -1
+    while len(world.starts) > before:
+        before = len(world.starts)
+        scheduler.decide(world, news, first_round=first_round)
+        if world.quotas is None or not world.quotas.strict:
+            return
+        news, first_round = News(), False
 
 
 def next_instant(world: World, scheduler: Scheduler, coming: list[Job], edges: list[int]) -> int | None:
@@ -91,8 +102,6 @@ def next_instant(world: World, scheduler: Scheduler, coming: list[Job], edges: l
         return None
     times = [start + job.run for job, start in world.running]
     times += [job.cancel for job in world.pending if job.cancel is not None]
-    # A job that runs cannot leave the queue; but the core is told, and looks at those that wait.
-    times += [job.cancel for job, _ in world.running if job.cancel is not None and job.cancel > world.now]
     times += [job.submit for job in coming[-1:]]
     times += edges[-1:]
     if world.predictions is not None and world.pending:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from oracles import reclaim as lending
 from oracles.backfill import Conservative
 from oracles.jobs import ORDERS, Job, Pool, fits, minus, plus
-from oracles.schedule import scheduler_named, set_free
+from oracles.schedule import decide, scheduler_named, set_free
 from oracles.world import News, World
 
 if TYPE_CHECKING:
@@ -217,18 +217,18 @@ def simulate(
                 news.capacity += 1
                 if isinstance(scheduler, Conservative):
                     scheduler.plan.clear()
-            scheduler.decide(world, news, first_round=first)
+            decide(world, scheduler, news, first_round=first)
             while preempt is not None and (
                 _preempt(world, told, preempt, checkpoint, kept, stop)
                 or _move_on(world, told, preempt, checkpoint, stop)
             ):
                 if isinstance(scheduler, Conservative):
                     scheduler.plan.clear()
-                scheduler.decide(world, News(capacity=1), first_round=False)
+                decide(world, scheduler, News(capacity=1), first_round=False)
             while reclaim is not None and _take_back(world, reclaim, stop, wakes):
                 if isinstance(scheduler, Conservative):
                     scheduler.plan.clear()
-                scheduler.decide(world, News(capacity=1), first_round=False)
+                decide(world, scheduler, News(capacity=1), first_round=False)
             first = False
     for id_, start in world.starts.items():
         told.starts[id_] = start

@@ -165,7 +165,7 @@ def release(Q: Quotas, jobs: Jobs, j: int) -> None:
 
 @kernel
 def enter(Q: Quotas, jobs: Jobs, j: int) -> None:
-    """A job begins to wait, in the place of its submission: it may have run before."""
+    """A job begins to wait, in the place of its submission, also if it has run and was stopped: Kueue queues by creation, not by eviction."""
     node = node_of(Q, jobs, j)
     if node < 0:
         return
@@ -197,6 +197,7 @@ def leave(Q: Quotas, jobs: Jobs, j: int) -> None:
         before, after = Q.older[j], Q.newer[j]
         if before < 0:
             Q.oldest[node] = after
+            Q.moved_up[0] += after >= 0
         else:
             Q.newer[before] = after
         if after < 0:

@@ -213,12 +213,17 @@ def decide(f: Federation, now: int) -> None:
     nothing more happens.
     """
     while True:
+        moved_up = f.broker.quotas.moved_up[0]
         _decide_centers(f, now)
         books.look(f, now)
         if f.clock.patience[0] <= now:
             binding.reconsider(f, now)
         binding.place_pending(f, now)
-        if not _anything_touched(f):
+        if (
+            f.broker.quotas.moved_up[0] != moved_up
+        ):  # who is next in line of an account may be elsewhere, or have been passed over
+            books.look_for_quota(f, now)
+        elif not _anything_touched(f):
             break
     for k in range(f.broker.clock.decided[0]):
         job = f.broker.decided[k]

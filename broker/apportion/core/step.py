@@ -217,10 +217,10 @@ def decide(s: State, now: int) -> None:
     if s.rules.predictor != PREDICT_LIMIT:
         predict.correct(s, now)
     if s.clock.pending[0] > 0:
-        _pass(s, now, first_round, s.clock.happened[0] == 1)
+        _passes(s, now, first_round, s.clock.happened[0] == 1)
         if s.rules.preemptive == 1 or s.rules.reclaims == 1:
             while s.clock.pending[0] > 0 and (_anybody_yields(s, now) or (graceful and claims.advance(s, now))):
-                _pass(s, now, False, True)
+                _passes(s, now, False, True)
         queue.sweep_if_worn(s.queue, s.live.state)
         if s.rules.backfill == BACKFILL_EASY_SJBF:
             queue.sweep_if_worn(s.short_queue, s.live.state)
@@ -243,6 +243,19 @@ def _anybody_yields(s: State, now: int) -> bool:
     if s.rules.preemptive == 1 and preempt.decide(s, now):
         return True
     return s.rules.reclaims == 1 and take_back.decide(s, now)
+
+
+@kernel
+def _passes(s: State, now: int, first_round: bool, happened: bool) -> None:
+    """Passes until nobody has become the next in line of an account with StrictFIFO in the last: it may come before the one that started.
+
+    Slurm's passes have their own times, and look again at the next of them.
+    """
+    moved_up = s.quotas.moved_up[0]
+    _pass(s, now, first_round, happened)
+    while s.rules.backfill != BACKFILL_SLURM and s.quotas.moved_up[0] != moved_up and s.clock.pending[0] > 0:
+        moved_up = s.quotas.moved_up[0]
+        _pass(s, now, False, False)
 
 
 @kernel
