@@ -138,6 +138,23 @@ def test_who_has_borrowed_most_gives_back_first():
     assert stopped(jobs, 12, tree) == [(10, 2, 3)]  # the classic way: the latest start
 
 
+@pytest.mark.parametrize(
+    ("quotas", "weights", "expected"),
+    [
+        # b's share with 5 is 4 / 6, a's is infinite; a takes back its 2 of quota, and its other job fills what is left over
+        ((1, 2, 3), [1, 0, 1], [(1, 0, 2), (1, 1, 2), (2, 2, 0)]),
+        # nobody has a quota: 5 / 6 of b are less than 5 / 6 / .5 of a, but its 2 / 6 / .5 are less than that
+        ((0, 0, 6), [1, 0.5, 1], [(1, 0, 2), (1, 1, 2)]),
+    ],
+)
+def test_jobs_do_not_stop_each_other_for_ever_by_their_initial_shares(quotas, weights, expected):
+    """Two jobs of b (2 and 3 processors), one of a (5), on 6 processors: by Kueue's rule alone they take turns each second."""
+    tree = accounts(*quotas, ReclaimWithinCohort=["Any"] * 3, FairWeight=weights)
+    jobs = [(0, 1, 2, 0), (0, 1, 3, 0), (0, 0, 5, 0)]
+    strategies = ["LessThanInitialShare"]
+    assert stopped(jobs, 6, tree, PreemptionStrategies=strategies, Backfill="easy") == expected
+
+
 def test_a_lease_that_has_ended_is_taken_back_where_there_is_no_room():
     tree = accounts(4, 4, ReclaimWithinCohort=["Any", "Any"], LendUntil=[None, "now+5seconds"])
     assert stopped([(0, 0, 4, 0), (1, 0, 4, 0), (10, 1, 4, 0)], 8, tree) == [(10, 1, 2)]

@@ -61,6 +61,7 @@ class Machine:
         self.R = handle(self.rules)
         self.start = np.zeros(n, np.int64)
         self.running: list[int] = []
+        self.stopped: set[int] = set()
         self.clock = 0
 
     def usage(self, node: int) -> int:
@@ -75,6 +76,7 @@ class Machine:
     def stop(self, j: int) -> None:
         cohort.release(self.Q, self.table, j)
         self.running.remove(j)
+        self.stopped.add(j)
 
     def fits(self, j: int) -> bool:
         return cohort.binding(self.Q, self.table, j, ALL_FLAVORS) == 0
@@ -83,7 +85,9 @@ class Machine:
         out = np.zeros(len(self.jobs), np.int64)
         self.rules.running[: len(self.running)] = self.running
         room = np.zeros(1, np.int64)
-        n = choice.victims(self.Q, self.table, j, ALL_FLAVORS, len(self.running), self.start, self.R, room, out)
+        n = choice.victims(
+            self.Q, self.table, j, ALL_FLAVORS, len(self.running), self.start, j in self.stopped, self.R, room, out
+        )
         return out[:n].tolist()
 
 
