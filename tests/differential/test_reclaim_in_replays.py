@@ -85,7 +85,16 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
     priority = tuple(draw(st.integers(0, PRIORITIES - 1)) for _ in jobs)
     lowest = frozenset(k for k, level in enumerate(priority) if level == 0)
     cancel = lowest if draw(st.integers(0, 3)) == 0 else frozenset()
-    how = Reclaim(chosen, priority, cancel, draw(st.sampled_from([0, 0, 20_000])))
+    fair = draw(st.sampled_from([(), (), *((s,) for s in STRATEGIES), STRATEGIES]))
+    if fair:  # borrowers go by shares, not by priority
+        chosen = {name: Rules("Never", rule.reclaim) for name, rule in chosen.items()}
+        chosen["a0"] = Rules("Never", "Any")
+        for entry in keys["accounts"]:
+            for key in words(Rules("Never", "Never", True, 0)):
+                entry.pop(key, None)
+            entry.update(words(chosen[entry["Account"]]), FairWeight=draw(st.sampled_from([1, 1, 2, 0.5, 0])))
+        keys["PreemptionStrategies"] = list(fair)
+    how = Reclaim(chosen, priority, cancel, draw(st.sampled_from([0, 0, 20_000])), fair)
     return {"jobs": jobs, "pools": pools, "keys": keys, "how": how, "order": draw(st.sampled_from(["fcfs", "sjf"]))}
 
 

@@ -129,6 +129,16 @@ def test_fair_sharing_by_weights(strategies, weights, expected):
     assert stopped(FAIR, 12, tree, PreemptionStrategies=strategies) == expected
 
 
+def test_shares_are_compared_just_below_the_first_common_cohort():
+    """a is in a cohort below b's and c's, all of c's 12: a's 3 and its cohort's 3 are 3 / 12, b has 12 / 12, then 9 / 12."""
+    tree = accounts(0, 0, 12, ReclaimWithinCohort=["Any"] * 3)
+    tree[0]["Cohort"] = "inner"
+    jobs = [*((k, 1, 3, 0) for k in range(4)), (10, 0, 3, 0)]
+    for strategy in ("LessThanOrEqualToFinalShare", "LessThanInitialShare"):
+        done = stopped(jobs, 12, tree, cohorts=[{"Cohort": "inner", "Parent": "team"}], PreemptionStrategies=[strategy])
+        assert done == [(10, 3, 4)]
+
+
 def test_who_has_borrowed_most_gives_back_first():
     """c takes back 3 of its 12: a has 6, b 3 and d nothing; a's first job is older than b's, but a has more."""
     jobs = [(0, 0, 3, 0), (1, 0, 3, 0), (2, 1, 6, 0), (10, 2, 3, 0)]

@@ -211,6 +211,38 @@ def test_a_lease_is_renewed_only_while_the_lender_has_no_job_waiting(lease, thir
             },
             "with WithinClusterQueue and PreemptionStrategies jobs may stop each other for ever",
         ),
+        ({"FairSharing": True}, "FairSharing is on, but no account has a quota"),
+        ({"UsageHalfLifeTime": 60}, "UsageHalfLifeTime is given, but no account goes by what users used"),
+        (
+            {"accounts": [{"Account": "a", "AdmissionMode": "UsageBasedAdmissionFairSharing"}]},
+            "AdmissionMode needs a half-life of what was used (give UsageHalfLifeTime",
+        ),
+        (
+            {
+                "accounts": [
+                    {
+                        "Account": "a",
+                        "AdmissionMode": "UsageBasedAdmissionFairSharing",
+                        "QueueingStrategy": "StrictFIFO",
+                    }
+                ],
+                "UsageHalfLifeTime": 60,
+            },
+            "jobs of a go by submission (StrictFIFO) and by what users used (AdmissionMode)",
+        ),
+        (
+            {
+                "accounts": [{"Account": "a", "AdmissionMode": "UsageBasedAdmissionFairSharing"}],
+                "UsageHalfLifeTime": 60,
+                "ResourceWeights": {"gres/gpu": 2},
+            },
+            "gres/gpu has a weight, but no quota is of it (choose from cpu",
+        ),
+        (
+            {"users": [{"User": "u", "Account": "a", "FairWeight": 2}]},
+            "FairWeight of u is given, but no account goes by what users used",
+        ),
+        ({"accounts": [{"Account": "a", "AdmissionMode": "Usage"}]}, "UsageBasedAdmissionFairSharing"),
         (
             {"accounts": [{"Account": "a"}], "PreemptionStrategies": ["LessThanInitialShare"]},
             "no account may take anything from another",

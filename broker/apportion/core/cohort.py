@@ -142,6 +142,8 @@ def _change_usage(Q: Quotas, jobs: Jobs, j: int, flavor: int, sign: int) -> None
     node = node_of(Q, jobs, j)
     for resource in range(Q.tres.size):
         amount = tres_count(jobs, j, Q.tres[resource])
+        if Q.in_use.shape[0] > 0:
+            Q.in_use[association_of(jobs, j), resource] += sign * amount
         _change_cell(Q, node, cell_of(Q, ALL_FLAVORS, resource), amount, sign)
         if flavor != ALL_FLAVORS:
             _change_cell(Q, node, cell_of(Q, flavor, resource), amount, sign)

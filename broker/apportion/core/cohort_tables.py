@@ -49,6 +49,7 @@ class Quotas(NamedTuple):
     ``oldest``, ``newest`` (nodes), ``older``, ``newer`` (jobs) : pending jobs of the nodes with STRICT_FIFO, as lists; -1 at the ends. The
     columns by jobs are empty without such nodes. ``moved_up`` : int64[1], how often a job has become the oldest of such a node because the one
     before it left.
+    ``in_use`` (associations, resources) : by the jobs of each that have quota; empty where nobody asks.
     """
 
     parent: Ints
@@ -76,6 +77,7 @@ class Quotas(NamedTuple):
     older: Ints
     newer: Ints
     moved_up: Ints
+    in_use: Ints
 
 
 def new_quotas(
@@ -119,6 +121,7 @@ def new_quotas(
         older=np.full(in_line, -1, np.int64),
         newer=np.full(in_line, -1, np.int64),
         moved_up=np.zeros(1, np.int64),
+        in_use=np.zeros((0, len(tres)), np.int64),
     )
 
 

@@ -236,15 +236,18 @@ def _share_allows(
     if rule == OWN_QUOTA:
         return False
     a, b = node, cohort.node_of(Q, jobs, other)
-    while True:  # lift the two until they are siblings; parents come before children
-        if Q.parent[a] == Q.parent[b]:
-            break
-        if a > b:
-            a = int(Q.parent[a])
+    above, up = a, b
+    while above != up:  # a parent comes before its children
+        if above > up:
+            above = int(Q.parent[above])
         else:
-            b = int(Q.parent[b])
-        if a == b or a < 0 or b < 0:
-            return False  # one lies above the other: it shares with nobody here
+            up = int(Q.parent[up])
+    if above in (a, b):
+        return False  # one lies above the other: it shares with nobody here
+    while Q.parent[a] != above:
+        a = int(Q.parent[a])
+    while Q.parent[b] != above:
+        b = int(Q.parent[b])
     of = Q.counted[other]
     for cell in range(incoming.size):
         incoming[cell] = 0

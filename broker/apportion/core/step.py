@@ -26,6 +26,7 @@ from apportion.core import (
     slurm,
     stops,
     take_back,
+    turns,
     windowed,
 )
 from apportion.core.codes import (
@@ -68,6 +69,8 @@ def begin(s: State, now: int) -> None:
         rank.tick(s, now)
         if s.rules.metered == 1 and s.usage.clock[LAST_TICK] != tick:
             _kill_spent(s, now)
+    if s.rules.turns == 1:
+        turns.advance(s.quotas, s.turns, now)
     turned = s.rules.quotas == 1 and cohort_lease.advance(s.quotas, now)
     turned |= s.rules.budgets == 1 and budget.advance(s.budgets, now)
     if turned:
@@ -247,15 +250,18 @@ def _anybody_yields(s: State, now: int) -> bool:
 
 @kernel
 def _passes(s: State, now: int, first_round: bool, happened: bool) -> None:
-    """Passes until nobody has become the next in line of an account with StrictFIFO in the last: it may come before the one that started.
+    """Passes until the last let nobody come to its turn who had been passed over before.
 
-    Slurm's passes have their own times, and look again at the next of them.
+    That is the next in line of an account with StrictFIFO, which may come before the one that started; and by turns it may be anybody, as
+    what started was perhaps not first. Slurm's passes have their own times, and look again at the next of them.
     """
-    moved_up = s.quotas.moved_up[0]
-    _pass(s, now, first_round, happened)
-    while s.rules.backfill != BACKFILL_SLURM and s.quotas.moved_up[0] != moved_up and s.clock.pending[0] > 0:
-        moved_up = s.quotas.moved_up[0]
-        _pass(s, now, False, False)
+    while True:
+        moved_up, decided = s.quotas.moved_up[0], s.clock.decided[0]
+        _pass(s, now, first_round, happened)
+        passed_over = s.quotas.moved_up[0] != moved_up or (s.rules.turns == 1 and s.clock.decided[0] > decided)
+        if not passed_over or s.rules.backfill == BACKFILL_SLURM or s.clock.pending[0] == 0:
+            break
+        first_round = happened = False
 
 
 @kernel
@@ -300,7 +306,8 @@ def _hopeless(s: State) -> bool:
 
 
 @kernel
-def _anything_runs(s: State) -> bool:
+def anything_runs(s: State) -> bool:
+    """Whether any job runs."""
     for pool in range(s.pools.free.size):
         if s.running.count[pool] > 0:
             return True
@@ -318,7 +325,7 @@ def _wake(s: State, now: int) -> int:
 @kernel
 def _wake_for_queue(s: State, now: int) -> int:
     if s.clock.pending[0] == 0:
-        return int(rank.next_tick(s, now)) if s.rules.metered == 1 and _anything_runs(s) else NEVER
+        return int(rank.next_tick(s, now)) if s.rules.metered == 1 and anything_runs(s) else NEVER
     if s.rules.backfill == BACKFILL_CONSERVATIVE:
         time = s.clock.next_plan[0]
     elif s.rules.backfill == BACKFILL_SLURM:
@@ -335,6 +342,8 @@ def _wake_for_queue(s: State, now: int) -> int:
         time = min(time, predict.next_correction(s))
     if s.rules.preemptive == 1 or s.rules.reclaims == 1:
         time = min(time, s.preemption.clock[WAKE])
+    if s.rules.turns == 1 and anything_runs(s) and not (rank.is_alone(s) or _hopeless(s)):
+        time = min(time, s.turns.next_sample[0])
     by_time = s.rules.metered == 1 or s.counters.accrue_since.size > 0
     if s.rules.calc_period > 0 and (by_time or not (rank.is_alone(s) or _hopeless(s))):
         time = min(time, rank.next_tick(s, now))
