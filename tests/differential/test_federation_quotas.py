@@ -146,7 +146,7 @@ def cases(draw):
         data["broker"]["Policy"]["FairSharing"] = True
     if accounts and turns & 2 and accounts[0]["QueueingStrategy"] != "StrictFIFO":
         accounts[0]["AdmissionMode"] = "UsageBasedAdmissionFairSharing"
-        data["broker"]["Policy"] |= {"UsageHalfLifeTime": 20, "UsageSamplingInterval": 10}
+        data["broker"]["Policy"] |= {"UsageHalfLifeTime": "0:00:20", "UsageSamplingInterval": "0:00:10"}
     data["moves"] = [{"Fraction": draw(st.sampled_from([0.5, 1]))}]
     for entry in data["centers"]:
         entry["Policy"] = draw(st.sampled_from(["fcfs", "easy", "conservative", "slurm"]))

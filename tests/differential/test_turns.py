@@ -16,7 +16,7 @@ from oracles.jobs import Pool
 from oracles.quotas import AccountQuotas
 from oracles.schedule import simulate
 from oracles.turns import Turns, Usage
-from oracles.workloads import job_lists
+from oracles.workloads import random_jobs
 from quota_cases import twin
 from workloads import workload
 
@@ -72,12 +72,16 @@ def policies(draw: st.DrawFn, pools: list[Pool]) -> tuple[dict[str, Any], Accoun
     owned = replace(owned, account=account)
     usage = None
     if by_usage:
-        half, interval = draw(st.sampled_from([0, 20, 60])), draw(st.sampled_from([10, 25]))
+        half, interval = draw(st.sampled_from([0, 20, 50])), draw(st.sampled_from([10, 25]))
         weight = {user: draw(st.sampled_from([1.0, 1.0, 2.0, 0.0])) for user in range(USERS)}
         factor = {name: draw(st.sampled_from([1.0, 0.0, 3.0])) for name in names if draw(st.booleans())}
         going = frozenset(entry["Account"] for entry in accounts if entry.get("AdmissionMode") == BY_USAGE)
         usage = Usage(going, half * 1000, interval * 1000, weight, factor)
-        given |= {"UsageHalfLifeTime": half, "UsageSamplingInterval": interval, "ResourceWeights": factor}
+        given |= {
+            "UsageHalfLifeTime": f"0:00:{half}",
+            "UsageSamplingInterval": f"0:00:{interval}",
+            "ResourceWeights": factor,
+        }
         given["users"] = [
             {"User": f"u{user}", "Account": name, "FairWeight": weight[user]} for user, name in of_user.items()
         ]
@@ -94,8 +98,9 @@ def policies(draw: st.DrawFn, pools: list[Pool]) -> tuple[dict[str, Any], Accoun
 @st.composite
 def cases(draw: st.DrawFn) -> dict[str, Any]:
     pools = draw(st.sampled_from(MACHINES))
-    jobs = draw(job_lists(pools, cancels=draw(st.booleans()), unit=UNIT))
-    jobs = [replace(job, user=draw(st.integers(0, USERS - 1))) for job in jobs]
+    cancelled, seed = draw(st.sampled_from([0.0, 0.2])), draw(st.integers(0, 2**32 - 1))
+    n = draw(st.integers(4, 16))
+    jobs = random_jobs(seed, n, pools, users=USERS, cancelled=cancelled, unit=UNIT, longest=20)
     keys, owned, turns, of_user = draw(policies(pools))
     order = draw(st.sampled_from(["fcfs", "fcfs", "sjf", "wfp3"]))
     return {"jobs": jobs, "pools": pools, "order": order, "keys": keys, "owned": owned, "turns": turns, "of": of_user}
@@ -121,6 +126,23 @@ def test_schedules_by_turns(backfill, case):
 
 
 @pytest.mark.parametrize("backfill", BACKFILLS)
+@given(case=cases(), data=st.data())
+def test_to_ask_again_when_nothing_has_happened_changes_nothing(backfill, case, data):
+    """Cancels of jobs that run change nothing, but the core is called for each."""
+    order = "sjf" if case["order"] == "wfp3" else case["order"]  # wfp3 is another order at any other time
+    names = {"account": lambda job: case["of"][job.user]}
+    quiet = run(case["jobs"], case["pools"], order, backfill, names=names, **case["keys"])
+    after = st.integers(1, 400).map(lambda tenths: tenths * UNIT // 10)
+    asked = [
+        replace(job, cancel=start + data.draw(after)) if start >= 0 and job.cancel is None else job
+        for job, start in zip(case["jobs"], quiet.starts, strict=True)
+    ]
+    again = run(asked, case["pools"], order, backfill, names=names, **case["keys"])
+    assert again.starts == quiet.starts
+    assert again.digest == quiet.digest
+
+
+@pytest.mark.parametrize("backfill", BACKFILLS)
 @settings(max_examples=15)
 @given(case=cases(), order=st.sampled_from(["fcfs", "sjf", "multifactor"]))
 def test_both_drivers_decide_the_same(backfill, case, order):
@@ -130,8 +152,8 @@ def test_both_drivers_decide_the_same(backfill, case, order):
         keys |= {
             "PriorityWeightFairshare": 1000,
             "PriorityWeightAge": 10,
-            "PriorityMaxAge": 60,
-            "PriorityCalcPeriod": 30,
+            "PriorityMaxAge": "0:01:00",
+            "PriorityCalcPeriod": "0:00:30",
         }
     policy = from_dict(keys)
     table = submissions(jobs, pools[0].procs, account=lambda job: case["of"][job.user])

@@ -72,6 +72,17 @@ def test_shares_are_compared_level_by_level(cohorts, expected):
     assert minutes(jobs, 4, NAMES, FairSharing=True, **keys) == expected
 
 
+def test_the_jobs_of_an_account_with_others_below_it_take_turns_with_theirs():
+    """a has 1 for itself, the lender below it 3, b nothing. a's first borrows nothing; then a 1/4 before b 1/4 by the order, b before a 2/4, a 2/4."""
+    tree = [
+        {"Account": "a", "NominalQuota": "cpu=1"},
+        {"Account": "b", "Parent": "a", "NominalQuota": "cpu=0"},
+        {"Account": "lender", "Parent": "a", "NominalQuota": "cpu=3"},
+    ]
+    jobs = [(0, 0, 1)] * 4 + [(0, 1, 1)] * 2
+    assert minutes(jobs, 4, NAMES, FairSharing=True, accounts=tree) == [0, 0, 0, 60, 0, 60]
+
+
 def by_usage(procs: int, **weights: float) -> dict[str, Any]:
     account = {"Account": "a", "NominalQuota": f"cpu={procs}", "AdmissionMode": "UsageBasedAdmissionFairSharing"}
     users = [{"User": user, "Account": "a", "FairWeight": weight} for user, weight in weights.items()]
