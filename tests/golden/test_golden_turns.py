@@ -73,7 +73,10 @@ def test_shares_are_compared_level_by_level(cohorts, expected):
 
 
 def test_the_jobs_of_an_account_with_others_below_it_take_turns_with_theirs():
-    """a has 1 for itself, the lender below it 3, b nothing. a's first borrows nothing; then a 1/4 before b 1/4 by the order, b before a 2/4, a 2/4."""
+    """a has 1 for itself, the lender below it 3, b nothing.
+
+    a's first borrows nothing; then a (1/4) before b (1/4) by the order, b before a (2/4), and a (2/4) before b by the order.
+    """
     tree = [
         {"Account": "a", "NominalQuota": "cpu=1"},
         {"Account": "b", "Parent": "a", "NominalQuota": "cpu=0"},
