@@ -121,7 +121,7 @@ def twin(keys: dict[str, Any], pools: Sequence[Pool]) -> AccountQuotas:
             {(flavor, tres): n for flavor, counts in entry[key].items() for tres, n in counts.items()}
             for key in AMOUNTS
         ]
-        return Node(name, parent, *tables)
+        return Node(name, parent, *tables, weight=Fraction(entry.get("FairWeight", 1)))
 
     for entry in keys["cohorts"]:
         cohorts[entry["Cohort"]] = node(entry, entry["Cohort"], cohorts.get(entry["Parent"]))

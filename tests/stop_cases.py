@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import simpy
 
-from apportion.core.codes import FAIL, LOSS, RETURN
+from apportion.core.codes import ENDED, FAIL, LOSS, RETURN
 from apportion.core.jit import handle
 from apportion.core.tables import NEVER, Outages
 from apportion.policy.compile import compile_policy
 from apportion.sim import compiled
 from apportion.sim.world import SimulatedCenter
 from driving import world
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from apportion.policy.model import Policy
+    from apportion.policy.workload import Submissions
+    from oracles.jobs import Job
 
 BACKFILLS = ["none", "easy", "easy-sjbf", "conservative", "slurm"]
 
@@ -25,6 +32,24 @@ class Played:
     end: list[int]
     digest: tuple[int, int]
     log: list[tuple[int, ...]]
+
+
+def decisions(
+    jobs: Sequence[Job], policy: Policy, table: Submissions
+) -> Iterator[tuple[Any, int, list[int], list[int]]]:
+    """Round by round: the state, the time, the jobs that ended, and those that were then decided about, in the order of decision.
+
+    A job that was running was stopped; else it started, unless its state says that it was refused or cancelled.
+    """
+    done = compile_policy(policy, table, fails=True)
+    around = world(jobs, done)
+    state, core, happenings = done.state, handle(done.state), handle(around)
+    while True:
+        before = around.end.copy()
+        if compiled.replay(core, happenings, 1):
+            return
+        ended = np.flatnonzero((around.end != before) & (state.live.state == ENDED))
+        yield state, int(state.clock.now[0]), ended.tolist(), state.decided[: int(state.clock.decided[0])].tolist()
 
 
 def play(jobs, policy, table, faults, engine) -> Played:

@@ -54,6 +54,27 @@ def test_a_quota_of_one_center(engine, modes):
     assert played.schedule.center.tolist()[:2] == [0, 1]
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("modes", [["managed", "managed"], ["autonomous", "autonomous"]])
+def test_the_account_with_the_lowest_share_is_bound_first(engine, modes):
+    """Three jobs of a before two of b in the broker's queue, 2 processors each, of the 6 that c lends: of each account two are bound, a's first.
+
+    With one job each a and b have 2/6, with two 4/6 both: the order decides, and of 6 processors there are none left for b's second.
+    """
+    accounts = [
+        *({"Account": f"A/{name}", "Cohort": "c", "NominalQuota": "cpu=0"} for name in "ab"),
+        {"Account": "A/c", "Cohort": "c", "NominalQuota": "cpu=6"},
+    ]
+    rows = [Job(0, 2, 10, 10), Job(0, 2, 10, 10), Job(0, 2, 10, 10)]
+    jobs = {"A": [*rows, *(Job(0, 2, 10, 10, account="b") for _ in range(2))], "B": []}
+    data = scenario(modes, accounts)
+    assert starts(play(data, jobs, engine)) == [0, 0, 0, 10, 10]
+    data["broker"]["Policy"]["FairSharing"] = True
+    played = play(data, jobs, engine)
+    assert starts(played) == [0, 0, 10, 0, 10]
+    assert not played.schedule.compiled.federation.broker.quotas.usage.any()
+
+
 LENT = {"Cohort": "c", "ReclaimWithinCohort": "Any"}
 
 
@@ -120,6 +141,12 @@ def cases(draw):
     ]
     placement = draw(st.sampled_from(["urgent", "round-robin", "least-loaded", "redundant"]))
     data = scenario(modes, accounts, Placement=placement, ReplaceAfter=draw(st.sampled_from([0, 1])), ReplaceMinWait=0)
+    turns = draw(st.integers(0, 3))
+    if accounts and turns & 1:
+        data["broker"]["Policy"]["FairSharing"] = True
+    if accounts and turns & 2 and accounts[0]["QueueingStrategy"] != "StrictFIFO":
+        accounts[0]["AdmissionMode"] = "UsageBasedAdmissionFairSharing"
+        data["broker"]["Policy"] |= {"UsageHalfLifeTime": "0:00:20", "UsageSamplingInterval": "0:00:10"}
     data["moves"] = [{"Fraction": draw(st.sampled_from([0.5, 1]))}]
     for entry in data["centers"]:
         entry["Policy"] = draw(st.sampled_from(["fcfs", "easy", "conservative", "slurm"]))

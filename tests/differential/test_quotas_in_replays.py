@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -85,6 +86,24 @@ def test_schedules_under_quotas(backfill, case):
         quotas=twin(keys, case["pools"]),
     )
     assert got.starts == expected
+
+
+@pytest.mark.parametrize("backfill", BACKFILLS)
+@given(case=cases(), data=st.data())
+def test_to_ask_again_when_nothing_has_happened_changes_nothing(backfill, case, data):
+    """Cancels of jobs that run change nothing, but the core is called for each; before and after the others, and after the last start."""
+    case |= {"order": "sjf" if case["order"] == "wfp3" else case["order"]}  # wfp3 is another order at any other time
+    keys = case.pop("keys")
+    names = {"account": lambda job: f"a{job.user}"}
+    quiet = run(**case, backfill=backfill, names=names, **keys)
+    after = st.integers(1, 400).map(lambda tenths: tenths * UNIT // 10)
+    asked = [
+        replace(job, cancel=start + data.draw(after)) if start >= 0 and job.cancel is None else job
+        for job, start in zip(case["jobs"], quiet.starts, strict=True)
+    ]
+    again = run(**(case | {"jobs": asked}), backfill=backfill, names=names, **keys)
+    assert again.starts == quiet.starts
+    assert again.digest == quiet.digest
 
 
 @pytest.mark.parametrize("backfill", BACKFILLS)

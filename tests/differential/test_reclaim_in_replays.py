@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apportion.core.codes import PREEMPTED
+from apportion.core.codes import CANCELLED, PREEMPTED, REJECTED
 from apportion.policy.load import from_dict
 from driving import machine, submissions
 from oracles import stops
 from oracles.jobs import Job, Pool
-from oracles.quotas import AccountQuotas
+from oracles.quotas import AccountQuotas, Node
 from oracles.reclaim import Reclaim, Rules
 from oracles.workloads import random_jobs
 from quota_cases import twin
-from stop_cases import BACKFILLS, play
+from stop_cases import BACKFILLS, Played, decisions, play
 
 MACHINES = [[Pool(6)], [Pool(5), Pool(4)]]
 UNIT = 10_000
@@ -85,7 +85,16 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
     priority = tuple(draw(st.integers(0, PRIORITIES - 1)) for _ in jobs)
     lowest = frozenset(k for k, level in enumerate(priority) if level == 0)
     cancel = lowest if draw(st.integers(0, 3)) == 0 else frozenset()
-    how = Reclaim(chosen, priority, cancel, draw(st.sampled_from([0, 0, 20_000])))
+    fair = draw(st.sampled_from([(), (), *((s,) for s in STRATEGIES), STRATEGIES]))
+    if fair:  # borrowers go by shares, not by priority
+        chosen = {name: Rules("Never", rule.reclaim) for name, rule in chosen.items()}
+        chosen["a0"] = Rules("Never", "Any")
+        for entry in keys["accounts"]:
+            for key in words(Rules("Never", "Never", True, 0)):
+                entry.pop(key, None)
+            entry.update(words(chosen[entry["Account"]]), FairWeight=draw(st.sampled_from([1, 1, 2, 0.5, 0])))
+        keys["PreemptionStrategies"] = list(fair)
+    how = Reclaim(chosen, priority, cancel, draw(st.sampled_from([0, 0, 20_000])), fair)
     return {"jobs": jobs, "pools": pools, "keys": keys, "how": how, "order": draw(st.sampled_from(["fcfs", "sjf"]))}
 
 
@@ -125,9 +134,9 @@ def test_reclaim(backfill, case):
         assert np.where(over, -1, state.live.start).tolist() == want.starts
         assert state.pools.free.tolist() == [pool.procs for pool in pools]
         assert not state.quotas.usage.any()
-        check_properties(jobs, pools, got, owned, how)
     assert played[0].digest == played[1].digest
     assert played[0].end == played[1].end
+    check_properties(jobs, pools, policy_of(case, backfill), table, played[0], owned)
 
 
 @st.composite
@@ -160,53 +169,57 @@ def q(entry: dict[str, Any]) -> int:
 
 
 @pytest.mark.parametrize("backfill", ["easy", "conservative"])
-@settings(max_examples=25)
+@settings(max_examples=300)
 @given(case=demands())
 def test_static_demand_comes_to_rest(backfill, case):
     """Each second jobs may take from others again; after a minute nobody does, until the first has come to its end."""
     jobs, how = case["jobs"], case["how"]
     table = submissions(jobs, 6, account=lambda job: f"a{job.user}", qos=lambda job: f"q{how.priority[job.id]}")
-    quota = {entry["Account"]: q(entry) for entry in case["keys"]["accounts"]}
     played = [play(jobs, policy_of(case, backfill), table, [], engine) for engine in ("compiled", "simpy")]
     assert played[0].digest == played[1].digest
     log = [row for row in played[0].log if row[0] < jobs[0].run]
     assert all(time <= 60_000 for time, *_ in log)
-    spans = [(start, time, job) for time, job, start, _, _ in played[0].log]
-    last = zip(played[0].state.live.start.tolist(), played[0].end, strict=True)
-    spans += [(start, end, job) for job, (start, end) in enumerate(last) if start >= 0]
-    for time, job, _, by, _ in log:
-        used = sum(jobs[k].procs for start, end, k in spans if start <= time <= end and jobs[k].user == jobs[job].user)
-        assert jobs[job].user == jobs[by].user or used > quota[f"a{jobs[job].user}"]
+    check_properties(jobs, case["pools"], policy_of(case, backfill), table, played[0], nominal_of(case["keys"]))
 
 
-def check_properties(jobs: list[Job], pools: list[Pool], got: Any, owned: AccountQuotas, how: Reclaim) -> None:
-    """No account at or below its nominal quota loses a job to another one; what runs is never more than there is."""
-    spans = [(start, time, job) for time, job, start, _, _ in got.log]
-    spans += [
-        (int(got.state.live.start[k]), got.end[k], k)
-        for k in range(len(jobs))
-        if got.state.live.start[k] >= 0 and got.state.live.state[k] != PREEMPTED
-    ]
-    for time in {begin for begin, _, _ in spans}:
-        for pool, size in enumerate(pools):
-            running = [job for begin, end, job in spans if begin <= time < end and jobs[job].pool == pool]
-            assert sum(jobs[job].procs for job in running) <= size.procs
-    gone: set[tuple[int, int]] = set()
-    for row, (time, job, start, by, _) in enumerate(got.log):
-        victim, taker = (owned.account[jobs[k].user] for k in (job, by))
-        # those that were stopped before in this instant have gone, and those that take from others only later are not there yet
-        later = {taken_by for t, _, _, taken_by, _ in got.log[row:] if t == time}
-        running = [
-            (jobs[k], b) for b, e, k in spans if b <= time <= e and (k, b) not in gone and (b < time or k not in later)
-        ]
-        owned.use([pair for pair in running if is_there(pair, time, got)])
-        gone.add((job, start))
-        if victim is not taker:
-            assert any(victim.own.get(cell, 0) > victim.nominal.get(cell, 0) for cell in owned.asked(jobs[job]))
+def nominal_of(keys: dict[str, Any]) -> AccountQuotas:
+    """Quotas of accounts that are written in one string, for the naive twin."""
+    nodes = [Node(entry["Account"], None, {("*", "cpu"): q(entry)}) for entry in keys["accounts"]]
+    return AccountQuotas(dict(enumerate(nodes)), [""])
 
 
-def is_there(pair: tuple[Job, int], time: int, got: Any) -> bool:
-    """Whether a job has not ended before what happens now; one without length, too, has its quota in the round in which it starts."""
-    job, start = pair
-    stopped = any(k == job.id and s == start and t == time for t, k, s, _, _ in got.log)
-    return stopped or start + job.run > time or start == time
+def check_properties(
+    jobs: list[Job], pools: list[Pool], policy: Any, table: Any, got: Played, owned: AccountQuotas
+) -> None:
+    """Decision by decision: no account at or below its nominal quota loses a job to another one; what runs is never more than there is.
+
+    What counts is what ran just before each stop: neither those that were stopped before it in the same round, nor those that started after it.
+    """
+    running: dict[int, int] = {}
+    log = iter(got.log)
+    for state, time, ended, decided in decisions(jobs, policy, table):
+        for job in ended:
+            del running[job]
+        for job in decided:
+            if job in running:
+                when, who, start, by, _ = next(log)
+                assert (when, who, start) == (time, job, running[job])
+                check_stop(jobs, running, job, by, owned)
+                del running[job]
+            elif state.live.state[job] not in (REJECTED, CANCELLED):
+                running[job] = time
+                for pool, size in enumerate(pools):
+                    assert sum(jobs[k].procs for k in running if jobs[k].pool == pool) <= size.procs
+    assert not running
+    assert next(log, None) is None
+    assert tuple(state.digest.tolist()) == got.digest
+
+
+def check_stop(jobs: list[Job], running: dict[int, int], job: int, by: int, owned: AccountQuotas) -> None:
+    """A job is stopped by one of another account: its own uses more than its nominal quota of something that both ask for."""
+    victim, taker = (owned.account[jobs[k].user] for k in (job, by))
+    if victim is taker:
+        return
+    owned.use([(jobs[k], start) for k, start in running.items()])
+    both = owned.asked(jobs[job]).keys() & owned.asked(jobs[by]).keys()
+    assert any(victim.own.get(cell, 0) > victim.nominal.get(cell, 0) for cell in both)

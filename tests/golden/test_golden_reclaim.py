@@ -129,6 +129,16 @@ def test_fair_sharing_by_weights(strategies, weights, expected):
     assert stopped(FAIR, 12, tree, PreemptionStrategies=strategies) == expected
 
 
+def test_shares_are_compared_just_below_the_first_common_cohort():
+    """a is in a cohort below b's and c's, all of c's 12: a's 3 and its cohort's 3 are 3 / 12, b has 12 / 12, then 9 / 12."""
+    tree = accounts(0, 0, 12, ReclaimWithinCohort=["Any"] * 3)
+    tree[0]["Cohort"] = "inner"
+    jobs = [*((k, 1, 3, 0) for k in range(4)), (10, 0, 3, 0)]
+    for strategy in ("LessThanOrEqualToFinalShare", "LessThanInitialShare"):
+        done = stopped(jobs, 12, tree, cohorts=[{"Cohort": "inner", "Parent": "team"}], PreemptionStrategies=[strategy])
+        assert done == [(10, 3, 4)]
+
+
 def test_who_has_borrowed_most_gives_back_first():
     """c takes back 3 of its 12: a has 6, b 3 and d nothing; a's first job is older than b's, but a has more."""
     jobs = [(0, 0, 3, 0), (1, 0, 3, 0), (2, 1, 6, 0), (10, 2, 3, 0)]
@@ -136,6 +146,23 @@ def test_who_has_borrowed_most_gives_back_first():
     both = ["LessThanOrEqualToFinalShare", "LessThanInitialShare"]
     assert stopped(jobs, 12, tree, PreemptionStrategies=both) == [(10, 1, 3)]
     assert stopped(jobs, 12, tree) == [(10, 2, 3)]  # the classic way: the latest start
+
+
+@pytest.mark.parametrize(
+    ("quotas", "weights", "expected"),
+    [
+        # b's share with 5 is 4 / 6, a's is infinite; a takes back its 2 of quota, and its other job fills what is left over
+        ((1, 2, 3), [1, 0, 1], [(1, 0, 2), (1, 1, 2), (2, 2, 0)]),
+        # nobody has a quota: 5 / 6 of b are less than 5 / 6 / .5 of a, but its 2 / 6 / .5 are less than that
+        ((0, 0, 6), [1, 0.5, 1], [(1, 0, 2), (1, 1, 2)]),
+    ],
+)
+def test_jobs_do_not_stop_each_other_for_ever_by_their_initial_shares(quotas, weights, expected):
+    """Two jobs of b (2 and 3 processors), one of a (5), on 6 processors: by Kueue's rule alone they take turns each second."""
+    tree = accounts(*quotas, ReclaimWithinCohort=["Any"] * 3, FairWeight=weights)
+    jobs = [(0, 1, 2, 0), (0, 1, 3, 0), (0, 0, 5, 0)]
+    strategies = ["LessThanInitialShare"]
+    assert stopped(jobs, 6, tree, PreemptionStrategies=strategies, Backfill="easy") == expected
 
 
 def test_a_lease_that_has_ended_is_taken_back_where_there_is_no_room():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from oracles.jobs import Job, fits, plus
@@ -35,6 +36,7 @@ class Reclaim:
     priority: Sequence[int]
     cancel: frozenset[int] = frozenset()
     exempt: int = 0
+    strategies: tuple[str, ...] = ()  # of fair sharing, in the order in which they are tried
 
 
 def line(node: Node) -> list[Node]:
@@ -50,9 +52,15 @@ def may_lose(node: Node, of: Node, rules: Rules) -> bool:
 
 
 def victims(
-    job: Job, running: Sequence[Pair], safe: set[int], free: Vector, quotas: AccountQuotas, how: Reclaim
+    job: Job,
+    running: Sequence[Pair],
+    safe: set[int],
+    free: Vector,
+    quotas: AccountQuotas,
+    how: Reclaim,
+    was_stopped: bool = False,
 ) -> list[Pair]:
-    """Running jobs that go for a pending one; ``safe`` : ids of those that may not."""
+    """Running jobs that go for a pending one; ``safe`` : ids of those that may not. ``was_stopped`` : the pending one was stopped before."""
     node, rules = quotas.account[job.user], how.rules.get(quotas.account[job.user].name, Rules())
     asked = quotas.asked(job)
 
@@ -110,10 +118,55 @@ def victims(
         (pair for pair in running if may(pair[0])),
         key=lambda pair: (quotas.account[pair[0].user] is node, how.priority[pair[0].id], -pair[1], pair[0].id),
     )
+
+    def share(of: Node, gone: Sequence[Pair], incoming: dict[Cell, int]) -> tuple[bool, Fraction]:
+        use(gone)
+        return of.weighted(
+            [(flavor, name) for flavor in ["*", *filter(None, quotas.flavor)] for name in RESOURCES], incoming
+        )
+
+    def allows(rule: str, pair: Pair, gone: list[Pair]) -> bool:
+        """By the shares of the two just below the first cohort that both are in."""
+        of = quotas.account[pair[0].user]
+        if of in line(node) or node in line(of) or (rule == "LessThanInitialShare" and was_stopped):
+            return False
+        above = next(n for n in line(node) if n in line(of))
+        a, b = (line(n)[line(n).index(above) - 1] for n in (node, of))
+        mine = share(a, [*gone, pair], asked)
+        if rule == "LessThanInitialShare":
+            return mine < share(b, gone, {})
+        return mine <= share(b, [*gone, pair], {})
+
+    def needed(gone: list[Pair], borrow: bool) -> list[Pair]:
+        """Give back, the last one first, as far as there is still enough."""
+        for back in reversed(list(gone)):
+            rest = [other for other in gone if other is not back]
+            if does(rest, borrow):
+                gone = rest
+        return gone
+
+    gone: list[Pair] = []
+    for rule in how.strategies:
+        left, gone = list(order), []
+        while left:
+            # of equal shares the first of them; `max` keeps it
+            pair = max(left, key=lambda pair: share(quotas.account[pair[0].user], gone, {}))
+            left.remove(pair)
+            if not borrows(pair[0], gone):
+                continue
+            use(gone)
+            within = all(node.usage(cell) + amount <= node.subtree(cell) for cell, amount in asked.items())
+            if not within and not allows(rule, pair, gone):
+                continue
+            gone.append(pair)
+            if does(gone, True):
+                return needed(gone, True)
+    if how.strategies:
+        return []
     below = min(mine, 10**9 if rules.threshold is None else rules.threshold + 1)
     for own_only in (False, True):
         borrow = own_only or rules.borrow
-        gone: list[Pair] = []
+        gone = []
         for pair in order:
             if quotas.account[pair[0].user] is not node:
                 if own_only or not borrows(pair[0], gone):
@@ -121,9 +174,5 @@ def victims(
                 borrow = borrow and how.priority[pair[0].id] < below
             gone.append(pair)
             if does(gone, borrow):
-                for back in reversed(list(gone)):
-                    rest = [other for other in gone if other is not back]
-                    if does(rest, borrow):
-                        gone = rest
-                return gone
+                return needed(gone, borrow)
     return []

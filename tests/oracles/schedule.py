@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from oracles.quotas import AccountQuotas
+    from oracles.turns import Turns
 
 
 def scheduler_named(backfill: str) -> Scheduler:
@@ -46,6 +47,7 @@ def simulate(
     follows: Mapping[int, Sequence[tuple[int, int]]] | None = None,
     predictor: Predictor | None = None,
     quotas: AccountQuotas | None = None,
+    turns: Turns | None = None,
 ) -> list[int]:
     """Return the start of each job, -1 for those that never start.
 
@@ -56,7 +58,8 @@ def simulate(
     that is known in advance to be away. max_jobs_per_user Jobs that a user may have running at once, over all
     pools. follows For some ids, the ids of the jobs that must have ended, each with the time that must have passed since;
     such a job is submitted then, but not before its own submit.
-    quotas Of accounts; a user is an account of its own.
+    quotas Of accounts, by user.
+    turns Who is admitted first where shares or usage decide.
     predictor Gives the time that a job is planned with, in place of its limit, from what its user's jobs took so far and its limit.
     """
     pools = [Pool(procs)] if isinstance(procs, int) else list(procs)
@@ -64,6 +67,9 @@ def simulate(
     scheduler = scheduler_named(backfill) if isinstance(backfill, str) else backfill
     key = ORDERS[order] if isinstance(order, str) else order
     world = World(pools, windows, key, max_jobs_per_user, free=[pool.capacity for pool in pools], quotas=quotas)
+    if turns is not None:
+        world.turns = replace(turns, begin=min((job.submit for job in jobs), default=0))
+        world.known = {job.id: job for job in jobs}
     if predictor is not None:
         world.predictions = Predictions(predictor)
     if isinstance(key, Multifactor):
@@ -79,10 +85,21 @@ def simulate(
             news = happen(world, coming, edges, apart, follows)
             if not news and round_ > 0:
                 break
-            scheduler.decide(world, news, first_round=round_ == 0)
+            decide(world, scheduler, news, first_round=round_ == 0)
         else:
             raise AssertionError(f"the rounds at {instant} do not end")
     return [world.starts.get(job.id, -1) for job in jobs]
+
+
+def decide(world: World, scheduler: Scheduler, news: News, *, first_round: bool) -> None:
+    """Make a pass; and where the start of a job lets others come to their turn, more until nothing starts."""
+    before = -1
+    while len(world.starts) > before:
+        before = len(world.starts)
+        scheduler.decide(world, news, first_round=first_round)
+        if world.turns is None and (world.quotas is None or not world.quotas.strict):
+            return
+        news, first_round = News(), False
 
 
 def next_instant(world: World, scheduler: Scheduler, coming: list[Job], edges: list[int]) -> int | None:
@@ -91,14 +108,14 @@ def next_instant(world: World, scheduler: Scheduler, coming: list[Job], edges: l
         return None
     times = [start + job.run for job, start in world.running]
     times += [job.cancel for job in world.pending if job.cancel is not None]
-    # A job that runs cannot leave the queue; but the core is told, and looks at those that wait.
-    times += [job.cancel for job, _ in world.running if job.cancel is not None and job.cancel > world.now]
     times += [job.submit for job in coming[-1:]]
     times += edges[-1:]
     if world.predictions is not None and world.pending:
         times += [start + job.limit for job, start in world.running if job.run > job.limit]
     if isinstance(world.key, Multifactor) and world.pending:
         times.append(world.key.tick(world.now) + world.key.period)
+    if world.turns is not None and world.turns.usage is not None and world.pending and world.running:
+        times.append((world.now // world.turns.usage.interval + 1) * world.turns.usage.interval)
     wake = scheduler.wakes_at(world)
     if wake is not None:
         times.append(wake)

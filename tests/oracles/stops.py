@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from oracles import reclaim as lending
 from oracles.backfill import Conservative
 from oracles.jobs import ORDERS, Job, Pool, Vector, fits, minus, plus
-from oracles.schedule import scheduler_named, set_free
+from oracles.schedule import decide, scheduler_named, set_free
 from oracles.world import News, World
 
 if TYPE_CHECKING:
@@ -217,18 +217,18 @@ def simulate(
                 news.capacity += 1
                 if isinstance(scheduler, Conservative):
                     scheduler.plan.clear()
-            scheduler.decide(world, news, first_round=first)
+            decide(world, scheduler, news, first_round=first)
             while preempt is not None and (
                 _preempt(world, told, preempt, checkpoint, kept, stop)
                 or _move_on(world, told, preempt, checkpoint, stop)
             ):
                 if isinstance(scheduler, Conservative):
                     scheduler.plan.clear()
-                scheduler.decide(world, News(capacity=1), first_round=False)
-            while reclaim is not None and _take_back(world, reclaim, stop, wakes):
+                decide(world, scheduler, News(capacity=1), first_round=False)
+            while reclaim is not None and _take_back(world, told, reclaim, stop, wakes):
                 if isinstance(scheduler, Conservative):
                     scheduler.plan.clear()
-                scheduler.decide(world, News(capacity=1), first_round=False)
+                decide(world, scheduler, News(capacity=1), first_round=False)
             first = False
     for id_, start in world.starts.items():
         told.starts[id_] = start
@@ -432,7 +432,7 @@ def _preempt(world: World, told: Told, rules: Preempt, checkpoint: Checkpoint | 
     return False
 
 
-def _take_back(world: World, how: lending.Reclaim, stop, wakes: set[int]) -> bool:  # type: ignore[no-untyped-def]
+def _take_back(world: World, told: Told, how: lending.Reclaim, stop, wakes: set[int]) -> bool:  # type: ignore[no-untyped-def]
     """Let one job have the quota of its account, and start."""
     quotas, tried = world.quotas, []
     wakes.clear()
@@ -455,14 +455,15 @@ def _take_back(world: World, how: lending.Reclaim, stop, wakes: set[int]) -> boo
             continue
         quotas.use(world.running)
         over = any(node.usage(cell) + amount > node.subtree(cell) for cell, amount in quotas.asked(job).items())
-        if rules.within == "Never" and not rules.borrow and over:
+        if rules.within == "Never" and not rules.borrow and not how.strategies and over:
             continue
         tried.append((node.name, job))
         for other, start in world.running:
             of = quotas.account.get(other.user)
             if other.id in safe and of is not None and lending.may_lose(node, of, rules):
                 wakes.add(start + max(how.exempt, 1000))
-        chosen = lending.victims(job, world.running, safe, world.free[job.pool], quotas, how)
+        was_stopped = any(who == job.id for _, who, *_ in told.stops)
+        chosen = lending.victims(job, world.running, safe, world.free[job.pool], quotas, how, was_stopped)
         for other, _ in chosen:
             stop(other, job.id, again=other.id not in how.cancel)
             world.free[other.pool] = plus(world.free[other.pool], other.need)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from oracles.jobs import Job, Key, Pool, Vector, Window, fits, minus, plus
 from oracles.profile import Profile
+from oracles.turns import arranged, used
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from oracles.predictions import Predictions
     from oracles.quotas import AccountQuotas
+    from oracles.turns import Turns
 
 
 @dataclass
@@ -46,13 +48,22 @@ class World:
     free: list[Vector] = field(default_factory=list)  # of each pool, now
     predictions: Predictions | None = None
     quotas: AccountQuotas | None = None
+    turns: Turns | None = None
+    known: dict[int, Job] = field(default_factory=dict)  # every job by id, where turns are taken
     kept_back: dict[int, tuple[int, Vector]] = field(
         default_factory=dict
     )  # pool and what is kept, by job that waits for it
 
     def queue(self) -> list[Job]:
         """Return the pending jobs in order of priority, evaluated now."""
-        return sorted(self.pending, key=lambda job: (self.key(job, self.now), job.submit, job.id))
+        found = sorted(self.pending, key=lambda job: (self.key(job, self.now), job.submit, job.id))
+        if self.turns is None or self.quotas is None:
+            return found
+
+        def used_by(user: int) -> list[float]:
+            return used(self.turns, user, self.known, self.starts, self.ends, self.now)
+
+        return arranged(found, self.running, self.quotas, self.turns, used_by)
 
     def held(self, job: Job) -> bool:
         """Tell whether the job's user has as many jobs running as allowed, or a quota keeps it."""

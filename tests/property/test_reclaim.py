@@ -63,6 +63,7 @@ class Machine:
         self.R = handle(self.rules)
         self.start = np.zeros(n, np.int64)
         self.running: list[int] = []
+        self.stopped: set[int] = set()
         self.clock = 0
 
     def usage(self, node: int) -> int:
@@ -77,6 +78,7 @@ class Machine:
     def stop(self, j: int) -> None:
         cohort.release(self.Q, self.table, j)
         self.running.remove(j)
+        self.stopped.add(j)
 
     def fits(self, j: int) -> bool:
         return cohort.binding(self.Q, self.table, j, ALL_FLAVORS) == 0
@@ -86,7 +88,17 @@ class Machine:
         self.rules.running[: len(self.running)] = self.running
         room = np.zeros(1, np.int64)
         n = choice.victims(
-            self.Q, self.table, j, ALL_FLAVORS, len(self.running), self.start, self.R, room, NO_NODES, out
+            self.Q,
+            self.table,
+            j,
+            ALL_FLAVORS,
+            len(self.running),
+            self.start,
+            j in self.stopped,
+            self.R,
+            room,
+            NO_NODES,
+            out,
         )
         return out[:n].tolist()
 

@@ -35,6 +35,7 @@ BASE = {"Order": "multifactor", "PriorityWeightAge": 1000}
             {"partitions": [{"Name": "p", "TRES": "cpu=8,mem=1024"}]},
         ),
         ({"PreemptType": "preempt/qos"}, {"PreemptType": "qos"}),
+        ({"FairSharing": False}, {}),
     ],
 )
 def test_equal_meaning_gives_equal_hash(one, other):

@@ -110,6 +110,34 @@ def test_queueing_strategies(strategy, small):
         assert why(done, 3) == ["QuotaOrder"]
 
 
+@pytest.mark.parametrize("backfill", ["none", "easy", "easy-sjbf", "conservative"])
+def test_the_next_in_line_is_looked_at_when_the_one_before_it_starts(backfill):
+    """All of a's jobs fit at 0, and the shorter ones come first by the order, but the line of the account is by submission."""
+    entry = {"NominalQuota": "cpu=4", "QueueingStrategy": "StrictFIFO"}
+    done = replayed(jobs((0, 3, 1, 0), (0, 2, 1, 0), (0, 1, 1, 0)), 12, entry, order="sjf", backfill=backfill)
+    assert hours(done) == [0, 0, 0]
+
+
+def test_under_conservative_backfill_a_planned_start_lets_the_next_in_line_have_its_plan():
+    """Job 1 has the machine to 2; job 2 is planned then and starts, and job 3 of the same account beside it, at once."""
+    entry = {"NominalQuota": "cpu=4", "QueueingStrategy": "StrictFIFO"}
+    done = replayed(jobs((0, 2, 4, 1), (1, 2, 2, 0), (1, 1, 2, 0)), 4, entry, backfill="conservative")
+    assert hours(done) == [0, 2, 2]
+
+
+@pytest.mark.parametrize(("strategy", "small"), [("BestEffortFIFO", 2), ("StrictFIFO", 4)])
+def test_a_job_that_was_stopped_keeps_its_place_in_the_line(strategy, small):
+    """b takes 3 processors back at 1, so job 1 waits until 3; job 4 was submitted later, and waits behind it although there is room for it."""
+    done = replayed(
+        jobs((0, 4, 4, 0), (0, 4, 4, 0), (1, 2, 3, 1), (2, 1, 1, 0)),
+        8,
+        {"NominalQuota": "cpu=4", "Cohort": "c", "QueueingStrategy": strategy},
+        {"NominalQuota": "cpu=4", "Cohort": "c", "ReclaimWithinCohort": "Any"},
+        PreemptMode="REQUEUE",
+    )
+    assert hours(done) == [3, 0, 1, small]
+
+
 @pytest.mark.parametrize("stop", ["Hold", "HoldAndDrain"])
 def test_a_stopped_account_starts_nothing(stop):
     done = replayed(jobs((0, 1, 1, 0), (0, 1, 1, 1)), 12, {"StopPolicy": stop})
@@ -182,6 +210,38 @@ def test_a_lease_is_renewed_only_while_the_lender_has_no_job_waiting(lease, thir
             },
             "with WithinClusterQueue and PreemptionStrategies jobs may stop each other for ever",
         ),
+        ({"FairSharing": True}, "FairSharing is on, but no account has a quota"),
+        ({"UsageHalfLifeTime": 60}, "UsageHalfLifeTime is given, but no account goes by what users used"),
+        (
+            {"accounts": [{"Account": "a", "AdmissionMode": "UsageBasedAdmissionFairSharing"}]},
+            "AdmissionMode needs a half-life of what was used (give UsageHalfLifeTime",
+        ),
+        (
+            {
+                "accounts": [
+                    {
+                        "Account": "a",
+                        "AdmissionMode": "UsageBasedAdmissionFairSharing",
+                        "QueueingStrategy": "StrictFIFO",
+                    }
+                ],
+                "UsageHalfLifeTime": 60,
+            },
+            "jobs of a go by submission (StrictFIFO) and by what users used (AdmissionMode)",
+        ),
+        (
+            {
+                "accounts": [{"Account": "a", "AdmissionMode": "UsageBasedAdmissionFairSharing"}],
+                "UsageHalfLifeTime": 60,
+                "ResourceWeights": {"gres/gpu": 2},
+            },
+            "gres/gpu has a weight, but no quota is of it (choose from cpu",
+        ),
+        (
+            {"users": [{"User": "u", "Account": "a", "FairWeight": 2}]},
+            "FairWeight of u is given, but no account goes by what users used",
+        ),
+        ({"accounts": [{"Account": "a", "AdmissionMode": "Usage"}]}, "UsageBasedAdmissionFairSharing"),
         (
             {"accounts": [{"Account": "a"}], "PreemptionStrategies": ["LessThanInitialShare"]},
             "no account may take anything from another",

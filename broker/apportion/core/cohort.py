@@ -142,6 +142,8 @@ def _change_usage(Q: Quotas, jobs: Jobs, j: int, flavor: int, sign: int) -> None
     node = node_of(Q, jobs, j)
     for resource in range(Q.tres.size):
         amount = tres_count(jobs, j, Q.tres[resource])
+        if Q.in_use.shape[0] > 0:
+            Q.in_use[association_of(jobs, j), resource] += sign * amount
         _change_cell(Q, node, cell_of(Q, ALL_FLAVORS, resource), amount, sign)
         if flavor != ALL_FLAVORS:
             _change_cell(Q, node, cell_of(Q, flavor, resource), amount, sign)
@@ -165,7 +167,7 @@ def release(Q: Quotas, jobs: Jobs, j: int) -> None:
 
 @kernel
 def enter(Q: Quotas, jobs: Jobs, j: int) -> None:
-    """A job begins to wait, in the place of its submission: it may have run before."""
+    """A job begins to wait, in the place of its submission, also if it has run and was stopped: Kueue queues by creation, not by eviction."""
     node = node_of(Q, jobs, j)
     if node < 0:
         return
@@ -197,6 +199,7 @@ def leave(Q: Quotas, jobs: Jobs, j: int) -> None:
         before, after = Q.older[j], Q.newer[j]
         if before < 0:
             Q.oldest[node] = after
+            Q.moved_up[0] += after >= 0
         else:
             Q.newer[before] = after
         if after < 0:

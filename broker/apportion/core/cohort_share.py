@@ -58,6 +58,23 @@ def dominant(Q: Quotas, node: int, incoming: Ints) -> tuple[int, int, int]:
 
 
 @kernel
+def dominant_of_own(Q: Quotas, node: int) -> tuple[int, int, int]:
+    """The same of what the jobs of a node itself use beyond its nominal quota, as if they were of an account below it."""
+    best, most, of = -1, 0, 1
+    for resource in range(Q.tres.size):
+        borrowed = 0
+        lendable = 0
+        for flavor in range(ALL_FLAVORS, Q.nominal.shape[1] // Q.tres.size - 1):
+            cell = cell_of(Q, flavor, resource)
+            if Q.governed[node, cell] == 1:
+                borrowed += max(0, int(Q.own[node, cell] - Q.nominal[node, cell]))
+                lendable += potential_available(Q, node, cell)
+        if borrowed > 0 and (best < 0 or (lendable > 0 and less(most, of, borrowed, lendable))):
+            best, most, of = resource, borrowed if lendable > 0 else 0, max(lendable, 1)
+    return best, most, of
+
+
+@kernel
 def share_before(Q: Quotas, a: int, borrowed_a: int, of_a: int, b: int, borrowed_b: int, of_b: int) -> bool:
     """Whether node a's share is less than node b's; the numbers are those of `dominant`."""
     zero_a = Q.weight[a] == 0 and borrowed_a > 0

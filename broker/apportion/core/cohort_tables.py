@@ -47,7 +47,9 @@ class Quotas(NamedTuple):
     ``turn`` : int64[1], next time at which a lease ends or is decided anew, ms.
     ``counted`` (jobs) : flavour in which a job's usage is counted, NOT_COUNTED.
     ``oldest``, ``newest`` (nodes), ``older``, ``newer`` (jobs) : pending jobs of the nodes with STRICT_FIFO, as lists; -1 at the ends. The
-    columns by jobs are empty without such nodes.
+    columns by jobs are empty without such nodes. ``moved_up`` : int64[1], how often a job has become the oldest of such a node because the one
+    before it left.
+    ``in_use`` (associations, resources) : by the jobs of each that have quota; empty where nobody asks.
     """
 
     parent: Ints
@@ -74,6 +76,8 @@ class Quotas(NamedTuple):
     newest: Ints
     older: Ints
     newer: Ints
+    moved_up: Ints
+    in_use: Ints
 
 
 def new_quotas(
@@ -116,6 +120,8 @@ def new_quotas(
         newest=np.full(nodes, -1, np.int64),
         older=np.full(in_line, -1, np.int64),
         newer=np.full(in_line, -1, np.int64),
+        moved_up=np.zeros(1, np.int64),
+        in_use=np.zeros((0, len(tres)), np.int64),
     )
 
 

@@ -58,6 +58,7 @@ def begin(f: Federation, now: int) -> None:
     f.clock.decided[0] = 0
     f.clock.now[0] = now
     turned = f.broker.rules.quotas == 1 and cohort_lease.next_change(f.broker.quotas) <= now
+    turned |= f.broker.rules.turns == 1 and f.broker.turns.next_sample[0] <= now
     turned |= f.broker.rules.budgets == 1 and f.broker.budgets.turn[0] <= now
     step.begin(f.broker, now)
     for c in range(f.centers.wake.size):
@@ -221,12 +222,17 @@ def decide(f: Federation, now: int) -> None:
     nothing more happens.
     """
     while True:
+        moved_up = f.broker.quotas.moved_up[0]
         _decide_centers(f, now)
         books.look(f, now)
         if f.clock.patience[0] <= now:
             binding.reconsider(f, now)
         binding.place_pending(f, now)
-        if not _anything_touched(f):
+        if (
+            f.broker.quotas.moved_up[0] != moved_up
+        ):  # who is next in line of an account may be elsewhere, or have been passed over
+            books.look_for_quota(f, now)
+        elif not _anything_touched(f):
             break
     for k in range(f.broker.clock.decided[0]):
         job = f.broker.decided[k]
@@ -240,9 +246,19 @@ def decide(f: Federation, now: int) -> None:
         wake = min(wake, cohort_lease.next_change(f.broker.quotas))
     if f.broker.rules.budgets == 1 and f.broker.clock.pending[0] > 0:
         wake = min(wake, budget.next_change(f.broker.budgets))
+    if f.broker.rules.turns == 1 and f.broker.clock.pending[0] > 0 and _anything_runs(f):
+        wake = min(wake, f.broker.turns.next_sample[0])
     if f.broker.rules.reclaims == 1 and f.broker.clock.pending[0] > 0 and f.broker.preemption.clock[WAKE] > now:
         wake = min(wake, f.broker.preemption.clock[WAKE])
     f.clock.wake[0] = wake
+
+
+@kernel
+def _anything_runs(f: Federation) -> bool:
+    for c in range(f.centers.wake.size):
+        if step.anything_runs(f.cores[c]):
+            return True
+    return False
 
 
 @kernel

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import budget, cohort, digest, lifecycle, limit_usage, placement, refund, running, step
+from apportion.core import budget, cohort, digest, lifecycle, limit_usage, placement, refund, running, step, turns
 from apportion.core.codes import ENDED, KILLED, NODE_FAIL, PENDING, PREEMPTED, REJECTED, REQUEUED, RUNNING
 from apportion.core.federation_tables import BOUND, HOME, PLACE_BY_SCORE, PLACE_REDUNDANT, WITHDRAWN
 from apportion.core.jit import kernel
@@ -221,6 +221,8 @@ def _learn(f: Federation, now: int, center: int, job: int) -> None:
 def take_quota(f: Federation, center: int, job: int, flavor: int) -> None:
     """Let a bound job have its quota; what it does at an autonomous center is not the broker's to say, so there it waits no longer."""
     b = f.broker
+    if b.rules.turns == 1:
+        turns.note_entry(b.quotas, b.jobs, b.turns, job)
     cohort.reserve(b.quotas, b.jobs, job, flavor)
     if f.centers.managed[center] == 0:
         cohort.leave(b.quotas, b.jobs, job)

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import budget, cohort, digest, limit_usage, node_room, nodes, predict, queue, rank, running, usage
+from apportion.core import (
+    budget,
+    cohort,
+    digest,
+    limit_usage,
+    node_room,
+    nodes,
+    predict,
+    queue,
+    rank,
+    running,
+    turns,
+    usage,
+)
 from apportion.core.codes import BACKFILL_EASY_SJBF, ENDED, ORDER_ARRIVAL, PENDING, PREDICT_LIMIT, RUNNING
 from apportion.core.engines import history
 from apportion.core.jit import apart, inlined, kernel
@@ -100,6 +113,8 @@ def _take_the_rest(s: State, now: int, job: int, pool: int) -> None:
         limit_usage.on_start(s.limits, s.counters, s.jobs, job, now)
     if s.rules.quotas == 1:
         cohort.leave(s.quotas, s.jobs, job)
+        if s.rules.turns == 1:
+            turns.note_entry(s.quotas, s.jobs, s.turns, job)
         cohort.reserve(s.quotas, s.jobs, job, s.pools.flavor[pool])
     if s.rules.budgets == 1:
         budget.on_start(s.budgets, s.jobs, job, now, s.jobs.limit[job])

@@ -32,7 +32,8 @@ def ranks_before(key: Floats | Ints, submit: Ints, a: int, b: int) -> bool:
 
 
 @kernel
-def _place(queue: Queue, jobs: Jobs, i: int, job: int) -> None:
+def put(queue: Queue, jobs: Jobs, i: int, job: int) -> None:
+    """Let ``job`` be entry ``i``."""
     queue.order[i] = job
     queue.procs[i] = jobs.procs[job]
     queue.limit[i] = jobs.expected[job]
@@ -105,7 +106,7 @@ def append(queue: Queue, jobs: Jobs, state: Bytes, job: int) -> None:
     """Put ``job`` at the end (its rank is known to be last)."""
     if queue.tail[0] == queue.order.size:
         sweep(queue, state)
-    _place(queue, jobs, queue.tail[0], job)
+    put(queue, jobs, queue.tail[0], job)
     queue.tail[0] += 1
 
 
@@ -127,11 +128,11 @@ def insert(queue: Queue, jobs: Jobs, state: Bytes, key: Floats | Ints, job: int)
             high = middle
     if head > 0 and low - head < tail - low:
         _move(queue, head - 1, head, low - head)
-        _place(queue, jobs, low - 1, job)
+        put(queue, jobs, low - 1, job)
         queue.head[0] = head - 1
     else:
         _move(queue, low + 1, low, tail - low)
-        _place(queue, jobs, low, job)
+        put(queue, jobs, low, job)
         queue.tail[0] = tail + 1
 
 
@@ -165,7 +166,7 @@ def next_small(queue: Queue, i: int, procs: int, limit: int, any_limit_procs: in
 
 
 @kernel
-def sort(queue: Queue, jobs: Jobs, state: Bytes, key: Floats, work: Ints) -> bool:
+def sort(queue: Queue, jobs: Jobs, state: Bytes, key: Floats | Ints, work: Ints) -> bool:
     """Restore the order after keys have changed; True if it was not as it had to be.
 
     Nearly sorted input costs O(n); any input O(n log n). ``work`` : as long as the queue.
@@ -190,12 +191,12 @@ def sort(queue: Queue, jobs: Jobs, state: Bytes, key: Floats, work: Ints) -> boo
     if moves == 0:
         return False
     for k in range(n):
-        _place(queue, jobs, k, order[k])
+        put(queue, jobs, k, order[k])
     return True
 
 
 @kernel
-def _merge_sort(order: Ints, key: Floats, submit: Ints, work: Ints, n: int) -> None:
+def _merge_sort(order: Ints, key: Floats | Ints, submit: Ints, work: Ints, n: int) -> None:
     width = 1
     while width < n:
         for low in range(0, n, 2 * width):

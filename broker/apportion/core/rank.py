@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import limit_usage, multifactor, queue, running, share, usage
+from apportion.core import limit_usage, multifactor, queue, running, share, turns, usage
 from apportion.core.codes import ORDER_FIXED, ORDER_MOVING, ORDER_MULTIFACTOR, PENDING
 from apportion.core.jit import apart, inlined, kernel
 from apportion.core.scoring import call_score
@@ -87,16 +87,26 @@ def is_alone(s: State) -> bool:
 
 @inlined
 def refresh(s: State, now: int) -> bool:
-    """Bring the order of the queue up to date; True if it has changed."""
+    """Bring the order of the queue up to date; True if it has changed, or may have."""
     order = s.rules.order
-    return (s.rules.charged == 1 or order in (ORDER_MOVING, ORDER_MULTIFACTOR)) and _rank_anew(s, now)
+    moves = s.rules.charged == 1 or s.rules.turns == 1 or order in (ORDER_MOVING, ORDER_MULTIFACTOR)
+    return moves and _rank_anew(s, now)
 
 
 @apart
 def _rank_anew(s: State, now: int) -> bool:
-    order = s.rules.order
     if is_alone(s):
         return False  # its score is worked out when another joins
+    changed = _refresh_scores(s, now)
+    if s.rules.turns == 0:
+        return changed
+    turns.arrange(s)
+    return True
+
+
+@kernel
+def _refresh_scores(s: State, now: int) -> bool:
+    order = s.rules.order
     if s.rules.charged == 1 and s.clock.tick[0] != s.usage.clock[LAST_TICK]:
         share.fairshare_factors(s.accounts, s.usage.value[0], s.share)
         if s.rules.limited == 1:

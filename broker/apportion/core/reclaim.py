@@ -13,6 +13,10 @@ An account that stays within its nominal quota may take back whatever others hav
 others only below a priority threshold (`borrow_below`), or by fair sharing: only while the share that it would have is not above that
 of the account it takes from. So nobody who is at or below its nominal quota ever loses a job to a borrower.
 
+LessThanInitialShare looks at the share that the other account had, so it may take more than that account had borrowed, and what it leaves
+over others fill: two wide jobs could stop each other for ever (kubernetes-sigs/kueue#3779 tells of such). Here, unlike in Kueue, a job that was
+stopped itself borrows nothing by that rule any more, so each job does at most once.
+
 Source: Kueue, "Preemption" (kueue.sigs.k8s.io/docs/concepts/preemption); of its fair sharing, the rules LessThanOrEqualToFinalShare and
 LessThanInitialShare.
 """
@@ -30,10 +34,12 @@ from apportion.core.nodes import give_back
 from apportion.core.reclaim_tables import (
     ANY,
     FINAL_SHARE,
+    INITIAL_SHARE,
     LOWER_OR_NEWER_EQUAL,
     LOWER_PRIORITY,
     NEVER_PREEMPT,
     NO_THRESHOLD,
+    OWN_QUOTA,
 )
 
 if TYPE_CHECKING:
@@ -257,16 +263,21 @@ def _share_allows(
     Q: Quotas, jobs: Jobs, node: int, job: int, flavor: int, other: int, rule: int, incoming: Ints
 ) -> bool:
     """Whether a fair sharing rule lets ``job`` take from ``other``: shares of the two nodes just below their first common one."""
+    if rule == OWN_QUOTA:
+        return False
     a, b = node, cohort.node_of(Q, jobs, other)
-    while True:  # lift the two until they are siblings; parents come before children
-        if Q.parent[a] == Q.parent[b]:
-            break
-        if a > b:
-            a = int(Q.parent[a])
+    above, up = a, b
+    while above != up:  # a parent comes before its children
+        if above > up:
+            above = int(Q.parent[above])
         else:
-            b = int(Q.parent[b])
-        if a == b or a < 0 or b < 0:
-            return False  # one lies above the other: it shares with nobody here
+            up = int(Q.parent[up])
+    if above in (a, b):
+        return False  # one lies above the other: it shares with nobody here
+    while Q.parent[a] != above:
+        a = int(Q.parent[a])
+    while Q.parent[b] != above:
+        b = int(Q.parent[b])
     of = Q.counted[other]
     for cell in range(incoming.size):
         incoming[cell] = 0
@@ -375,6 +386,7 @@ def victims(
     flavor: int,
     n_running: int,
     start: Ints,
+    was_stopped: bool,
     R: Reclaim,
     room: Ints,
     nodes: Nodes,
@@ -388,6 +400,8 @@ def victims(
         Jobs that run and have quota; they are ``R.running[:n_running]``.
     start : int64[n_jobs]
         ms.
+    was_stopped : bool
+        Whether the pending job was itself stopped before: then it borrows nothing by INITIAL_SHARE.
     room : int64[1 + n_extra]
         What the pool of the job lacks for it of each TRES; 0 or less where there is enough.
     nodes : Nodes
@@ -407,8 +421,9 @@ def victims(
         for rule in (R.first, R.second):
             if rule == 0:
                 continue
+            by = OWN_QUOTA if rule == INITIAL_SHARE and was_stopped else rule
             n = candidates(Q, jobs, job, flavor, n_running, start, R, room, nodes, out)
-            n = _take(Q, jobs, job, flavor, out, n, True, False, NO_THRESHOLD, rule, R, room, nodes)
+            n = _take(Q, jobs, job, flavor, out, n, True, False, NO_THRESHOLD, by, R, room, nodes)
             if n > 0:
                 return n
         return 0

@@ -20,6 +20,7 @@ ANY: Final = 3  # of other accounts only
 # Fair sharing strategies, tried in this order; 0 is Kueue's classic preemption.
 FINAL_SHARE: Final = 1
 INITIAL_SHARE: Final = 2
+OWN_QUOTA: Final = 3  # no strategy of Kueue: by it nobody borrows
 
 NO_THRESHOLD: Final = -(2**62)  # nobody is below it: the account never borrows by preemption
 

@@ -26,6 +26,7 @@ from apportion.core import (
     slurm,
     stops,
     take_back,
+    turns,
     windowed,
 )
 from apportion.core.codes import (
@@ -68,6 +69,8 @@ def begin(s: State, now: int) -> None:
         rank.tick(s, now)
         if s.rules.metered == 1 and s.usage.clock[LAST_TICK] != tick:
             _kill_spent(s, now)
+    if s.rules.turns == 1:
+        turns.advance(s.quotas, s.turns, now)
     turned = s.rules.quotas == 1 and cohort_lease.advance(s.quotas, now)
     turned |= s.rules.budgets == 1 and budget.advance(s.budgets, now)
     if turned:
@@ -225,11 +228,15 @@ def decide(s: State, now: int) -> None:
     if s.clock.pending[0] > 0:
         happened = s.clock.happened[0] == 1
         while True:
+            moved_up, decided = s.quotas.moved_up[0], s.clock.decided[0]
             _pass(s, now, first_round, happened)
-            if s.clock.pending[0] == 0 or not (_anybody_yields(s, now) or (graceful and claims.advance(s, now))):
+            if s.clock.pending[0] == 0:
                 break
-            first_round = False
-            happened = True
+            first_round = happened = False
+            if s.rules.quotas == 0 or not _lets_others_come(s, moved_up, decided):
+                if not (_anybody_yields(s, now) or (graceful and claims.advance(s, now))):
+                    break
+                happened = True
         queue.sweep_if_worn(s.queue, s.live.state)
         if s.rules.backfill == BACKFILL_EASY_SJBF:
             queue.sweep_if_worn(s.short_queue, s.live.state)
@@ -257,6 +264,18 @@ def _make_room(s: State, now: int) -> bool:
     if s.rules.preemptive == 1 and preempt.decide(s, now):
         return True
     return s.rules.reclaims == 1 and take_back.decide(s, now)
+
+
+@apart
+def _lets_others_come(s: State, moved_up: int, decided: int) -> bool:
+    """Whether a pass let somebody come to its turn who had been passed over before, so that another has to follow.
+
+    That is the next in line of an account with StrictFIFO, which may come before the one that started; and by turns it may be anybody, as
+    what started was perhaps not first. Slurm's passes have their own times, and look again at the next of them. ``moved_up``, ``decided`` :
+    what the counters were before the pass.
+    """
+    comes = s.quotas.moved_up[0] != moved_up or (s.rules.turns == 1 and s.clock.decided[0] > decided)
+    return comes and s.rules.backfill != BACKFILL_SLURM
 
 
 @kernel
@@ -304,7 +323,8 @@ def _hopeless(s: State) -> bool:
 
 
 @kernel
-def _anything_runs(s: State) -> bool:
+def anything_runs(s: State) -> bool:
+    """Whether any job runs."""
     for pool in range(s.pools.free.size):
         if s.running.count[pool] > 0:
             return True
@@ -322,7 +342,7 @@ def _wake(s: State, now: int) -> int:
 @kernel
 def _wake_for_queue(s: State, now: int) -> int:
     if s.clock.pending[0] == 0:
-        return int(rank.next_tick(s, now)) if s.rules.metered == 1 and _anything_runs(s) else NEVER
+        return int(rank.next_tick(s, now)) if s.rules.metered == 1 and anything_runs(s) else NEVER
     if s.rules.backfill == BACKFILL_CONSERVATIVE:
         time = s.clock.next_plan[0]
     elif s.rules.backfill == BACKFILL_SLURM:
@@ -339,6 +359,8 @@ def _wake_for_queue(s: State, now: int) -> int:
         time = min(time, predict.next_correction(s))
     if s.rules.preemptive == 1 or s.rules.reclaims == 1:
         time = min(time, s.preemption.clock[WAKE])
+    if s.rules.turns == 1 and anything_runs(s) and not (rank.is_alone(s) or _hopeless(s)):
+        time = min(time, s.turns.next_sample[0])
     by_time = s.rules.metered == 1 or s.counters.accrue_since.size > 0
     if s.rules.calc_period > 0 and (by_time or not (rank.is_alone(s) or _hopeless(s))):
         time = min(time, rank.next_tick(s, now))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from apportion.core.preempt_tables import Preemption
     from apportion.core.reclaim_tables import Reclaim
     from apportion.core.share import ShareState
+    from apportion.core.turn_tables import Turns
     from apportion.core.usage import Usage, UsageParams
 
 Ints = NDArray[int64]
@@ -266,8 +267,8 @@ class Rules(NamedTuple):
     ``charged`` : 1 if usage is kept. ``limited`` : 1 if limits of associations or QOS may hold jobs; ``metered`` : 1 if some of them
     run on minutes and so on time; ``requeue`` : 1 if a job that loses its node is queued again;
     ``preemptive`` : 1 if jobs may preempt others; ``reclaims`` : 1 if accounts may take back what they lend by stopping jobs;
-    ``assoc_limit_stop`` : 1 if a held job also holds those behind it. ``quotas`` : 1 if accounts have
-    quotas, ``budgets`` : budgets. ``holds`` : 1 if limits, quotas or budgets may hold a job that there is room for.
+    ``assoc_limit_stop`` : 1 if a held job also holds those behind it. ``quotas`` : 1 if accounts have quotas, ``budgets`` : budgets.
+    ``turns`` : 1 if shares or usage decide whose turn it is. ``holds`` : 1 if limits, quotas or budgets may hold a job that there is room for.
     ``guarded`` : 1 if some jobs have a wait bound. ``timed`` : 1 if time alone may change what starts.
     ``age_weight``, ``fairshare_weight``, ``max_age`` (ms) : of the multifactor priority.
     ``bf_*``, ``main_depth``, ``sched_interval`` : Slurm's SchedulerParameters (times in ms, 0 unlimited). ``calc_period`` :
@@ -292,6 +293,7 @@ class Rules(NamedTuple):
     assoc_limit_stop: int
     quotas: int
     budgets: int
+    turns: int
     holds: int
     guarded: int
     timed: int
@@ -347,6 +349,7 @@ class State(NamedTuple):
     checkpoints: Checkpoints
     preemption: Preemption
     reclaim: Reclaim
+    turns: Turns
     decided: Ints
     digest: Ints
     work: Ints

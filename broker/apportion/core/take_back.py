@@ -122,7 +122,8 @@ def choose(s: State, now: int, job: int) -> int:
     n = _collect(s, now, job)
     preempt.set_short(s, job)
     flavor = s.pools.flavor[pool]
-    m = reclaim.victims(s.quotas, s.jobs, job, flavor, n, s.live.start, s.reclaim, p.short, s.nodes, p.victims)
+    stopped = s.live.restarts[job] > 0
+    m = reclaim.victims(s.quotas, s.jobs, job, flavor, n, s.live.start, stopped, s.reclaim, p.short, s.nodes, p.victims)
     _have_quota_again(s, job, counted)
     return m if m > 0 and preempt.is_worth_it(s, now, job, m) else 0
 

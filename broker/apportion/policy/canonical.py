@@ -21,7 +21,7 @@ def canonical(policy: Policy) -> dict[str, Any]:
     run, and the keys of quotas, reclaim and budgets of accounts that have none; units are those that Slurm prints. Entries keep their order:
     rules are tried in it, and sums over siblings are made in it.
     """
-    from apportion.policy import budgets, reclaim
+    from apportion.policy import budgets, reclaim, turns
     from apportion.policy.model import ENGINE_KEYS
     from apportion.policy.quotas import KEYS, has_quota
 
@@ -31,10 +31,16 @@ def canonical(policy: Policy) -> dict[str, Any]:
     plain["ShareParameters"] = {key: value for key, value in plain["ShareParameters"].items() if key in read}
     plain["PriorityFlags"] = [flag for flag in policy.PriorityFlags if flag not in ("FAIR_TREE", "NO_FAIR_TREE")]
     plain["AccountingStorageEnforce"] = sorted(policy.enforce) or ["none"]
+    if not policy.FairSharing:
+        plain.pop("FairSharing")
+    if not turns.goes_by_usage(policy):
+        for entry in (plain, *plain["users"]):
+            for key in turns.KEYS:
+                entry.pop(key, None)
     for entry, account in zip(plain["accounts"], policy.accounts, strict=True):
         for key in () if has_quota(account) else KEYS:
             entry.pop(key, None)
-        for key in reclaim.KEYS:
+        for key in ("AdmissionMode", *reclaim.KEYS):
             if getattr(account, key) == type(account).model_fields[key].default:
                 entry.pop(key, None)
         for key in () if account.Budget else budgets.KEYS:

@@ -27,6 +27,7 @@ from apportion.core.tables import (
     Rules,
     State,
 )
+from apportion.core.turn_tables import no_turns
 from apportion.core.usage import new_usage, usage_params
 from apportion.policy import fresh
 from apportion.policy.assign import Assigned, assign
@@ -42,6 +43,7 @@ from apportion.policy.preemption import PREEMPTION_KEYS, checkpoints_of, preempt
 from apportion.policy.quotas import KEYS as QUOTA_KEYS
 from apportion.policy.quotas import build_quotas, flavors_of, forest, has_quotas, quotas_mention
 from apportion.policy.reclaim import build_reclaim, has_reclaim
+from apportion.policy.turns import build_turns, has_turns
 
 if TYPE_CHECKING:
     from apportion.policy.model import Policy
@@ -158,6 +160,9 @@ def compile_policy(
             origin_ms=jobs.origin_ms,
         )
     qos = _qos_index(policy, assigned.qos)
+    turns = no_turns()
+    if has_turns(policy) and tree is not None:
+        turns, quotas = build_turns(policy, tree, quotas, ("cpu", *extra_names, "billing"), jobs)
     reclaim = no_reclaim()
     if reclaims and tree is not None:
         reclaim = build_reclaim(
@@ -300,6 +305,7 @@ def compile_policy(
         checkpoints=checkpoints,
         preemption=preemption,
         reclaim=reclaim,
+        turns=turns,
         decided=np.zeros(2 * len(jobs) + 2, np.int64),  # a job may be stopped and start again
         digest=np.zeros(2, np.int64),
         work=np.zeros(max(len(jobs), len(plan.names), len(jobs.user.names) + 1, 8), np.int64),
@@ -544,6 +550,7 @@ def _rules(
         assoc_limit_stop=int(options.assoc_limit_stop),
         quotas=int(quotas),
         budgets=int(budgets),
+        turns=int(has_turns(policy)),
         holds=int(limited or quotas or budgets),
         guarded=int(guarded),
         timed=int(charged or quotas or budgets or reserves or stops or policy.Predictor != "limit"),

@@ -31,8 +31,9 @@ DefaultQOS, GrpJobs, GrpJobsAccrue, GrpSubmitJobs, GrpTRES, GrpTRESMins, GrpTRES
 MaxJobsAccrue, MaxSubmitJobs, MaxTRESPerJob, MaxTRESPerNode, MaxTRESMinsPerJob, MaxWall, MinPrioThreshold.
 
 Quotas of accounts and of `CohortEntry` (Cohort, Parent): NominalQuota, BorrowingLimit, LendingLimit (TRES by flavour, ``*`` for
-all together), FairWeight, LendUntil; of accounts also Cohort, LendingLease, QueueingStrategy, StopPolicy, WithinClusterQueue,
-ReclaimWithinCohort, BorrowWithinCohort, MaxPriorityThreshold (of the policy: PreemptionStrategies),
+all together), FairWeight, LendUntil; of accounts also Cohort, LendingLease, QueueingStrategy, AdmissionMode, StopPolicy,
+WithinClusterQueue, ReclaimWithinCohort, BorrowWithinCohort, MaxPriorityThreshold (of the policy: PreemptionStrategies, FairSharing,
+UsageHalfLifeTime, UsageSamplingInterval, ResourceWeights; of users: FairWeight),
 and budgets: Budget and BudgetCarryCap (TRES hours), BudgetPeriod, BudgetDays, BudgetStart, BudgetCarryOver, BudgetEnd.
 
 `QosEntry`: Name, Priority, Flags, UsageFactor, UsageThreshold, LimitFactor, MaxWait, MaxWaitReserveAt, GrpJobs,
@@ -333,6 +334,9 @@ class AccountEntry(Association, QuotaKeys):
     QueueingStrategy: Annotated[str, OneOf("BestEffortFIFO", "StrictFIFO")] = Field(
         default="BestEffortFIFO", description="whether its jobs may start while an older one of it waits"
     )
+    AdmissionMode: Annotated[str, OneOf("NoAdmissionFairSharing", "UsageBasedAdmissionFairSharing")] = Field(
+        default="NoAdmissionFairSharing", description="whether its next job is that of the user who used least of late"
+    )
     StopPolicy: Annotated[str, OneOf("None", "Hold", "HoldAndDrain")] = Field(
         default="None", description="with Hold and HoldAndDrain none of its jobs starts"
     )
@@ -374,6 +378,9 @@ class UserEntry(Association):
 
     User: Label = Field(description="name")
     Account: Label = Field(description="account it belongs to")
+    FairWeight: Annotated[Number, Field(le=1000)] = Field(
+        default=1, description="what the user may use of an account with an AdmissionMode, against others' weights"
+    )
 
 
 class QosEntry(GroupLimits, JobLimits, CheckpointKeys):
@@ -634,6 +641,17 @@ class Policy(CheckpointKeys):
         Field(
             default=(), description="Kueue's fair sharing: a borrower may stop jobs of accounts that have borrowed more"
         )
+    )
+    FairSharing: Switch = Field(
+        default=False,
+        description="Kueue's fair sharing: the account whose dominant share would be lowest is admitted first",
+    )
+    UsageHalfLifeTime: OptionalSeconds = Field(
+        default=None, description="time in which what users used counts half (AdmissionMode of accounts)"
+    )
+    UsageSamplingInterval: Seconds = Field(default=300, ge=1, description="time between samples of what users use")
+    ResourceWeights: TresFactors = Field(
+        default={}, description="what each TRES of the quotas weighs in what users used; 1 when absent"
     )
     MaxWait: OptionalSeconds = Field(default=None, description="wait bound of jobs whose QOS sets none")
     MaxWaitReserveAt: Fraction = Field(default=0.5, description="part of MaxWait after which the reservation is made")

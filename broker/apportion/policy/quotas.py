@@ -30,6 +30,7 @@ KEYS = (
     "Cohort",
     "LendingLease",
     "QueueingStrategy",
+    "AdmissionMode",
     "StopPolicy",
     *RECLAIM_KEYS,
 )

@@ -9,7 +9,9 @@ from pydantic_core import PydanticCustomError
 from apportion.policy.fields import nearest, write_seconds
 from apportion.policy.hostlist import expand
 from apportion.policy.model import MEMORY_COUNTS, NO_MEMORY, PLACEMENTS
+from apportion.policy.quotas import has_quotas, quotas_mention
 from apportion.policy.reclaim import has_reclaim
+from apportion.policy.turns import BY_USAGE, goes_by_usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,6 +43,7 @@ def check_structure(policy: Policy) -> None:
     _check_relative(policy)
     _check_preemption(policy)
     _check_reclaim(policy)
+    _check_turns(policy)
     _check_pools(policy)
     _check_nodes(policy)
     _check_reservations(policy)
@@ -175,6 +178,49 @@ def _check_reclaim(policy: Policy) -> None:
             (takes or within)[0],
             key,
         )
+
+
+def _check_turns(policy: Policy) -> None:
+    """Who is admitted first: fair sharing needs quotas, and what goes by usage a half-life and no other line."""
+    if policy.FairSharing and not has_quotas(policy):
+        _fail("FairSharing is on, but no account has a quota", "give accounts NominalQuota, or drop it", "FairSharing")
+    for i, entry in enumerate(policy.accounts):
+        if entry.AdmissionMode != "NoAdmissionFairSharing" and entry.QueueingStrategy == "StrictFIFO":
+            _fail(
+                f"jobs of {entry.Account} go by submission (StrictFIFO) and by what users used (AdmissionMode)",
+                "keep one of the two",
+                "accounts",
+                i,
+                "AdmissionMode",
+            )
+    if goes_by_usage(policy):
+        if policy.UsageHalfLifeTime is None:
+            _fail("AdmissionMode needs a half-life of what was used", "give UsageHalfLifeTime", "accounts")
+        known = {"cpu"} | quotas_mention(policy)
+        for name in policy.ResourceWeights:
+            if name not in known:
+                _fail(
+                    f"{name} has a weight, but no quota is of it",
+                    f"choose from {', '.join(sorted(known))}",
+                    "ResourceWeights",
+                )
+        return
+    for key in ("UsageHalfLifeTime", "UsageSamplingInterval", "ResourceWeights"):
+        if key in policy.model_fields_set:
+            _fail(
+                f"{key} is given, but no account goes by what users used",
+                f'set AdmissionMode = "{BY_USAGE}", or drop it',
+                key,
+            )
+    for i, user in enumerate(policy.users):
+        if user.FairWeight != 1:
+            _fail(
+                f"FairWeight of {user.User} is given, but no account goes by what users used",
+                f'set AdmissionMode = "{BY_USAGE}", or drop it',
+                "users",
+                i,
+                "FairWeight",
+            )
 
 
 def _has_checkpoints(policy: Policy) -> bool:

@@ -226,6 +226,7 @@ def _sharing(compiled: Compiled, broker: State, entry: CenterEntry) -> Compiled:
         counters=broker.counters,
         quotas=broker.quotas,
         budgets=broker.budgets,
+        turns=broker.turns,
         digest=broker.digest,
     )
     return replace(compiled, state=shared)
