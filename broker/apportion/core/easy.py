@@ -78,7 +78,7 @@ def fits_now(s: State, job: int) -> bool:
     return fits and (s.rules.placement == POOLED or lifecycle.fits_now(s, job))
 
 
-@kernel
+@inlined
 def try_backfill(s: State, now: int, job: int) -> bool:
     """Start ``job`` if it does not delay the head of its pool."""
     pool = s.jobs.pool[job]

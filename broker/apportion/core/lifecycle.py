@@ -164,7 +164,7 @@ def leave(s: State) -> None:
     s.short_queue.dead[0] += 1
 
 
-@kernel
+@inlined
 def end(s: State, now: int, job: int) -> None:
     """A running job has ended."""
     s.live.state[job] = ENDED

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apportion.core.codes import KILLED, RUNNING
-from apportion.core.jit import apart, kernel, move
+from apportion.core.jit import apart, inlined, kernel, move
 from apportion.core.tables import ROW_END, ROW_JOB, ROW_PROCS
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def remove(running: Running, pool: int, end: int, job: int) -> None:
     running.ordered[pool] = rows - 1
 
 
-@kernel
+@inlined
 def settle(running: Running, state: Bytes, pool: int) -> None:
     """Make the rows of a pool what they are meant to be: ``count`` running jobs by expected end, of equals who started first."""
     running.unread[pool] = 0

@@ -150,10 +150,11 @@ def replay(s: State, w: World, n_instants: int) -> bool:
             apply(s, now, SUBMIT, w.arrival_job[arrival])
             arrival += 1
         decide(s, now)
+        any_stopped = s.stops.count[0] > 0
         for k in range(s.clock.decided[0]):
             job = s.decided[k]
             what = s.live.state[job]
-            if s.stops.count[0] > 0 and (s.live.restarts[job] > 0 or what in (NODE_FAIL, PREEMPTED)):
+            if any_stopped and (s.live.restarts[job] > 0 or what in (NODE_FAIL, PREEMPTED)):
                 # It has another end than before, or none.
                 n_ends = heap.remove(w.end_time, w.end_job, n_ends, job)
             if what == RUNNING:
