@@ -6,16 +6,19 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from driving import run
+from apportion.policy.load import from_dict
+from apportion.sim.replay import replay
+from driving import by_submit, machine, run, submissions
 from oracles.jobs import Pool
 from oracles.quotas import AccountQuotas
 from oracles.schedule import simulate
 from oracles.turns import Turns, Usage
 from oracles.workloads import random_jobs
 from quota_cases import twin
+from workloads import workload
 
 BACKFILLS = ["none", "easy", "easy-sjbf", "conservative", "slurm"]
 MACHINES = [[Pool(6)], [Pool(5), Pool(4)], [Pool(5, mem=6, gpus=2), Pool(3, mem=4)]]
@@ -137,3 +140,24 @@ def test_to_ask_again_when_nothing_has_happened_changes_nothing(backfill, case, 
     again = run(asked, case["pools"], order, backfill, names=names, **case["keys"])
     assert again.starts == quiet.starts
     assert again.digest == quiet.digest
+
+
+@pytest.mark.parametrize("backfill", BACKFILLS)
+@settings(max_examples=8)
+@given(case=cases(), order=st.sampled_from(["fcfs", "sjf", "multifactor"]))
+def test_both_drivers_decide_the_same(backfill, case, order):
+    jobs, pools = case["jobs"], case["pools"]
+    keys = case["keys"] | {"Order": order, "Backfill": backfill, **machine(pools)}
+    if order == "multifactor":
+        keys |= {
+            "PriorityWeightFairshare": 1000,
+            "PriorityWeightAge": 10,
+            "PriorityMaxAge": "0:10:00",
+            "PriorityCalcPeriod": "0:05:00",  # a job that no quota admits is waited for, tick by tick
+        }
+    policy = from_dict(keys)
+    table = submissions(jobs, pools[0].procs, account=lambda job: case["of"][job.user])
+    one, other = (
+        replay(workload(by_submit(jobs), table), policy, engine).decision_hash for engine in ("compiled", "simpy")
+    )
+    assert one == other
