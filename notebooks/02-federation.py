@@ -163,8 +163,8 @@ plt.show()
 # %% [markdown]
 # HPC2N is so full that to send its jobs anywhere helps, even at random, but three times as many jobs are moved for half the gain, and LPC's
 # users pay for it with four times their wait. What a broker sees of an autonomous center is little: free processors, running jobs with their limits, how
-# much waits, and how wrong it was before. That is enough to come as near as makes no difference to `redundant`, which cannot be wrong about a
-# queue because it stands in all of them, and which moves nearly three times as many jobs. `economy` and `green` get what they were told to get: `economy`
+# much waits, and how wrong it was before. That is enough to come within five percent of `redundant`, which cannot be wrong about a
+# queue because it stands in all of them, and which moves more than three times as many jobs. `economy` and `green` get what they were told to get: `economy`
 # spends least and makes its users wait as long as at home, since the cheapest center is the fullest; `green` burns less carbon for a longer wait.
 #
 # ## 3. Winners and losers

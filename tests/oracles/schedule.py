@@ -92,12 +92,12 @@ def simulate(
 
 
 def decide(world: World, scheduler: Scheduler, news: News, *, first_round: bool) -> None:
-    """Make a pass; and where the start of a job lets others come to their turn, more until nothing starts."""
+    """Make a pass; and with quotas, where the start of a job may let others come to their turn, more until nothing starts."""
     before = -1
     while len(world.starts) > before:
         before = len(world.starts)
         scheduler.decide(world, news, first_round=first_round)
-        if world.turns is None and (world.quotas is None or not world.quotas.strict):
+        if world.quotas is None:
             return
         news, first_round = News(), False
 

@@ -228,12 +228,13 @@ def decide(s: State, now: int) -> None:
     if s.clock.pending[0] > 0:
         happened = s.clock.happened[0] == 1
         while True:
-            moved_up, decided = s.quotas.moved_up[0], s.clock.decided[0]
+            decided = s.clock.decided[0]
             _pass(s, now, first_round, happened)
             if s.clock.pending[0] == 0:
                 break
             first_round = happened = False
-            if s.rules.quotas == 0 or not _lets_others_come(s, moved_up, decided):
+            again = s.rules.quotas == 1 and s.clock.decided[0] > decided and s.rules.backfill != BACKFILL_SLURM
+            if not again:  # else what has started may have moved up its line, or holds one that others had to wait for
                 if not (_anybody_yields(s, now) or (graceful and claims.advance(s, now))):
                     break
                 happened = True
@@ -264,18 +265,6 @@ def _make_room(s: State, now: int) -> bool:
     if s.rules.preemptive == 1 and preempt.decide(s, now):
         return True
     return s.rules.reclaims == 1 and take_back.decide(s, now)
-
-
-@apart
-def _lets_others_come(s: State, moved_up: int, decided: int) -> bool:
-    """Whether a pass let somebody come to its turn who had been passed over before, so that another has to follow.
-
-    That is the next in line of an account with StrictFIFO, which may come before the one that started; and by turns it may be anybody, as
-    what started was perhaps not first. Slurm's passes have their own times, and look again at the next of them. ``moved_up``, ``decided`` :
-    what the counters were before the pass.
-    """
-    comes = s.quotas.moved_up[0] != moved_up or (s.rules.turns == 1 and s.clock.decided[0] > decided)
-    return comes and s.rules.backfill != BACKFILL_SLURM
 
 
 @kernel
