@@ -106,7 +106,7 @@ class Easy:
     def decide(self, world: World, _news: News, *, first_round: bool) -> None:
         queue = world.queue()
         heads: dict[int, ByShadow | ByProfile] = {}
-        later = []
+        first = set()
         for job in queue:
             if job.pool not in heads:
                 if world.held(job):
@@ -116,13 +116,14 @@ class Easy:
                 else:
                     by_profile = self.by_profile or world.windows
                     heads[job.pool] = ByProfile(world, job) if by_profile else ByShadow(world, job)
-            elif self.shortest_first:
-                later.append(job)
-            elif not world.held(job):
+                    first.add(job.id)
+            elif not self.shortest_first and not world.held(job):
                 heads[job.pool].start_behind(world, job)
-        for job in sorted(later, key=lambda job: (job.limit, job.submit, job.id)):
-            if not world.held(job):
-                heads[job.pool].start_behind(world, job)
+        if self.shortest_first:
+            others = [job for job in queue if job.pool in heads and job.id not in world.starts and job.id not in first]
+            for job in sorted(others, key=lambda job: (job.limit, job.submit, job.id)):
+                if not world.held(job):
+                    heads[job.pool].start_behind(world, job)
 
 
 class ByShadow:
