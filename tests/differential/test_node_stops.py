@@ -108,3 +108,16 @@ def test_victims_make_room_on_one_node():
     got = check([*low, high], machine, "easy", [], keys, frozenset({(2, 0)}))
     assert [(job, by) for _, job, _, by, _ in got.log] == [(0, 4), (1, 4)]
     assert np.flatnonzero(got.state.live.restarts).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(("backfill", "third"), [("conservative", 3_000), ("slurm", 30_000)])
+def test_a_suspended_job_is_planned_on_the_node_it_had(backfill, third):
+    """By hand: the second job needs the GPU of node 0, where the first is; that waits for it, and leaves node 1 to the third."""
+    low, later = Job(1, 0, 4_000, 8_000, 1), Job(3, 3_000, 1_000, 1_000, 1)
+    high = Job(2, 2_000, 33_000, 60_000, 1, gpus=1, user=2)
+    qos = [{"Name": name, "Preempt": ["low"] if name == "high" else []} for name in CLASSES]
+    keys = {"PreemptType": "qos", "PreemptMode": "SUSPEND", "qos": qos}
+    machine = Machine([Node(1, gpus=1), Node(1)], "FirstFit")
+    got = check([low, high, later], machine, backfill, [], keys, frozenset({(2, 0)}))
+    assert [(time, job, by) for time, job, _, by, _ in got.log] == [(2_000, 0, 1)]
+    assert got.state.live.start.tolist() == [35_000, 2_000, third]  # Slurm's next backfill pass is at 30 s

@@ -230,11 +230,8 @@ class Plan:
     def stretch(self, job: Job, begin: int) -> Stretch:
         edges = {time for place in self.places for time in (place.begin, place.end)}
         times = [begin, *(time for time in edges if begin < time < begin + job.limit)]
-        m, counted = self.machine, [self.counted(time, job.pool) for time in times]
-        moments = [self.at(time) for time in times]
-        return Stretch(
-            m.nodes, m.placement, m.whole, m.memory, m.nodes_of, down=m.down, moments=moments, counted=counted
-        )
+        moments, counted = [self.at(time) for time in times], [self.counted(time, job.pool) for time in times]
+        return Stretch(**vars(self.machine), moments=moments, counted=counted)  # all else is as it is now
 
     def earliest(self, job: Job) -> Place | None:
         """The first time from which the nodes have room for the job up to its limit, and those it gets."""
