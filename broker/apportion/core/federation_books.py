@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import budget, cohort, digest, lifecycle, limit_usage, placement, refund, running, step, turns
+from apportion.core import (
+    budget,
+    checkpoint,
+    cohort,
+    digest,
+    lifecycle,
+    limit_usage,
+    placement,
+    refund,
+    running,
+    step,
+    turns,
+)
 from apportion.core.codes import ENDED, KILLED, NODE_FAIL, PENDING, PREEMPTED, REJECTED, REQUEUED, RUNNING
 from apportion.core.federation_tables import BOUND, HOME, PLACE_BY_SCORE, PLACE_REDUNDANT, WITHDRAWN
 from apportion.core.jit import kernel
@@ -77,6 +89,7 @@ def suit(f: Federation, job: int, target: int) -> None:
     if core.jobs.partition.size > 0:
         core.jobs.partition[job] = f.targets.partition[target]
     core.jobs.limit[job] = placement.scaled(f, job, center, f.places.limit[job])
+    core.jobs.expected[job] = checkpoint.duration(core.checkpoints, job, core.jobs.limit[job])
     if f.centers.managed[center] == 1 and core.jobs.billing.size > 0:
         core.jobs.billing[job] = f.broker.jobs.billing[job] * f.centers.exchange[center] // 1000
 
