@@ -212,3 +212,33 @@ def test_the_log_recomputes(case):
         target = f.log.target[row]
         assert allowed[target]
         assert f.log.score[row][target] == f.log.score[row][allowed].min()
+
+
+@pytest.mark.parametrize("engine", ["compiled", "simpy"])
+def test_a_job_that_comes_to_a_slower_center_is_planned_with_its_time_there(engine):
+    """Where jobs may be suspended their planned time is a column of its own; the next job must not be planned into the last half of it."""
+    policy = {
+        "Order": "fcfs",
+        "PreemptType": "qos",
+        "PreemptMode": "SUSPEND",
+        "qos": [{"Name": "short", "Priority": 10, "Preempt": ["long"]}, {"Name": "long", "Priority": 1}],
+        "assign": [{"Set": {"QOS": "long"}}],
+    }
+    fast = {"Center": "A", "Mode": "managed", "Policy": policy | {"Backfill": "easy"}, "Procs": 2, "Speed": 2}
+    slow = {
+        "Center": "B",
+        "Mode": "autonomous",
+        "Policy": policy | {"Backfill": "conservative"},
+        "Procs": 4,
+        "Speed": 1,
+    }
+    data = {
+        "broker": {"Policy": policy, "Placement": "least-loaded"},
+        "centers": [fast, slow],
+        "moves": [{"Fraction": 1, "By": "user"}],
+    }
+    jobs = {"A": [Job(10, 4, 60, 60)], "B": [Job(20, 4, 50, 100)]}  # the first is too wide for A, and takes 120 s at B
+    schedule = play(data, jobs, engine).schedule
+    assert schedule.center.tolist() == [1, 1]
+    assert schedule.end_ms[0] - schedule.start_ms[0] == 120_000
+    assert schedule.start_ms[1] >= schedule.end_ms[0]
