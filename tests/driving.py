@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.tables import NEVER
 from apportion.policy.compile import Compiled, compile_policy
 from apportion.policy.load import from_dict

@@ -9,7 +9,7 @@ import numpy as np
 
 from apportion.core import limit_tables as lt
 from apportion.core import limit_usage, limits, reasons
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.limit_build import ASSOCIATION_LIMITS, QOS_LIMITS, LimitBuilder
 from apportion.core.limit_tables import LimitCounters, LimitTables, build_counters
 from apportion.core.tables import ROW_JOB, Jobs, Running

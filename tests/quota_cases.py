@@ -10,7 +10,7 @@ import numpy as np
 
 from apportion.core import cohort
 from apportion.core.cohort_tables import UNIT_WEIGHT, UNLIMITED, Quotas, new_quotas
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from oracles.quotas import AccountQuotas, Node
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 import simpy
 
 from apportion.core.codes import ENDED, FAIL, LOSS, RETURN
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.tables import NEVER, Outages
 from apportion.policy.compile import compile_policy
 from apportion.sim import compiled

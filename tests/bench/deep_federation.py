@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.tables import NEVER
 from apportion.policy.workload import Labels, Submissions
 from apportion.sim.federation.compile import compile_federation

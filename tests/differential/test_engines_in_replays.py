@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from apportion.core import share
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.policy.compile import Compiled
 from apportion.policy.load import from_dict
 from apportion.sim.conventions import Conventions

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from apportion.core import share
 from apportion.core.engines import history as core
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.tables import Accounts
 from oracles import engines_over_time as oracle
 from oracles.engines_over_time import Ran, World

@@ -9,7 +9,7 @@ import pytest
 
 from apportion.core import running
 from apportion.core.codes import ENDED, RUNNING
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.tables import Running
 
 

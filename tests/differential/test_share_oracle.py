@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.share import (
     CLASSIC,
     DEPTH_OBLIVIOUS,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.policy.compile import compile_policy
 from apportion.policy.load import from_dict
 from apportion.sim import compiled

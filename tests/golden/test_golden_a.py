@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.share import CLASSIC, fairshare_factors, share_state
 from oracles.fairshare import Node, account, classic, user
 from oracles.trees import table, usage_of

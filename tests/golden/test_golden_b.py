@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.share import FAIR_TREE, FAIR_TREE_SLURM_26, fairshare_factors, share_state
 from oracles.fairshare import PARENT, Node, account, fair_tree, user
 from oracles.trees import factors, table, usage_of

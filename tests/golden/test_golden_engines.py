@@ -7,7 +7,7 @@ import pytest
 
 from apportion.core.engines import condor, drf, kai, karma, lsf, moab, oar, windows
 from apportion.core.engines.history import new_history
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.share import FLUX, fairshare_factors, share_state
 from oracles.fairshare import account, user
 from oracles.trees import table

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.usage import Usage, advance, charge_end, charge_start, new_usage, usage_params
 
 PARENT = [-1, 0, 0, 1, 1, 2, 2, 0]  # root { 1 { 3, 4 }, 2 { 5, 6 }, 7 }

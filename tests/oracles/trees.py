@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.share import fairshare_factors, share_state
 from apportion.core.tables import Accounts, Floats
 from oracles.fairshare import PARENT, Node, account, user

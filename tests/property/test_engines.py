@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from apportion.core.engines import condor, drf, kai, karma, water
 from apportion.core.engines.history import new_history
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.share import ENGINES, advance, fairshare_factors, share_state
 from oracles import engines as oracle
 from oracles.fairshare import Node, account, user, users, walk

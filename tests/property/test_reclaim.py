@@ -13,7 +13,7 @@ from apportion.core import cohort
 from apportion.core import reclaim as choice
 from apportion.core import reclaim_tables as reclaim
 from apportion.core.cohort_tables import ALL_FLAVORS
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.node_tables import no_nodes
 from limit_cases import jobs_table
 from oracles.limits import Job

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apportion.core.calendar import RESET_DAILY
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.usage import advance, charge_end, charge_start, new_usage, refund, usage_params
 
 PARENT = np.array([-1, 0, 1])

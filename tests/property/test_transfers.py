@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apportion.core.errors import UserError
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.tables import NEVER
 from apportion.sim.transfers import (
     begin_transfer,

@@ -14,7 +14,7 @@ from scipy import stats
 
 from apportion.core.codes import SUBMIT
 from apportion.core.errors import ScenarioError
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.step import step
 from apportion.core.victims import hit
 from apportion.policy.compile import compile_policy

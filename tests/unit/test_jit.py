@@ -9,7 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from apportion.core.jit import JIT_DISABLED, kernel, move
+from apportion.core.handle import move
+from apportion.core.jit import JIT_DISABLED, kernel
 
 COMPILE = "from apportion.core.calendar import next_reset; print(next_reset(1, 0))"
 

@@ -8,7 +8,7 @@ import pytest
 from apportion.core import limit_tables as lt
 from apportion.core import limit_usage, limits, reasons
 from apportion.core.errors import PolicyError
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.limit_build import LimitBuilder, no_limits
 from apportion.core.limit_tables import build_counters
 from apportion.core.tables import NEVER

@@ -6,7 +6,7 @@ import pytest
 
 from apportion.core import nodes
 from apportion.core.errors import PolicyError, RunError
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.policy.compile import compile_policy
 from apportion.policy.fields import parse_gres
 from apportion.policy.hostlist import compress, expand

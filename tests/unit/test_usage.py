@@ -20,7 +20,7 @@ from apportion.core.calendar import (
     RESET_YEARLY,
     next_reset,
 )
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.tables import NEVER
 from apportion.core.usage import IN_USE, LAST_TICK, TICKS, WALL, Usage, advance, charge_end, charge_start, new_usage
 from apportion.core.usage import usage_params as params_of

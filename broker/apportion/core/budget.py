@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from apportion.core.calendar import next_reset
-from apportion.core.jit import apart, kernel, table
+from apportion.core.handle import table
+from apportion.core.jit import apart, kernel
 from apportion.core.limits import association_of, tres_count
 from apportion.core.reasons import QUOTA_BUDGET
 from apportion.core.tables import NEVER

@@ -12,7 +12,8 @@ from __future__ import annotations
 from math import sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
-from apportion.core.jit import kernel, table
+from apportion.core.handle import table
+from apportion.core.jit import kernel
 
 if TYPE_CHECKING:
     from apportion.core.tables import Ints

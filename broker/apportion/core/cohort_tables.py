@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from apportion.core.jit import table
+from apportion.core.handle import table
 from apportion.core.tables import NEVER
 
 if TYPE_CHECKING:

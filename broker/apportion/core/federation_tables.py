@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from apportion.core.jit import table
+from apportion.core.handle import table
 from apportion.core.tables import Bytes, Floats, Ints, State
 
 # Where a job of the broker is.

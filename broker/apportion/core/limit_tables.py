@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from apportion.core.jit import table
+from apportion.core.handle import table
 
 if TYPE_CHECKING:
     from apportion.core.tables import Floats, Ints

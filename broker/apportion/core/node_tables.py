@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from apportion.core.jit import table
+from apportion.core.handle import table
 from apportion.core.tables import Ints
 
 # Rules.placement

@@ -19,8 +19,11 @@ from numba import types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
-from numba.core.typed_passes import NativeLowering
+from numba.core.imputils import user_function
+from numba.core.typed_passes import NativeLowering, NopythonTypeInference
 from numba.np import arrayobj
+
+from apportion.core.shortcuts import IDLE, QuickLower, QuickTypeInference, quick_call
 
 
 def _lower_indices_as_they_are(lower: Callable[[Any], bool], state: Any) -> bool:
@@ -41,20 +44,37 @@ APART: set[Callable[..., Any]] = set()  # kernels that stay calls in their calle
 
 
 class _PartLibrary(JITCodeLibrary):
-    """Intermediate code that nothing but linking is done with."""
+    """Intermediate code as it was written, to be linked and optimized in wholes only."""
+
+    def add_llvm_module(self, ll_module: Any) -> None:
+        """Take in the code; called by Numba."""
+        self._final_module.link_in(ll_module)
 
     def finalize(self) -> None:
-        """Take in the code of all callees."""
+        """Offer the code to those who link it, once each."""
         self._raise_if_finalized()
-        for library in dict.fromkeys(self._linking_libraries):
-            self._reload_init.update(library._reload_init)  # noqa: SLF001  (as Numba's own does)
-            code = library._get_module_for_linking()  # noqa: SLF001
-            self._final_module.link_in(code, preserve=True)
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.linkage == Linkage.external:
+                function.linkage = Linkage.linkonce_odr
+        self._shared_module = self._final_module
         self._finalized = True
 
 
 class _WholeLibrary(JITCodeLibrary):
-    """Code that takes in its parts for itself alone."""
+    """Code that takes in its parts, and theirs, for itself alone."""
+
+    def finalize(self) -> None:
+        """Take in all code that is needed and make machine code of it."""
+        needed = dict.fromkeys(self._linking_libraries)
+        rest = list(needed)
+        while rest:
+            library = rest.pop()
+            if isinstance(library, _PartLibrary):
+                new = [needs for needs in dict.fromkeys(library._linking_libraries) if needs not in needed]  # noqa: SLF001
+                needed.update(dict.fromkeys(new))
+                rest += new
+        self._linking_libraries = list(needed)
+        super().finalize()
 
     def _optimize_final_module(self) -> None:
         """Called by Numba once all parts are in."""
@@ -69,6 +89,7 @@ class _WholeLowering(NativeLowering):
     """Lower to a `_WholeLibrary`."""
 
     _name = "whole_lowering"
+    lowering_class = QuickLower
 
     def run_pass(self, state: Any) -> bool:
         """Called by Numba."""
@@ -82,6 +103,7 @@ class _PartLowering(NativeLowering):
     """Lower to a `_PartLibrary`, and tell Numba where calls find it."""
 
     _name = "part_lowering"
+    lowering_class = QuickLower
 
     def run_pass(self, state: Any) -> bool:
         """Called by Numba."""
@@ -93,7 +115,9 @@ class _PartLowering(NativeLowering):
             code.get_function(state["cr"].fndesc.llvm_func_name).add_function_attribute("noinline")
         key: Any = [].append  # a unique callable: calls look the code up by it, and never call it
         state.library.finalize()
-        state.targetctx.insert_user_function(key, state["cr"].fndesc, [state.library])
+        description = state["cr"].fndesc
+        how = quick_call if state.library.never_fails else user_function
+        state.targetctx.insert_func_defn([(how(description, [state.library]), key, description.argtypes)])
         state["cr"] = state["cr"]._replace(cfunc=key)
         return True
 
@@ -106,10 +130,8 @@ class _Compiler(CompilerBase):
     def define_pipelines(self) -> list[Any]:
         """Called by Numba."""
         passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        passes.passes = [
-            (self.lowering, description) if cls is NativeLowering else (cls, description)
-            for cls, description in passes.passes
-        ]
+        instead: dict[Any, Any] = {NativeLowering: self.lowering, NopythonTypeInference: QuickTypeInference}
+        passes.passes = [(instead.get(cls, cls), description) for cls, description in passes.passes if cls not in IDLE]
         passes.finalize()
         return [passes]
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apportion.core.codes import PENDING
-from apportion.core.jit import apart, kernel, move
+from apportion.core.handle import move
+from apportion.core.jit import apart, kernel
 from apportion.core.tables import NEVER
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apportion.core.codes import KILLED, RUNNING
-from apportion.core.jit import apart, inlined, kernel, move
+from apportion.core.handle import move
+from apportion.core.jit import apart, inlined, kernel
 from apportion.core.tables import ROW_END, ROW_JOB, ROW_PROCS
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from apportion.core.classic import classic, depth_oblivious
 from apportion.core.engines import condor, drf, flux, kai, karma, lsf, moab, oar, windows
 from apportion.core.engines.history import LAST_TICK, WINDOW, History, no_history, take_stock, to_window, window_of
 from apportion.core.fairtree import REMEMBERS_NOTHING, fair_tree, rank_by_level
-from apportion.core.jit import kernel, table
+from apportion.core.handle import table
+from apportion.core.jit import kernel
 from apportion.core.tables import SHARES_PARENT
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from numpy import float64, int8, int64
 from numpy.typing import NDArray
 
-from apportion.core.jit import table
+from apportion.core.handle import table
 
 if TYPE_CHECKING:
     from apportion.core.budget import Budgets

@@ -21,7 +21,8 @@ import numpy as np
 from apportion.core.calendar import DAY_MS, RESET_NONE, next_reset
 from apportion.core.daily import charge_days
 from apportion.core.decay import DECAY_NONE, DECAYS, SMALLEST, decay_tables, left
-from apportion.core.jit import kernel, table
+from apportion.core.handle import table
+from apportion.core.jit import kernel
 
 if TYPE_CHECKING:
     from apportion.core.tables import Floats, Ints

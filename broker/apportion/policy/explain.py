@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from apportion.core.errors import PolicyError
 from apportion.core.explain import explain, in_words
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.share import fairshare_factors
 from apportion.policy.fields import nearest
 

@@ -10,7 +10,7 @@ import numpy as np
 from apportion.core import cohort_tables as ct
 from apportion.core.cohort import sum_up
 from apportion.core.errors import PolicyError
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.tables import NEVER
 from apportion.policy.fields import ALL_FLAVORS, nearest
 from apportion.policy.reclaim import KEYS as RECLAIM_KEYS

@@ -22,7 +22,8 @@ from apportion.core.codes import (
     RUNNING,
     SUBMIT,
 )
-from apportion.core.jit import kernel, table
+from apportion.core.handle import table
+from apportion.core.jit import kernel
 from apportion.core.step import apply, begin, decide
 from apportion.core.tables import NEVER, Ints, State
 from apportion.sim import heap

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from apportion.core.errors import RunError
-from apportion.core.jit import handle, kernel
+from apportion.core.handle import handle
+from apportion.core.jit import kernel
 from apportion.core.node_failures import bring_up, mark, take_down
 from apportion.core.nodes import allocate, clear, recall, release
 from apportion.policy.hostlist import compress

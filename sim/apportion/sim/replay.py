@@ -13,7 +13,7 @@ import numpy as np
 from apportion.core import digest
 from apportion.core.codes import LOSS, RETURN
 from apportion.core.errors import UserError
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.tables import NEVER, Ints, Outages
 from apportion.policy.compile import Compiled, compile_policy
 from apportion.sim.failures import PROCS_BACK, PROCS_LOST

@@ -8,7 +8,7 @@ import numpy as np
 
 from apportion.core import budget, cohort, limits, quota, reasons
 from apportion.core.codes import CANCELLED, ENDED, NODE_FAIL, PENDING, PREEMPTED, REJECTED, UNSEEN
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.limit_tables import ROW_COLUMNS
 
 if TYPE_CHECKING:

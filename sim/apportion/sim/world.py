@@ -25,7 +25,7 @@ from apportion.core.codes import (
     SUBMIT,
     TIMER,
 )
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.step import step
 from apportion.core.tables import NEVER
 from apportion.sim.releases import follow

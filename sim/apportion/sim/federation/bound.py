@@ -16,7 +16,7 @@ import numpy as np
 
 from apportion.core import federation_tables as tables
 from apportion.core.errors import UserError
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.placement import refusal, scaled
 from apportion.core.tables import Ints
 

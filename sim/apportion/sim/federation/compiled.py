@@ -8,7 +8,8 @@ from apportion.core.checkpoint import duration
 from apportion.core.codes import CANCELLED, END, KILLED, NODE_FAIL, PREEMPTED, REJECTED, REQUEUED, RUNNING, SUBMIT
 from apportion.core.federation import apply, begin, decide
 from apportion.core.federation_tables import ARRIVE, BOUND, DATA, FETCH, REACH, Federation
-from apportion.core.jit import kernel, table
+from apportion.core.handle import table
+from apportion.core.jit import kernel
 from apportion.core.placement import scaled
 from apportion.core.tables import NEVER, Ints
 from apportion.sim import heap

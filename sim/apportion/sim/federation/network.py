@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from apportion.core.jit import kernel, table
+from apportion.core.handle import table
+from apportion.core.jit import kernel
 from apportion.core.tables import NEVER, Ints
 from apportion.sim.transfers import MAX_BYTES, Network, begin_transfer, build_network, estimate_ms, finish_due
 

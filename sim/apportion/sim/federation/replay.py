@@ -12,7 +12,7 @@ from apportion.core import digest
 from apportion.core.codes import CANCEL, CAPACITY, LOSS, RETURN, RUNNING, SUBMIT
 from apportion.core.errors import UserError
 from apportion.core.federation_tables import REACH
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.tables import NEVER, Ints
 from apportion.sim.failures import PROCS_LOST
 from apportion.sim.federation.compiled import FederationWorld

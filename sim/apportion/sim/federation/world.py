@@ -23,7 +23,7 @@ from apportion.core.codes import (
 )
 from apportion.core.federation import step_all
 from apportion.core.federation_tables import ARRIVE, BOUND, DATA, FETCH
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.core.tables import NEVER
 from apportion.sim.federation.network import bring_data, complete, fetch
 from apportion.sim.releases import follow

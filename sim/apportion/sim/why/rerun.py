@@ -14,7 +14,7 @@ from apportion.core import federation_tables as tables
 from apportion.core import quota, reasons
 from apportion.core.codes import BACKFILL_EASY, BACKFILL_EASY_SJBF, PENDING, RUNNING, UNSEEN
 from apportion.core.errors import RunError
-from apportion.core.jit import handle
+from apportion.core.handle import handle
 from apportion.policy.compile import compile_policy
 from apportion.policy.load import from_dict
 from apportion.sim import compiled as loop
