@@ -14,7 +14,8 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils, config
+from numba.core import cgutils
+from numba.core import config as numba_config
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_global, signature
 from numba.extending import (
     NativeValue,
@@ -28,7 +29,11 @@ from numba.extending import (
 
 T = TypeVar("T")
 
+config: Any = numba_config  # its settings are set at run time
+
 _TABLES: set[type] = set()
+
+_WORD = ir.IntType(64)
 
 
 def table(cls: type[T]) -> type[T]:
@@ -162,8 +167,16 @@ class _ListType(types.Type):
         super().__init__(name=f"list.{item.name}")
 
 
-register_model(TableType)(models.OpaqueModel)
-register_model(_ListType)(models.OpaqueModel)
+@register_model(TableType)
+class _TableModel(models.PrimitiveModel):
+    def __init__(self, dmm: Any, fe_type: Any) -> None:
+        super().__init__(dmm, fe_type, _WORD.as_pointer())
+
+
+@register_model(_ListType)
+class _ListModel(models.PrimitiveModel):
+    def __init__(self, dmm: Any, fe_type: Any) -> None:
+        super().__init__(dmm, fe_type, _WORD.as_pointer().as_pointer())
 
 
 @infer_global(operator.getitem)
@@ -178,8 +191,7 @@ class _ListItem(AbstractTemplate):
 @lower_builtin(operator.getitem, _ListType, types.Integer)
 def _load_item(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
     """Read the pointer of one table of a list."""
-    pointers = builder.bitcast(args[0], args[0].type.as_pointer())
-    item = builder.load(builder.gep(pointers, [args[1]]))
+    item = builder.load(builder.gep(args[0], [args[1]]))
     item.set_metadata("invariant.load", builder.module.add_metadata([]))
     return item
 
@@ -195,19 +207,21 @@ class _TableAttributes(AttributeTemplate):
 
 def _read(builder: Any, pointer: Any, place: int) -> Any:
     """Read one word of a block."""
-    word = ir.IntType(64)
-    words = builder.bitcast(pointer, word.as_pointer())
-    value = builder.load(builder.gep(words, [ir.Constant(word, place)]))
+    value = builder.load(builder.gep(pointer, [_WORD(place)]))
     value.set_metadata("invariant.load", builder.module.add_metadata([]))  # so that loops need not reload addresses
     return value
 
 
-def column(context: Any, builder: Any, table_type: TableType, pointer: Any, name: str) -> tuple[Any, list[Any]]:
-    """Address of the first element of a column, and its shape, as LLVM's values."""
+def column_address(context: Any, builder: Any, table_type: TableType, pointer: Any, name: str) -> Any:
+    """Address of the first element of a column, as LLVM's value."""
     kind, offset = table_type.fields[name]
     dtype = context.data_model_manager[kind.dtype].get_data_type()
-    address = builder.inttoptr(_read(builder, pointer, offset), dtype.as_pointer())
-    return address, [_read(builder, pointer, offset + 1 + d) for d in range(kind.ndim)]
+    return builder.inttoptr(_read(builder, pointer, offset), dtype.as_pointer())
+
+
+def column_length(builder: Any, table_type: TableType, pointer: Any, name: str, dimension: int) -> Any:
+    """Length of a column in one dimension, as LLVM's value."""
+    return _read(builder, pointer, table_type.fields[name][1] + 1 + dimension)
 
 
 @lower_getattr_generic(TableType)
@@ -215,13 +229,12 @@ def _load(context: Any, builder: Any, table_type: TableType, pointer: Any, name:
     """Read a field: a column becomes an array without an owner, so that no references are counted."""
     kind, offset = table_type.fields[name]
     if isinstance(kind, _ListType):
-        return builder.inttoptr(_read(builder, pointer, offset), pointer.type)
+        return builder.inttoptr(_read(builder, pointer, offset), pointer.type.as_pointer())
     if isinstance(kind, TableType):
-        word = ir.IntType(64)
-        words = builder.bitcast(pointer, word.as_pointer())
-        return builder.bitcast(builder.gep(words, [ir.Constant(word, offset)]), pointer.type)
+        return builder.gep(pointer, [_WORD(offset)])
     if isinstance(kind, types.Array):
-        return _array(context, builder, kind, *column(context, builder, table_type, pointer, name))
+        shape = [column_length(builder, table_type, pointer, name, d) for d in range(kind.ndim)]
+        return _array(context, builder, kind, column_address(context, builder, table_type, pointer, name), shape)
     if kind == types.float64:
         return builder.bitcast(_read(builder, pointer, offset), ir.DoubleType())
     return _read(builder, pointer, offset)
@@ -229,9 +242,8 @@ def _load(context: Any, builder: Any, table_type: TableType, pointer: Any, name:
 
 def _array(context: Any, builder: Any, kind: Any, address: Any, shape: list[Any]) -> Any:
     """Make Numba's array of an address and a shape; what is known of it is written as a constant."""
-    word = ir.IntType(64)
     itemsize = np.dtype(str(kind.dtype)).itemsize
-    strides = [word(0)] * (kind.ndim - 1) + [word(itemsize)]
+    strides = [_WORD(0)] * (kind.ndim - 1) + [_WORD(itemsize)]
     known: dict[str, Any] = {"itemsize": itemsize, "strides": strides}
     model = context.data_model_manager[kind]
     array = ir.Constant(
@@ -247,7 +259,7 @@ def _array(context: Any, builder: Any, kind: Any, address: Any, shape: list[Any]
         array = builder.insert_value(array, value, [model.get_field_position(field), *place])
 
     put(address, "data")
-    stride = word(itemsize)
+    stride = _WORD(itemsize)
     for d in reversed(range(kind.ndim)):
         put(shape[d], "shape", d)
         if d < kind.ndim - 1:
@@ -262,6 +274,6 @@ def _array(context: Any, builder: Any, kind: Any, address: Any, shape: list[Any]
 def _unbox(_type: Any, value: Any, c: Any) -> Any:
     """Take the address out of a `Handle`."""
     attribute = c.pyapi.object_getattr_string(value, "address")
-    address = c.pyapi.long_as_voidptr(attribute)
+    address = c.builder.bitcast(c.pyapi.long_as_voidptr(attribute), _WORD.as_pointer())
     c.pyapi.decref(attribute)
     return NativeValue(address, is_error=c.pyapi.c_api_error())

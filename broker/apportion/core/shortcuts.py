@@ -1,7 +1,7 @@
 """Shorter ways from Numba's typed code to LLVM's for what kernels mostly do.
 
 Numba asks for the implementation of each ``a + b`` among all that are registered, and spells out an element of an array as
-a view of it: strides, a dataclass of seven fields in memory, a count of references. It takes milliseconds each, and LLVM then removes
+a view of it: strides, a struct of seven fields in memory, a count of references. It takes milliseconds each, and LLVM then removes
 most of what was written. Kernels read columns of tables and add and compare integers; for these the few instructions that remain
 are written at once, which halves the time of a first run. All else goes Numba's way.
 """
@@ -38,7 +38,7 @@ from numba.core.untyped_passes import (
     WithLifting,
 )
 
-from apportion.core.handle import TableType, column
+from apportion.core.handle import TableType, column_address, column_length
 
 # Passes for what no kernel has: closures, comprehensions, ``with``, literal_unroll, branches that are decided by None.
 IDLE = {
@@ -58,7 +58,6 @@ IDLE = {
 }
 
 _SUMS = {operator.add: "add", operator.sub: "sub", operator.mul: "mul"}
-_SUMS |= {operator.iadd: "add", operator.isub: "sub", operator.imul: "mul"}
 _COMPARISONS = {
     operator.eq: "==",
     operator.ne: "!=",
@@ -67,9 +66,8 @@ _COMPARISONS = {
     operator.gt: ">",
     operator.ge: ">=",
 }
-
-
 _ON_INTEGERS = _SUMS | _COMPARISONS
+_TYPED_ALIKE = {*_ON_INTEGERS, operator.iadd, operator.isub, operator.imul}
 
 _usual_call_type = types.Function.get_call_type
 _call_types: dict[tuple[Any, ...], Any] = {}
@@ -79,7 +77,7 @@ def _call_type(self: Any, context: Any, args: Any, kws: Any) -> Any:
     """Type of a call of a builtin function or an operator, found once for the same types of arguments."""
     if kws:
         return _usual_call_type(self, context, args, kws)
-    if self.typing_key in _ON_INTEGERS:
+    if self.typing_key in _TYPED_ALIKE:
         values = tuple(types.unliteral(arg) for arg in args)
         if values == (types.int64, types.int64):  # whatever the number written there
             args = values
@@ -97,18 +95,19 @@ class QuickTypeInference(NopythonTypeInference):
 
     def run_pass(self, state: Any) -> bool:
         """Called by Numba, which holds its compiler lock meanwhile."""
-        before = types.Function.get_call_type
-        types.Function.get_call_type = _call_type
+        function: Any = types.Function
+        before = function.get_call_type
+        function.get_call_type = _call_type
         try:
-            return super().run_pass(state)
+            return bool(super().run_pass(state))
         finally:
-            types.Function.get_call_type = before
+            function.get_call_type = before
 
 
 def quick_call(description: Any, libraries: list[Any]) -> Any:
     """How a caller calls a kernel that never fails: without asking."""
 
-    def call(context: Any, builder: Any, kind: Any, args: Any) -> Any:
+    def implementation(context: Any, builder: Any, kind: Any, args: Any) -> Any:
         convention = context.call_conv
         room = cgutils.alloca_once(builder, convention.get_return_type(description.restype).pointee)
         nothing = excinfo_ptr_t.as_pointer()(None)
@@ -117,6 +116,7 @@ def quick_call(description: Any, libraries: list[Any]) -> Any:
         value = context.get_returned_value(builder, description.restype, builder.load(room))
         return impl_ret_new_ref(context, builder, kind.return_type, value)
 
+    call: Any = implementation
     call.signature = description.argtypes
     call.libs = tuple(libraries)
     return call
@@ -130,11 +130,11 @@ class QuickLower(Lower):
         super().init()
         self._counted: dict[Any, bool] = {}
         self._bare = self._find_bare_columns()
-        self._columns: dict[str, tuple[Any, list[Any]]] = {}
+        self._columns: dict[str, tuple[Any, Any, str]] = {}
 
     def _find_bare_columns(self) -> set[str]:
         """Find what is read from a table only to read or write elements, or to ask for the size: it needs not become an array."""
-        statements = [statement for block in self.blocks.values() for statement in block.body]
+        statements: list[Any] = [statement for block in self.blocks.values() for statement in block.body]
         bare, whole = set(), set()
         for statement in statements:
             value = getattr(statement, "value", None)
@@ -176,10 +176,9 @@ class QuickLower(Lower):
         if isinstance(inst, ir.Assign):
             name = inst.target.name
             if name in self._bare:
-                table = inst.value.value.name
-                self._columns[name] = column(
-                    self.context, self.builder, self.typeof(table), self.loadvar(table), inst.value.attr
-                )
+                read: Any = inst.value
+                table = read.value.name
+                self._columns[name] = self.typeof(table), self.loadvar(table), read.attr
             else:
                 self.storevar(self.lower_assign(self.typeof(name), inst), name)
         elif isinstance(inst, ir.Del):
@@ -202,9 +201,8 @@ class QuickLower(Lower):
     def lower_expr(self, resty: Any, expr: Any) -> Any:
         """Lower the right side of an assignment."""
         if expr.op == "getattr" and expr.attr == "size" and isinstance(self.typeof(expr.value.name), types.Array):
-            return self.context.cast(
-                self.builder, reduce(self.builder.mul, self._column(expr.value)[1]), types.intp, resty
-            )
+            lengths = (self._length(expr.value, d) for d in range(self.typeof(expr.value.name).ndim))
+            return self.context.cast(self.builder, reduce(self.builder.mul, lengths), types.intp, resty)
         if expr.op in {"getitem", "static_getitem"}:
             place = self._element(expr.value, expr.index if expr.op == "getitem" else expr.index_var)
             if place is not None:
@@ -255,34 +253,41 @@ class QuickLower(Lower):
             return False
         if kind.layout != "C" or not kind.aligned or not isinstance(kind.dtype, (types.Number, types.Boolean)):
             return False
-        index_type = self.typeof(index.name)
-        index_types = index_type if isinstance(index_type, types.BaseTuple) else (index_type,)
+        index_types = self.typeof(index.name)
+        if not isinstance(index_types, types.BaseTuple):
+            index_types = (index_types,)
         return len(index_types) == kind.ndim and all(isinstance(t, types.Integer) for t in index_types)
 
     def _element(self, array: Any, index: Any) -> Any:
         """Address of an element; None if it is none."""
         if not self._is_element(array, index):
             return None
-        data, shape = self._column(array)
-        kind, value = self.typeof(index.name), self.loadvar(index.name)
-        parts = [(kind, value)]
-        if isinstance(kind, types.BaseTuple):
-            parts = list(zip(kind, cgutils.unpack_tuple(self.builder, value), strict=True))
-        place, *others = (self.context.cast(self.builder, value, kind, types.intp) for kind, value in parts)
-        for length, other in zip(shape[1:], others, strict=True):
-            place = self.builder.add(self.builder.mul(place, length), other)
-        return self.builder.gep(data, [place])
-
-    def _column(self, array: Any) -> tuple[Any, list[Any]]:
-        """Address of the first element of an array, and its shape."""
-        if array.name in self._columns:
-            return self._columns[array.name]
-        model = self.context.data_model_manager[self.typeof(array.name)]
-        whole = self.loadvar(array.name)
-        data, shape = (
-            self.builder.extract_value(whole, model.get_field_position(field)) for field in ("data", "shape")
+        kinds: Any = self.typeof(index.name)
+        values = [self.loadvar(index.name)]
+        if isinstance(kinds, types.BaseTuple):
+            values = cgutils.unpack_tuple(self.builder, values[0])
+        else:
+            kinds = (kinds,)
+        place, *others = (
+            self.context.cast(self.builder, value, kind, types.intp) for kind, value in zip(kinds, values, strict=True)
         )
-        return data, cgutils.unpack_tuple(self.builder, shape)
+        for dimension, other in enumerate(others, start=1):
+            place = self.builder.add(self.builder.mul(place, self._length(array, dimension)), other)
+        return self.builder.gep(self._address(array), [place])
+
+    def _address(self, array: Any) -> Any:
+        """Address of the first element of an array."""
+        if array.name in self._columns:
+            return column_address(self.context, self.builder, *self._columns[array.name])
+        model = self.context.data_model_manager[self.typeof(array.name)]
+        return self.builder.extract_value(self.loadvar(array.name), model.get_field_position("data"))
+
+    def _length(self, array: Any, dimension: int) -> Any:
+        """Length of an array in one dimension."""
+        if array.name in self._columns:
+            return column_length(self.builder, *self._columns[array.name], dimension)
+        model = self.context.data_model_manager[self.typeof(array.name)]
+        return self.builder.extract_value(self.loadvar(array.name), [model.get_field_position("shape"), dimension])
 
     def _of_integers(self, resty: Any, expr: Any) -> Any:
         """Sum or comparison of two int64; None if it is none."""
