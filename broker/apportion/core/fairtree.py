@@ -27,14 +27,17 @@ REMEMBERS_NOTHING = 0
 RANKED = 1
 MERGED_BY_VALUE = 2  # lists were merged whose members compare by usage
 
+UNKNOWN = -1
+
 
 @kernel
 def fair_tree(accounts: Accounts, usage: Floats, state: ShareState, merge_ties: bool) -> None:
     """Rank all users; see `apportion.core.share.fairshare_factors`.
 
-    Cost: one pass over the associations, and one comparison for each while their order stays as it was. Ranks rest on the order of each list
-    and on its ties alone, so they are given out anew only when one of these has changed; save where accounts that have been used
-    tie, as then users of several lists are compared.
+    Cost: one pass over the associations, and one comparison for each while their order stays as it was. Ranks rest on the order of each
+    list and on its ties alone, so they are given out anew only when one of these has changed; and as long as ties stay as they were and
+    those who changed places have none, only to these. Save where accounts that have been used tie, as then users of several lists are
+    compared.
 
     Parameters
     ----------
@@ -49,13 +52,21 @@ def fair_tree(accounts: Accounts, usage: Floats, state: ShareState, merge_ties: 
 def rank_by_level(is_user: Ints, state: ShareState, merge_ties: bool) -> None:
     """Rank all users by walking the lists, those of the highest ``state.level_fs`` first."""
     lists, start, memory = state.lists, state.start, state.memory
-    changed = memory[0] == REMEMBERS_NOTHING or memory[0] == MERGED_BY_VALUE
+    from_scratch = memory[0] != RANKED
+    for k in range(memory[1]):
+        from_scratch |= state.effective_usage[state.merged[k]] > 0.0
     for k in range(lists.shape[0]):
         account = lists[k]
-        if _sort_list(state, start[account], start[account + 1]):
-            changed = True
-    if changed:
-        memory[0] = _rank(is_user, state, merge_ties)
+        begin, end = _sort_list(state, start[account], start[account + 1])
+        if begin == end:
+            continue
+        if from_scratch or begin == UNKNOWN or state.next_rank[begin] == UNKNOWN:
+            from_scratch = True
+        else:  # if a list above has changed, too, its turn puts right what this one may get wrong
+            _rank(is_user, state, merge_ties, begin, end, state.next_rank[begin])
+    if from_scratch:
+        memory[0], memory[1] = REMEMBERS_NOTHING, 0
+        memory[0] = _rank(is_user, state, merge_ties, start[0], start[1], state.rank_value.shape[0] - 1)
 
 
 @kernel
@@ -71,8 +82,14 @@ def _level_fs(usage: Floats, ratio: Floats, compared_in: Ints, effective_usage: 
 
 
 @kernel
-def _sort_list(state: ShareState, begin: int, end: int) -> bool:
-    """Sort ``pool[begin:end]`` by falling level fairshare; False if both the order and who ties with whom stayed as they were."""
+def _sort_list(state: ShareState, begin: int, end: int) -> tuple[int, int]:
+    """Sort ``pool[begin:end]`` by falling level fairshare.
+
+    Returns
+    -------
+    tuple of int
+        Begin and end of the places that changed hands, equal if none did; UNKNOWN begin if a tie begins or ends, or somebody there ties.
+    """
     rows, tied, level_fs, in_order = state.pool, state.tied, state.level_fs, state.in_order
     for k in range(begin, end):
         in_order[k] = level_fs[rows[k]]
@@ -81,12 +98,25 @@ def _sort_list(state: ShareState, begin: int, end: int) -> bool:
     for k in range(begin + 1, end):  # without a branch or a look-up, so that several are compared at once
         unsorted |= in_order[k] > in_order[k - 1]
         changed |= (in_order[k] == in_order[k - 1]) != (tied[k] != 0)
+    if not unsorted and not changed:
+        return begin, begin
     if unsorted:
         sort_down(rows, begin, end, level_fs, state.spare)
-    if unsorted or changed:
-        for k in range(begin + 1, end):
-            tied[k] = 1 if level_fs[rows[k]] == level_fs[rows[k - 1]] else 0
-    return unsorted or changed
+    first, last = end, begin
+    changed = False
+    before = math.nan
+    for k in range(begin, end):
+        level = level_fs[rows[k]]
+        if level != in_order[k]:
+            first = min(first, k)
+            last = k + 1
+        tie = 1 if level == before else 0
+        changed |= tie != tied[k]
+        tied[k] = tie
+        before = level
+    for k in range(first, min(last + 1, end)):
+        changed |= tied[k] != 0
+    return UNKNOWN if changed else first, last
 
 
 @kernel
@@ -137,21 +167,20 @@ def _merge_sort(rows: Ints, begin: int, end: int, key: Floats, spare: Ints) -> N
 
 
 @kernel
-def _rank(is_user: Ints, state: ShareState, merge_ties: bool) -> int:
-    """Walk the sorted lists depth first and give out ranks, from the number of users downwards; return what to remember.
+def _rank(is_user: Ints, state: ShareState, merge_ties: bool, begin: int, end: int, counter: int) -> int:
+    """Walk ``pool[begin:end]`` and all below depth first and give out ranks, from ``counter`` downwards; return what to remember.
 
     ``ties`` says of a list that its first user ties with the one visited before.
     """
     level_fs, start, pool, spare = state.level_fs, state.start, state.pool, state.spare
-    fairshare, rank_value = state.fairshare, state.rank_value
+    fairshare, rank_value, next_rank = state.fairshare, state.rank_value, state.next_rank
     position, stop, ties = state.stack[0], state.stack[1], state.stack[2]
     n = is_user.shape[0]
-    counter = rank_value.shape[0] - 1
     rank = counter
     free = n  # behind the lists of the accounts
     depth = 0
     memory = RANKED
-    position[0], stop[0], ties[0] = start[0], start[1], 0
+    position[0], stop[0], ties[0] = begin, end, 0
     while depth >= 0:
         k = position[depth]
         end = stop[depth]
@@ -167,6 +196,7 @@ def _rank(is_user: Ints, state: ShareState, merge_ties: bool) -> int:
             if level_fs[row] != level:
                 level = level_fs[row]
                 tied = False
+            next_rank[k] = UNKNOWN if tied else counter
             if is_user[row] == 0:
                 break
             if not tied:
@@ -201,11 +231,15 @@ def _rank(is_user: Ints, state: ShareState, merge_ties: bool) -> int:
             for j in range(first, k):
                 row = pool[j]
                 if is_user[row] == 0:
-                    if state.effective_usage[row] > 0.0:
-                        memory = MERGED_BY_VALUE
-                    for child in range(start[row], start[row + 1]):
-                        pool[free] = pool[child]
+                    for place in range(start[row], start[row + 1]):
+                        child = pool[place]
+                        pool[free] = child
                         free += 1
+                        if state.effective_usage[child] > 0.0:
+                            memory = MERGED_BY_VALUE
+                        elif state.memory[0] == REMEMBERS_NOTHING:
+                            state.merged[state.memory[1]] = child
+                            state.memory[1] += 1
             sort_down(pool, merged, free, level_fs, spare)
             depth += 1
             position[depth], stop[depth], ties[depth] = merged, free, tied

@@ -81,8 +81,12 @@ class ShareState(NamedTuple):
     Scratch:
     ``pool`` (2 n) : the lists of those compared with each other, kept in order from one evaluation to the next, then
     merged lists.
-    ``spare`` (n) : for merging. ``stack`` (3, n + 1) : of the walk down the tree. ``tied`` (2 n) : 1 where the member of a list
-    equals the one before; ``in_order`` (2 n) : level fairshare of the members; ``memory`` (1) : what is known of the last evaluation (Fair Tree).
+    ``spare`` (n) : for merging. ``stack`` (3, n + 1) : of the walk down the tree.
+
+    Remembered of the last evaluation (Fair Tree):
+    ``tied`` (2 n) : 1 where the member of a list equals the one before. ``in_order`` (2 n) : level fairshare of the members.
+    ``next_rank`` (2 n) : rank that the first user at or below each member has, -1 where it ties with one before. ``merged`` (n) : members of
+    merged lists that had used nothing. ``memory`` (2) : what is known at all, and the number of the latter.
     """
 
     fairshare: Floats
@@ -102,6 +106,8 @@ class ShareState(NamedTuple):
     stack: Ints
     tied: Ints
     in_order: Floats
+    next_rank: Ints
+    merged: Ints
     memory: Ints
     history: History
 
@@ -199,7 +205,9 @@ def share_state(engine: int, accounts: Accounts, dampening: float = 1.0, history
         stack=np.zeros((3, n + 1), np.int64),
         tied=np.zeros(2 * n, np.int64),
         in_order=np.zeros(2 * n),
-        memory=np.zeros(1, np.int64),
+        next_rank=np.zeros(2 * n, np.int64),
+        merged=np.zeros(n, np.int64),
+        memory=np.zeros(2, np.int64),
         history=history,
     )
 
