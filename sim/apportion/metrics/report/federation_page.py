@@ -29,6 +29,7 @@ WORDS: Final = {
     "SiteVeto": "the site refuses the account",
     "DataResidency": "the data may not be there",
     "NoDataRoute": "the data cannot be brought there",
+    "GpuType": "no GPU of the type that the job asks for",
     "Drained": "drained",
     "Quota": "its quota there is used up",
     "PartitionNodeLimit": "too wide",
