@@ -134,6 +134,32 @@ def test_shows_another_stretch_of_the_schedule(page, reports):
     assert page.run(shown)[:2] == [False, True]
 
 
+def test_a_run_has_the_colour_of_its_lines_wherever_it_is_named(page, reports):
+    page.load(reports["comparison"])
+    named = page.run(
+        "[...document.querySelectorAll('.run')].map(el => [el.textContent, getComputedStyle(el).borderBottomColor])"
+    )
+    colours = {name: {shown for other, shown in named if other == name} for name in ("slow", "quick")}
+    assert [len(each) for each in colours.values()] == [1, 1]
+    legend = page.run(
+        "Object.fromEntries([...document.querySelectorAll('[data-chart=overlay] svg path')].map(el =>"
+        " [getComputedStyle(el).stroke, true]))"
+    )
+    assert len(set.union(*colours.values())) == 2
+    assert set.union(*colours.values()) <= set(legend)
+
+
+@pytest.mark.parametrize("kind", ["run", "comparison"])
+def test_no_table_is_cut_off_on_a_wide_screen(page, reports, kind):
+    page.load(reports[kind], width=1280)
+    page.run("document.querySelectorAll('details').forEach(el => { el.open = true; })")
+    cut = (
+        "[...document.querySelectorAll('.scroll')].filter(el => !el.closest('#longest')"  # it has two of the longest names in a row
+        " && el.scrollWidth > el.clientWidth + 1).map(el => el.ariaLabel)"
+    )
+    assert page.run(cut) == []
+
+
 @pytest.mark.parametrize("kind", ["run", "comparison"])
 def test_fits_a_phone(page, reports, kind):
     page.load(reports[kind], width=390)

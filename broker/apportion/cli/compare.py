@@ -185,7 +185,7 @@ def _print_groups(console: Console, by: str, changes: DataFrame) -> None:
                 row["before"].text,
                 f"→ {row['after'].text}",
                 Text(row["difference"].text + ("*" if clear else " "), style=style if clear else "dim"),
-                row["interval"],
+                " to ".join(row["interval"]),
                 row["total"].text,
             )
         console.print(table)
