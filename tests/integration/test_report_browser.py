@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+from importlib import resources
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import chromium
+from apportion.cli.main import main
 from apportion.metrics.compare import compare
 from apportion.metrics.report import write_comparison, write_report
 from apportion.metrics.run import load_run
@@ -73,6 +76,48 @@ def test_draws_everything_without_a_word_and_without_the_network(page, reports, 
     assert page.told("Log.entryAdded") == []
     asked = {event["request"]["url"] for event in page.told("Network.requestWillBeSent")}
     assert {url for url in asked if not url.startswith("data:")} == {reports[kind].as_uri()}
+
+
+@pytest.fixture(scope="module")
+def federation(tmp_path_factory):
+    """The small preset with a quota for the users of each center."""
+    root = tmp_path_factory.mktemp("federation")
+    text = resources.files("apportion.sim.scenario.presets").joinpath("three-small.toml").read_text()
+    quotas = "".join(
+        f'[[broker.Policy.accounts]]\nAccount = "{name}"\nCohort = "all"\nNominalQuota = "cpu={procs}"\n'
+        for name, procs in (("West", 160), ("North", 48), ("South", 96))
+    )
+    whole = text.replace('Policy = "multifactor"\n', "") + f'\n[broker.Policy]\nOrder = "multifactor"\n\n{quotas}'
+    (root / "quotas.toml").write_text(whole)
+    with pytest.raises(SystemExit) as stopped:
+        main(["replay", "--scenario", str(root / "quotas.toml"), "--out", str(root / "run")])
+    assert stopped.value.code == 0
+    return root / "run" / "report.html"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_federation_is_drawn_whole_in_one_colour_for_a_center(page, federation, width):
+    page.load(federation, width=width)
+    assert page.told("Runtime.exceptionThrown") == page.told("Log.entryAdded") == []
+    assert page.run("document.documentElement.scrollWidth <= innerWidth")
+    cut = "[...document.querySelectorAll('.scroll')].filter(el => el.scrollWidth > el.clientWidth + 1).map(el => el.ariaLabel)"
+    assert page.run(cut) == [] or width < 1280
+    drawn = page.run(
+        "Object.fromEntries([...document.querySelectorAll('[data-chart]')].map(el => [el.dataset.chart, [...new Set("
+        "[...el.querySelectorAll('svg path')].map(p => p.getAttribute('stroke')).filter(s => s && s.startsWith('rgb')))]]))"
+    )
+    assert sorted(drawn) == ["balance", "centers", "overlay", "quotas", "shares", "waits_of_runs"]
+    told = json.loads(page.run("document.getElementById('charts').textContent"))
+    order = [line["name"] for line in told["centers"]["lines"]]
+    assert {line["name"]: line["hue"] for line in told["quotas"]["lines"]} == {name: i for i, name in enumerate(order)}
+    hues = set(
+        page.run(
+            "[0, 1, 2].map(i => { const el = document.body.appendChild(document.createElement('i'));"
+            " el.style.color = `var(--c${i})`; const found = getComputedStyle(el).color; el.remove(); return found; })"
+        )
+    )
+    assert len(hues) == 3
+    assert all(hues <= set(drawn[name]) for name in ("balance", "centers", "quotas"))
 
 
 def few(n, **columns):

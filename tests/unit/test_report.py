@@ -477,6 +477,17 @@ def test_a_comparison_marks_conventions_that_differ(tmp_path):
     assert "allocated (all runs)" in read(path).text
 
 
+def test_a_comparison_leaves_out_share_errors_of_shares_that_nobody_set(tmp_path):
+    for name, policy, told in (("set", {"accounts": [{"Account": "a"}]}, True), ("unset", {"accounts": []}, False)):
+        folders = [tmp_path / f"{name}{k}" for k in range(2)]
+        runs = [
+            load_run(write_run(folder, table(), 64, policy_name=folder.name, policy=policy, shares={"a": 1.0}))
+            for folder in folders
+        ]
+        text = read(write_comparison(compare(runs), tmp_path / f"{name}.html")).text
+        assert ("Share error" in text) == told
+
+
 def test_three_runs_side_by_side(tmp_path):
     runs = [load_run(write_run(tmp_path / name, table(), 64, policy_name=name)) for name in ("a", "b", "c")]
     page = read(write_comparison(compare(runs), tmp_path / "c.html"))

@@ -110,12 +110,11 @@ def _print(comparison: Comparison, out: Path | None) -> None:
 
     from apportion.metrics.report.compare_page import in_words
 
-    base = comparison.labels[comparison.baseline]
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=140)
+        console = Console(highlight=False, markup=False, width=160)
     for pair in comparison.pairs:
-        console.print(in_words(pair, base), style="bold")
+        console.print(in_words(comparison, pair), style="bold")
         console.print(_numbers(comparison, pair))
         for by, table in pair.groups.items():
             if len(table) > 1:
@@ -137,7 +136,7 @@ def _numbers(comparison: Comparison, pair: Pair) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from apportion.metrics.report.compare_page import difference
+    from apportion.metrics.report.compare_page import difference, told
 
     base = comparison.labels[comparison.baseline]
     how = "each compared with itself" if comparison.paired else "unpaired"
@@ -146,7 +145,7 @@ def _numbers(comparison: Comparison, pair: Pair) -> Table:
     for name in (base, pair.run, "difference", f"{comparison.bootstrap.confidence:.0%} range"):
         table.add_column(Text(name), justify="right")
     table.add_column("")
-    for item in pair.differences:
+    for item in told(comparison, pair):
         row = difference(item)
         style = ("green" if item.better else "red") if item.clear else "dim"
         change = row["difference"].text + (f" ({row['relative']})" if row["relative"] else "")

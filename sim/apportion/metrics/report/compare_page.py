@@ -87,23 +87,29 @@ def page(comparison: Comparison) -> dict[str, Any]:
 def _pair(pair: Pair, comparison: Comparison) -> dict[str, Any]:
     # A number has one scale in all tables of the page.
     widest: dict[str, float] = {}
-    for item in (item for other in comparison.pairs for item in other.differences):
+    for item in (item for other in comparison.pairs for item in told(comparison, other)):
         known = [abs(value) for value in (item.low, item.high, item.difference) if np.isfinite(value)]
         widest[item.key] = max([widest.get(item.key, 0.0), *known])
-    rows = [difference(item) | _picture(item, widest[item.key]) for item in pair.differences]
+    rows = [difference(item) | _picture(item, widest[item.key]) for item in told(comparison, pair)]
     return {
         "run": pair.run,
         "jobs": count(pair.jobs),
         "rows": rows,
-        "words": in_words(pair, comparison.labels[comparison.baseline]),
+        "words": in_words(comparison, pair),
         "groups": [groups(by, table) for by, table in pair.groups.items() if len(table) > 1],
     }
 
 
-def in_words(pair: Pair, base: str, who: str = "") -> str:
+def told(comparison: Comparison, pair: Pair) -> list[Difference]:
+    """Differences that say something: those of shares only where somebody has set shares."""
+    with_shares = any(provenance.shares_are_set(run) for run in comparison.runs)
+    return [item for item in pair.differences if with_shares or "share_error" not in item.key]
+
+
+def in_words(comparison: Comparison, pair: Pair, who: str = "") -> str:
     """What a pair comes to: the change of the mean wait, and what is clearly better or worse; ``who`` stands for its run."""
-    run = who or pair.run
-    shown = [difference(item) for item in pair.differences]
+    base, run = comparison.labels[comparison.baseline], who or pair.run
+    shown = [difference(item) for item in told(comparison, pair)]
     better = [_lower(row["name"]) for row in shown if row["is_clear"] and row["better"]]
     worse = [_lower(row["name"]) for row in shown if row["is_clear"] and not row["better"]]
     parts = [f"{words} in {listed(names)}" for words, names in (("better", better), ("worse", worse)) if names]
@@ -211,7 +217,10 @@ def _alone(comparison: Comparison) -> list[dict[str, Any]]:
         except (OSError, ValueError):
             return []
     rows = []
+    with_shares = any(provenance.shares_are_set(run) for run in comparison.runs)
     for key in ALONE:
+        if "share_error" in key and not with_shares:
+            continue
         values = [look(table, key) for table in known]
         if any(value is not None for value in values):
             said = meaning(key)

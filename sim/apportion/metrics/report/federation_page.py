@@ -56,7 +56,7 @@ def page(run: Run, baseline: Run) -> dict[str, Any]:
     quotas = quota_use(run, charts.OVERLAY_BINS)
     if quotas is not None:
         context["charts"]["quotas"] = charts.quota_chart(quotas, clock, {str(name): i for i, name in enumerate(names)})
-    context["pairs"][0]["words"] = compare_page.in_words(comparison.pairs[0], "home only", who="the broker")
+    context["pairs"][0]["words"] = compare_page.in_words(comparison, comparison.pairs[0], who="the broker")
     context |= {
         "title": str(run.manifest.get("scenario_name") or run.name),
         "summary": _summary(run, table, before, facts),
