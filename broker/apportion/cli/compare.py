@@ -60,7 +60,7 @@ def compare(
 
     \b
     Example:
-      apportion compare runs/kth-fcfs runs/kth-easy runs/kth-multifactor --out runs/compared
+      apportion compare runs/KTH-SP2-1996-fcfs runs/KTH-SP2-1996-easy runs/KTH-SP2-1996-multifactor --out runs/compared
     """
     from apportion.metrics.bootstrap import Bootstrap
     from apportion.metrics.compare import compare as compare_runs
