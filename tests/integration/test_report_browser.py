@@ -15,6 +15,8 @@ from apportion.cli.main import main
 from apportion.metrics.compare import compare
 from apportion.metrics.report import write_comparison, write_report
 from apportion.metrics.run import load_run
+from apportion.traces import stats_page
+from apportion.traces.synth import lublin
 from runs import write_run
 
 pytestmark = pytest.mark.skipif(chromium.find() is None, reason="no Chromium")
@@ -208,6 +210,14 @@ def test_no_table_is_cut_off_on_a_wide_screen(page, reports, kind):
 @pytest.mark.parametrize("kind", ["run", "comparison"])
 def test_fits_a_phone(page, reports, kind):
     page.load(reports[kind], width=390)
+    assert page.run("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_statistics_of_a_trace_fit_a_phone_whatever_address_is_thanked(page, tmp_path):
+    made = lublin(300, 1, procs=64, load=1.0, users=5, accounts=2)
+    target = tmp_path / "stats.html"
+    target.write_text(stats_page.page(made, acknowledge=f"https://example.invalid/{'workload/' * 12}index.html"))
+    page.load(target, width=390)
     assert page.run("document.documentElement.scrollWidth") <= 390
 
 
