@@ -360,6 +360,14 @@ def test_steps_of_the_share_error_last_to_the_end_of_the_window(tmp_path):
     assert chart["plain"][-1] == chart["plain"][-2]
 
 
+def test_says_in_plain_words_what_the_longest_waited_for(tmp_path):
+    jobs = table(60, reasons=["Resources,Priority", "QuotaCohort", ""] * 20)
+    text = read(write_report(write_run(tmp_path / "run", jobs, 64))).text
+    for words in ("Resources: not enough processors were free.", "QuotaCohort: the quota of all accounts that lend"):
+        assert words in text
+    assert "QuotaBudget:" not in text
+
+
 def test_users_that_waited_most_on_average(tmp_path):
     jobs = table(40, user=["often"] * 20 + ["seldom"] * 5 + ["never"] * 15).sort_values("submit_s")
     wait = jobs["user"].map({"often": 600.0, "seldom": 90_000.0, "never": 0.0})

@@ -35,6 +35,22 @@ KR12: Final = "Klusacek & Rudova 2012, doi:10.1007/978-3-642-35867-8_13"
 JAIN84: Final = "Jain, Chiu & Hawe 1984, DEC-TR-301"
 GINI12: Final = "Gini 1912"
 
+# Why a job waits: words of squeue and of quotas, in plain ones.
+WHY: Final = {
+    "Resources": "not enough processors were free",
+    "Priority": "jobs that ranked before it waited too",
+    "Dependency": "jobs that it follows had not ended",
+    "Reservation": "a reservation kept the processors",
+    "PartitionDown": "the partition was down",
+    "PartitionInactive": "the partition was inactive",
+    "JobHeldAdmin": "an administrator held it",
+    "QuotaNominal": "the quota of its account was used up",
+    "QuotaBorrowingLimit": "its account had borrowed as much as it may",
+    "QuotaCohort": "the quota of all accounts that lend to it was used up",
+    "QuotaOrder": "an older job of its account waited for quota",
+    "QuotaBudget": "the core-hour budget of the period could not hold it",
+}
+
 # What is described over jobs: words, unit, value of one job, source.
 _WAITS: Final = {
     "wait_s": ("wait from submit to start", "s", "w", FR98),
