@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 
 import pages
+from apportion.cli.main import cli as main_group
 from apportion.cli.main import main
 from apportion.core import reasons
 from apportion.core.scoring import JOB_COLUMNS
@@ -142,6 +143,30 @@ def test_every_command_of_a_page_runs(name, sandbox):
     for language, file, code in pages.blocks(text):
         if language == "python" and not file:
             exec(code, {"__name__": "__main__"})
+
+
+def examples() -> list[str]:
+    """Command lines in the help of all commands, without the words beside them."""
+    helps = [command.help or "" for command in (main_group, *ALL.values())]
+    lines = [line.strip() for text in helps for line in text.splitlines() if re.match(r"\s+apportion [a-z]", line)]
+    return [re.split(r" {2,}", line)[0] for line in lines]
+
+
+@pytest.mark.parametrize("line", examples())
+def test_every_example_in_a_help_can_be_typed(line, tmp_path, monkeypatch):
+    """Its options exist, and a run that it names is one that `apportion replay` leaves by itself, of a trace, policy or scenario that there is."""
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(line.partition(" > ")[0])
+    runs = [word for word in words if word.startswith("runs/") and words[words.index(word) - 1] not in ("--out", "-o")]
+    known = {f"runs/{entry.name}-{policy}" for entry in catalog.entries() for policy in preset_names()}
+    known |= {f"runs/{name}-{load_scenario(name).broker.Placement}" for name in scenario_presets()}
+    assert set(runs) <= known
+    for word in words[1:]:
+        if word in runs:
+            Path(word).mkdir(parents=True, exist_ok=True)
+        elif re.fullmatch(r"[\w-]+\.(toml|swf|swf\.gz|sacct|parquet)|key", word):
+            Path(word).touch()
+    parse(shlex.join(words))
 
 
 def test_make_has_the_targets_that_are_named():

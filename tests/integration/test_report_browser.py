@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
+from importlib import resources
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import chromium
+from apportion.cli.main import main
 from apportion.metrics.compare import compare
 from apportion.metrics.report import write_comparison, write_report
 from apportion.metrics.run import load_run
+from apportion.traces import stats_page
+from apportion.traces.synth import lublin
 from runs import write_run
 
 pytestmark = pytest.mark.skipif(chromium.find() is None, reason="no Chromium")
@@ -75,6 +80,48 @@ def test_draws_everything_without_a_word_and_without_the_network(page, reports, 
     assert {url for url in asked if not url.startswith("data:")} == {reports[kind].as_uri()}
 
 
+@pytest.fixture(scope="module")
+def federation(tmp_path_factory):
+    """The small preset with a quota for the users of each center."""
+    root = tmp_path_factory.mktemp("federation")
+    text = resources.files("apportion.sim.scenario.presets").joinpath("three-small.toml").read_text()
+    quotas = "".join(
+        f'[[broker.Policy.accounts]]\nAccount = "{name}"\nCohort = "all"\nNominalQuota = "cpu={procs}"\n'
+        for name, procs in (("West", 160), ("North", 48), ("South", 96))
+    )
+    whole = text.replace('Policy = "multifactor"\n', "") + f'\n[broker.Policy]\nOrder = "multifactor"\n\n{quotas}'
+    (root / "quotas.toml").write_text(whole)
+    with pytest.raises(SystemExit) as stopped:
+        main(["replay", "--scenario", str(root / "quotas.toml"), "--out", str(root / "run")])
+    assert stopped.value.code == 0
+    return root / "run" / "report.html"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_federation_is_drawn_whole_in_one_colour_for_a_center(page, federation, width):
+    page.load(federation, width=width)
+    assert page.told("Runtime.exceptionThrown") == page.told("Log.entryAdded") == []
+    assert page.run("document.documentElement.scrollWidth <= innerWidth")
+    cut = "[...document.querySelectorAll('.scroll')].filter(el => el.scrollWidth > el.clientWidth + 1).map(el => el.ariaLabel)"
+    assert page.run(cut) == [] or width < 1280
+    drawn = page.run(
+        "Object.fromEntries([...document.querySelectorAll('[data-chart]')].map(el => [el.dataset.chart, [...new Set("
+        "[...el.querySelectorAll('svg path')].map(p => p.getAttribute('stroke')).filter(s => s && s.startsWith('rgb')))]]))"
+    )
+    assert sorted(drawn) == ["balance", "centers", "overlay", "quotas", "shares", "waits_of_runs"]
+    told = json.loads(page.run("document.getElementById('charts').textContent"))
+    order = [line["name"] for line in told["centers"]["lines"]]
+    assert {line["name"]: line["hue"] for line in told["quotas"]["lines"]} == {name: i for i, name in enumerate(order)}
+    hues = set(
+        page.run(
+            "[0, 1, 2].map(i => { const el = document.body.appendChild(document.createElement('i'));"
+            " el.style.color = `var(--c${i})`; const found = getComputedStyle(el).color; el.remove(); return found; })"
+        )
+    )
+    assert len(hues) == 3
+    assert all(hues <= set(drawn[name]) for name in ("balance", "centers", "quotas"))
+
+
 def few(n, **columns):
     made = {"submit_s": np.arange(n) * 900.0, "start_s": np.arange(n) * 900.0, "run_s": 600.0, "procs": 2}
     made |= {"user": [f"u{i % 2}" for i in range(n)], "account": [f"a{i % 2}" for i in range(n)]}
@@ -134,9 +181,43 @@ def test_shows_another_stretch_of_the_schedule(page, reports):
     assert page.run(shown)[:2] == [False, True]
 
 
+def test_a_run_has_the_colour_of_its_lines_wherever_it_is_named(page, reports):
+    page.load(reports["comparison"])
+    named = page.run(
+        "[...document.querySelectorAll('.run')].map(el => [el.textContent, getComputedStyle(el).borderBottomColor])"
+    )
+    colours = {name: {shown for other, shown in named if other == name} for name in ("slow", "quick")}
+    assert [len(each) for each in colours.values()] == [1, 1]
+    legend = page.run(
+        "Object.fromEntries([...document.querySelectorAll('[data-chart=overlay] svg path')].map(el =>"
+        " [getComputedStyle(el).stroke, true]))"
+    )
+    assert len(set.union(*colours.values())) == 2
+    assert set.union(*colours.values()) <= set(legend)
+
+
+@pytest.mark.parametrize("kind", ["run", "comparison"])
+def test_no_table_is_cut_off_on_a_wide_screen(page, reports, kind):
+    page.load(reports[kind], width=1280)
+    page.run("document.querySelectorAll('details').forEach(el => { el.open = true; })")
+    cut = (
+        "[...document.querySelectorAll('.scroll')].filter(el => !el.closest('#longest')"  # it has two of the longest names in a row
+        " && el.scrollWidth > el.clientWidth + 1).map(el => el.ariaLabel)"
+    )
+    assert page.run(cut) == []
+
+
 @pytest.mark.parametrize("kind", ["run", "comparison"])
 def test_fits_a_phone(page, reports, kind):
     page.load(reports[kind], width=390)
+    assert page.run("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_statistics_of_a_trace_fit_a_phone_whatever_address_is_thanked(page, tmp_path):
+    made = lublin(300, 1, procs=64, load=1.0, users=5, accounts=2)
+    target = tmp_path / "stats.html"
+    target.write_text(stats_page.page(made, acknowledge=f"https://example.invalid/{'workload/' * 12}index.html"))
+    page.load(target, width=390)
     assert page.run("document.documentElement.scrollWidth") <= 390
 
 

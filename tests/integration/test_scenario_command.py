@@ -66,6 +66,18 @@ def test_at_home_nobody_moves_and_the_same_jobs_ran(run):
     assert facts(run / "home-only")["decision_hash"] != facts(run)["decision_hash"]
 
 
+def test_backfilled_are_those_that_passed_one_submitted_earlier_at_their_center(run):
+    for folder in (run, run / "home-only"):
+        table = pd.read_parquet(folder / "jobs.parquet").sort_values("submit_s", kind="stable")
+        for _, rows in table.groupby(table["center"].astype(str)):
+            latest, found = -np.inf, []
+            for start in rows["start_s"]:
+                found.append(start < latest)
+                latest = max(latest, start)
+            assert rows["backfilled"].tolist() == found
+            assert rows["backfilled"].any()
+
+
 def test_every_decision_adds_up(run):
     """Scores are the weighted sums of their terms, the least of them wins, and moved jobs ran where they were bound last."""
     rows = pd.read_parquet(run / "placements.parquet")

@@ -40,7 +40,9 @@ def test_show_prints_a_policy_file_of_the_same_hash(run, tmp_path, name):
     code, out, err = run("show", name)
     assert (code, err) == (0, "")
     (tmp_path / "copy.toml").write_text(out)
-    assert load_file(tmp_path / "copy.toml").hash == load(name).hash
+    copy = load_file(tmp_path / "copy.toml")
+    assert copy.hash == load(name).hash
+    assert copy.Name == "copy"  # runs under a changed copy must not be taken for those under the preset
     shown = json.loads(run("show", name, "--json")[1])
     assert shown == {"hash": load(name).hash, "policy": load(name).canonical()}
 

@@ -46,7 +46,9 @@ def test_show_prints_a_scenario_file_of_the_same_hash(run, tmp_path, name):
     assert (code, err) == (0, "")
     assert all(f"#  {entry.Center} " in out for entry in load_scenario(name).centers)
     (tmp_path / "copy.toml").write_text(out)
-    assert load_scenario(tmp_path / "copy.toml").hash == load_scenario(name).hash
+    copy = load_scenario(tmp_path / "copy.toml")
+    assert copy.hash == load_scenario(name).hash
+    assert copy.Name == "copy"
     shown = json.loads(run("show", name, "--json")[1])
     assert shown == {"hash": load_scenario(name).hash, "scenario": load_scenario(name).canonical()}
 

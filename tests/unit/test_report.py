@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from apportion.cli.report import report
 from apportion.core.errors import RunError
 from apportion.metrics.compare import compare
-from apportion.metrics.report import write_comparison, write_report
+from apportion.metrics.report import charts, write_comparison, write_report
 from apportion.metrics.report.clock import Clock
 from apportion.metrics.report.figures import core_hours, count, decimal, duration, percent, points, signed
 from apportion.metrics.report.stretches import choose
@@ -147,6 +147,8 @@ def test_a_clock_without_an_origin_counts_days_and_an_unknown_zone_is_utc():
     odd = Clock(make_run(table(), origin_ms=0, timezone="Nowhere/At all"))
     unnamed = Clock(make_run(table(), origin_ms=0, timezone=""))
     assert [clock.moment(60.0) for clock in (odd, unnamed)] == ["1 Jan 1970, 00:01"] * 2
+    federation = Clock(make_run(table(), origin_ms=0, timezone="", federation={}))
+    assert federation.zone_words == "UTC at all centers"
     assert odd.zone_words == unnamed.zone_words == "UTC, as the trace names no known time zone"
     assert odd.hour(3_723.0, seconds=True) == "01:02:03"
 
@@ -317,6 +319,35 @@ def test_shares_that_nobody_set_are_not_called_promises(tmp_path):
     assert "The policy sets no shares" not in told["set"].text
     tiles = {name: [attrs for tag, attrs in page.tags if attrs.get("class") == "tile"] for name, page in told.items()}
     assert len(tiles["set"]) == len(tiles["unset"]) + 1  # a share error of shares nobody set is no headline
+    assert "errors" in told["set"].charts
+    assert "errors" not in told["unset"].charts
+    assert "Share error, whole window" in told["set"].text
+    assert "Share error, whole window" not in told["unset"].text
+
+
+@given(
+    st.permutations(list("abcdefghijkl")), st.permutations(list("abcdefghijkl")), st.integers(0, 8), st.integers(0, 8)
+)
+def test_who_has_a_colour_keeps_it_and_no_two_share_one(first, second, m, n):
+    taken = charts.hues(first[:m], {})
+    found = charts.hues(second[:n], taken)
+    assert list(found) == second[:n]
+    assert len(set(found.values())) == n
+    assert all(0 <= hue < charts.HUES for hue in found.values())
+    assert all(found[name] == hue for name, hue in taken.items() if name in found)
+    new = [hue for name, hue in found.items() if name not in taken]
+    unused = set(range(charts.HUES)) - set(taken.values())
+    assert len(unused & set(new)) == min(len(unused), len(new))  # a colour that nobody has comes first
+
+
+def test_an_account_has_one_colour_in_all_pictures(tmp_path):
+    jobs = table(400, account=["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"] * 40)
+    page = read(write_report(write_run(tmp_path / "run", jobs, 64, shares=dict.fromkeys("abcdefghij", 0.1))))
+    lines = {group["name"]: group["hue"] for group in page.charts["shares"]["groups"]}
+    assert list(lines.values()) == list(range(len(lines)))
+    legends = re.findall(r'<i class="g(\d)"></i>([a-j])</li>', (tmp_path / "run" / "report.html").read_text())
+    assert len(legends) > 6
+    assert all(int(hue) == lines[name] for hue, name in legends if name in lines)
 
 
 def test_steps_of_the_share_error_last_to_the_end_of_the_window(tmp_path):
@@ -327,6 +358,14 @@ def test_steps_of_the_share_error_last_to_the_end_of_the_window(tmp_path):
     assert (chart["t"][0], chart["t"][-1]) == (round(begin * 1000), round(end * 1000))
     assert len(chart["t"]) == int(np.ceil((end - begin) / 86400)) + 1
     assert chart["plain"][-1] == chart["plain"][-2]
+
+
+def test_says_in_plain_words_what_the_longest_waited_for(tmp_path):
+    jobs = table(60, reasons=["Resources,Priority", "QuotaCohort", ""] * 20)
+    text = read(write_report(write_run(tmp_path / "run", jobs, 64))).text
+    for words in ("Resources: not enough processors were free.", "QuotaCohort: the quota of all accounts that lend"):
+        assert words in text
+    assert "QuotaBudget:" not in text
 
 
 def test_users_that_waited_most_on_average(tmp_path):
@@ -444,6 +483,17 @@ def test_a_comparison_marks_conventions_that_differ(tmp_path):
     marked = re.findall(r'<tr class="differs"><th scope="row">([^<]*)', path.read_text())
     assert marked == ["Jobs past their limit"]
     assert "allocated (all runs)" in read(path).text
+
+
+def test_a_comparison_leaves_out_share_errors_of_shares_that_nobody_set(tmp_path):
+    for name, policy, told in (("set", {"accounts": [{"Account": "a"}]}, True), ("unset", {"accounts": []}, False)):
+        folders = [tmp_path / f"{name}{k}" for k in range(2)]
+        runs = [
+            load_run(write_run(folder, table(), 64, policy_name=folder.name, policy=policy, shares={"a": 1.0}))
+            for folder in folders
+        ]
+        text = read(write_comparison(compare(runs), tmp_path / f"{name}.html")).text
+        assert ("Share error" in text) == told
 
 
 def test_three_runs_side_by_side(tmp_path):

@@ -189,6 +189,16 @@ def test_the_highest_bar_fits_and_heights_are_in_proportion():
     assert min(tops) >= 0
 
 
+@given(st.floats(1e-6, 1e9))
+def test_numbers_beside_an_axis_are_exact_and_the_axis_holds_the_highest_bar(most):
+    drawn = ET.fromstring(bars(["a"], [[most]]))
+    scale = {"k": 1e3, "M": 1e6, "G": 1e9}
+    written = [text.text for text in drawn.iter("text")][:5]
+    levels = [float(text.rstrip("kMG")) * scale.get(text[-1], 1) for text in written]
+    assert levels == pytest.approx(np.linspace(0, levels[-1], 5))
+    assert most * 0.998 <= levels[-1] < 2 * most
+
+
 @pytest.mark.parametrize(
     ("value", "text"), [(0, "0"), (999, "999"), (12_345, "12.3k"), (2.5e6, "2.5M"), (0.25, "0.25")]
 )

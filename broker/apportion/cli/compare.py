@@ -60,7 +60,7 @@ def compare(
 
     \b
     Example:
-      apportion compare runs/kth-fcfs runs/kth-easy runs/kth-multifactor --out runs/compared
+      apportion compare runs/KTH-SP2-1996-fcfs runs/KTH-SP2-1996-easy runs/KTH-SP2-1996-multifactor --out runs/compared
     """
     from apportion.metrics.bootstrap import Bootstrap
     from apportion.metrics.compare import compare as compare_runs
@@ -110,12 +110,11 @@ def _print(comparison: Comparison, out: Path | None) -> None:
 
     from apportion.metrics.report.compare_page import in_words
 
-    base = comparison.labels[comparison.baseline]
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=140)
+        console = Console(highlight=False, markup=False, width=160)
     for pair in comparison.pairs:
-        console.print(in_words(pair, base), style="bold")
+        console.print(in_words(comparison, pair), style="bold")
         console.print(_numbers(comparison, pair))
         for by, table in pair.groups.items():
             if len(table) > 1:
@@ -137,7 +136,7 @@ def _numbers(comparison: Comparison, pair: Pair) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from apportion.metrics.report.compare_page import difference
+    from apportion.metrics.report.compare_page import difference, told
 
     base = comparison.labels[comparison.baseline]
     how = "each compared with itself" if comparison.paired else "unpaired"
@@ -146,7 +145,7 @@ def _numbers(comparison: Comparison, pair: Pair) -> Table:
     for name in (base, pair.run, "difference", f"{comparison.bootstrap.confidence:.0%} range"):
         table.add_column(Text(name), justify="right")
     table.add_column("")
-    for item in pair.differences:
+    for item in told(comparison, pair):
         row = difference(item)
         style = ("green" if item.better else "red") if item.clear else "dim"
         change = row["difference"].text + (f" ({row['relative']})" if row["relative"] else "")
@@ -185,7 +184,7 @@ def _print_groups(console: Console, by: str, changes: DataFrame) -> None:
                 row["before"].text,
                 f"→ {row['after'].text}",
                 Text(row["difference"].text + ("*" if clear else " "), style=style if clear else "dim"),
-                row["interval"],
+                " to ".join(row["interval"]),
                 row["total"].text,
             )
         console.print(table)

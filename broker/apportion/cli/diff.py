@@ -22,7 +22,7 @@ def diff(run_a: Path, run_b: Path, as_json: bool) -> None:
 
     \b
     Example:
-      apportion diff runs/kth-easy runs/kth-multifactor
+      apportion diff runs/KTH-SP2-1996-easy runs/KTH-SP2-1996-multifactor
     """
     from apportion.sim.divergence import first_divergence
 

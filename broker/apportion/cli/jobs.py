@@ -72,9 +72,9 @@ def jobs(
 
     \b
     Examples:
-      apportion jobs runs/kth-easy -u 17,42
-      apportion jobs runs/kth-easy -s TIMEOUT -o JobID,User,Elapsed,Timelimit
-      apportion jobs runs/kth-easy -P > jobs.txt
+      apportion jobs runs/KTH-SP2-1996-easy -u 17,42
+      apportion jobs runs/KTH-SP2-1996-easy -s TIMEOUT -o JobID,User,Elapsed,Timelimit
+      apportion jobs runs/KTH-SP2-1996-easy -P > jobs.txt
     """
     from apportion.metrics.run import load_run
 

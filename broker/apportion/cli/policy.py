@@ -68,7 +68,7 @@ def list_presets(as_json: bool, parsable: bool) -> None:
 def show(policy_name: str, as_json: bool) -> None:
     """Print the effective policy: every default filled in, units as Slurm writes them.
 
-    The TOML text is itself a policy file with the same hash; copy it to start one of your own.
+    The TOML text is itself a policy file with the same hash; copy it to start one of your own, which is called as its file.
 
     \b
     Examples:
@@ -81,12 +81,14 @@ def show(policy_name: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"hash": loaded.hash, "policy": loaded.canonical()}, indent=2, ensure_ascii=False))
         return
-    click.echo(f"# hash {loaded.hash}")
+    click.echo(f"# {loaded.Name}, hash {loaded.hash}")
     from apportion.policy.orders import EXPRESSIONS
 
     if loaded.Order in EXPRESSIONS:
         click.echo(f"# Order {loaded.Order}, smallest first: {EXPRESSIONS[loaded.Order]}")
-    click.echo(to_toml(loaded.canonical()), nl=False)
+    plain = loaded.canonical()
+    plain.pop("Name", None)  # a copy is another policy, and runs under it are told apart by its name
+    click.echo(to_toml(plain), nl=False)
 
 
 @policy.command(short_help="Ask what in a policy will not do what it seems to.")

@@ -30,9 +30,9 @@ def report(run: Path, *, out: Path | None, since: str | None, until: str | None,
 
     \b
     Examples:
-      apportion report runs/kth-easy
-      apportion report runs/kth-easy --out kth.html --open
-      apportion report runs/kth-easy --from 1997-02-03 --to 1997-02-05
+      apportion report runs/KTH-SP2-1996-easy
+      apportion report runs/KTH-SP2-1996-easy --out kth.html --open
+      apportion report runs/KTH-SP2-1996-easy --from 1997-02-03 --to 1997-02-05
     """
     from apportion.metrics.report import write_report
     from apportion.metrics.run import load_run

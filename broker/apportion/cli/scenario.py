@@ -74,8 +74,8 @@ def list_presets(as_json: bool, parsable: bool) -> None:
 def show(scenario_name: str, as_json: bool) -> None:
     """Print a scenario: every default filled in, below a summary of its centers and links.
 
-    The text is itself a scenario file with the same hash (the summary is a comment); copy it to start one of your own. Policies are
-    named where they are presets, else written out; --json writes all of them out.
+    The text is itself a scenario file with the same hash (the summary is a comment); copy it to start one of your own, which is called as
+    its file. Policies are named where they are presets, else written out; --json writes all of them out.
 
     \b
     Examples:
@@ -90,9 +90,11 @@ def show(scenario_name: str, as_json: bool) -> None:
     if as_json:
         print_json({"hash": loaded.hash, "scenario": loaded.canonical()})
         return
-    click.echo(f"# hash {loaded.hash}")
+    click.echo(f"# {loaded.Name}, hash {loaded.hash}")
     _summarize(loaded, lambda line: click.echo(f"# {line}".rstrip()))
-    click.echo(to_toml(loaded.readable()), nl=False)
+    plain = loaded.readable()
+    plain.pop("Name", None)  # a copy is another scenario, and its runs are told apart by its name
+    click.echo(to_toml(plain), nl=False)
 
 
 @scenario.command(short_help="Say everything that is wrong with a scenario, or what it describes.")

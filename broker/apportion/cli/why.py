@@ -28,8 +28,8 @@ def why(run: Path, job: str, *, as_json: bool) -> None:
 
     \b
     Examples:
-      apportion why runs/kth-easy 1234
-      apportion why runs/europe-us-2004-balanced HPC2N/200345 --json
+      apportion why runs/KTH-SP2-1996-easy 1234
+      apportion why runs/europe-us-2004-balanced HPC2N/352924 --json
     """
     load_numba()
     from apportion.metrics.run import load_run

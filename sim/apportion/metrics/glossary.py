@@ -35,6 +35,22 @@ KR12: Final = "Klusacek & Rudova 2012, doi:10.1007/978-3-642-35867-8_13"
 JAIN84: Final = "Jain, Chiu & Hawe 1984, DEC-TR-301"
 GINI12: Final = "Gini 1912"
 
+# Why a job waits: words of squeue and of quotas, in plain ones.
+WHY: Final = {
+    "Resources": "not enough processors were free",
+    "Priority": "jobs that ranked before it waited too",
+    "Dependency": "jobs that it follows had not ended",
+    "Reservation": "a reservation kept the processors",
+    "PartitionDown": "the partition was down",
+    "PartitionInactive": "the partition was inactive",
+    "JobHeldAdmin": "an administrator held it",
+    "QuotaNominal": "the quota of its account was used up",
+    "QuotaBorrowingLimit": "its account had borrowed as much as it may",
+    "QuotaCohort": "the quota of all accounts that lend to it was used up",
+    "QuotaOrder": "an older job of its account waited for quota",
+    "QuotaBudget": "the core-hour budget of the period could not hold it",
+}
+
 # What is described over jobs: words, unit, value of one job, source.
 _WAITS: Final = {
     "wait_s": ("wait from submit to start", "s", "w", FR98),
@@ -46,7 +62,7 @@ _WAITS: Final = {
         FR98,
     ),
     "bounded_slowdown": (
-        "slowdown with runs under 10 s counted as 10 s, at least 1",
+        "slowdown (how many times longer than its run a job was in the system; runs under 10 s count as 10 s)",
         "",
         "max(1, (w + r) / max(r, 10 s))",
         F97,
@@ -58,7 +74,7 @@ _WAITS: Final = {
         ZK99,
     ),
     "per_processor_bounded_slowdown": (
-        "slowdown per processor with runs under 10 s counted as 10 s, at least 1",
+        "slowdown per processor (runs under 10 s count as 10 s, and the least is 1)",
         "",
         "max(1, (w + r) / (p max(r, 10 s)))",
         F01,
@@ -266,9 +282,11 @@ def _utilization() -> dict[str, Meaning]:
             "What the machine could have given in the window, outages taken off.", "core-h", "I(C) / 3600 s", FR98
         ),
         "utilization.used_core_h": Meaning("What jobs occupied in the window.", "core-h", "I(U) / 3600 s", FR98),
-        "utilization.used_fraction": Meaning("Part of what was there that jobs occupied.", "", "I(U) / I(C)", FR98),
+        "utilization.used_fraction": Meaning(
+            "Part of the processors, over time, that jobs occupied.", "", "I(U) / I(C)", FR98
+        ),
         "utilization.loss_of_capacity_fraction": Meaning(
-            "Part of what was there that stood idle while jobs waited that could have used it.",
+            "Part of the processors, over time, that stood idle while jobs waited that asked for them.",
             "",
             "I(min(max(C - U, 0), P)) / I(C), each pool by itself",
             f"Zhang et al. 2003; {LSS10}",
@@ -302,7 +320,7 @@ def _nodes() -> dict[str, Meaning]:
             "Part of what was held that nobody had asked for.", "", "sum(max(h - p, 0) r) / sum(h r)"
         ),
         "nodes.fragmented_core_h": Meaning(
-            "Idle while the first job in line asked for no more than was idle in sum, but not where it could use it.",
+            "Processors that stood idle while the first job in line asked for no more than was idle in sum, but not where it could use it.",
             "core-h",
             "integral over the run of C - U while p <= C - U for the first job in line that waits, each pool by itself",
         ),

@@ -42,7 +42,7 @@ CHOICES: Final[dict[str, dict[str, str]]] = {
 FIXED: Final = {
     "ties": "all events of an instant are applied (ends, capacity, cancellations, submissions), then one decision is made",
     "too_wide": "a job wider than its pool is rejected, with the reason",
-    "processors": "processors are counted, not named: any free ones will do",
+    "processors": "processors are counted, not named, and any free ones will do, unless the policy lists nodes",
     "zero_limit": "a limit is at least one millisecond",
 }
 

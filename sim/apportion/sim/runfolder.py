@@ -86,7 +86,7 @@ def jobs_table(workload: Workload, schedule: Schedule) -> pd.DataFrame:
         "wait_s": seconds(start - submit, started),
         "state": _states(workload, schedule, n),
         "restarts": spread(live.restarts, 0, np.int64),
-        "backfilled": spread(_backfilled(schedule), False, bool),
+        "backfilled": spread(passed(schedule.compiled.state.jobs.submit, schedule.start_ms), False, bool),
         "planned_start_s": seconds(live.first_plan - origin, live.first_plan >= 0),
         "reasons": _reasons(workload, schedule, n),
     }
@@ -180,14 +180,14 @@ def _states(workload: Workload, schedule: Schedule, n: int) -> Any:
     return dictionary(np.searchsorted(used, state), [names[k] for k in used])
 
 
-def _backfilled(schedule: Schedule) -> Any:
-    """Whether a job started before one that was submitted earlier, and so passed it in the queue."""
-    order = np.argsort(schedule.compiled.state.jobs.submit, kind="stable")
-    start = schedule.start_ms[order]
+def passed(submit_ms: Any, start_ms: Any) -> Any:
+    """Whether each job started before one that was submitted earlier, and so passed it in the queue; a start below 0 is none."""
+    order = np.argsort(submit_ms, kind="stable")
+    start = start_ms[order]
     latest = np.maximum.accumulate(start)
-    passed = np.zeros(len(start), bool)
-    passed[order[1:]] = (start[1:] >= 0) & (start[1:] < latest[:-1])
-    return passed
+    result = np.zeros(len(start), bool)
+    result[order[1:]] = (start[1:] >= 0) & (start[1:] < latest[:-1])
+    return result
 
 
 def _reasons(workload: Workload, schedule: Schedule, n: int) -> Any:

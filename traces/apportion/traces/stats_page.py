@@ -105,7 +105,7 @@ def _arrival_cards(figures: dict[str, Any]) -> list[str]:
         _card("Jobs submitted by hour of day", words, bars(hours, [by_hour], axis="hour of day")),
         _card(
             "Jobs submitted by weekday and hour",
-            f"{week_end:.0%} come at week-ends (an even spread would be 29 %).",
+            f"{week_end:.0%} come at week-ends (an even spread would be 29%).",
             heat(stats.WEEKDAYS, hours, grid),
         ),
     ]
@@ -238,9 +238,7 @@ def _cycle_card(trace: Trace) -> str:
     values = stats.autocorrelation(hourly.astype(np.float64), 168)
     ticks = [(float(24 * day), f"{day} d") for day in range(8)]
     curve = Line(list(range(1, 169)), np.maximum(values, 0).tolist(), "s1")
-    words = (
-        "How alike the jobs of an hour are to those some time later (0 not at all). Peaks at whole days: a daily cycle."
-    )
+    words = "How alike the jobs of an hour are to those some time later (0: not at all, or the opposite). Peaks at whole days: a daily cycle."
     return _card("Cycles of arrivals", words, lines([curve], x_ticks=ticks))
 
 
@@ -249,7 +247,7 @@ def _memory_card(trace: Trace) -> str:
     if len(work) < 3 * 28:
         return ""
     values = np.maximum(stats.autocorrelation(work, 28), 0)
-    words = "How alike the work submitted a day is to that some days later: what is left of a burst."
+    words = "How alike the work submitted a day is to that some days later (0: not at all, or the opposite): what is left of a burst."
     return _card(
         "Memory of the load", words, bars([str(k) for k in range(1, 29)], [values.tolist()], axis="days later")
     )

@@ -128,7 +128,7 @@ def short(value: float) -> str:
 
 
 def _nice(most: float) -> float:
-    """Find the least round number not below ``most``."""
+    """Find the least round number not below ``most`` whose quarters, which are written beside the axis, are round too."""
     if most <= 0:
         return 1.0
     power = 1.0
@@ -136,7 +136,7 @@ def _nice(most: float) -> float:
         power /= 10
     while power * 10 <= most:
         power *= 10
-    return next(power * step for step in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if power * step >= most * 0.999)
+    return next(power * step for step in (1, 1.2, 1.6, 2, 2.4, 3, 4, 6, 8, 10) if power * step >= most * 0.999)
 
 
 def _frame(width: int, top: float) -> list[str]:

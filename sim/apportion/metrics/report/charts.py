@@ -24,6 +24,7 @@ BINS: Final = 1500
 OVERLAY_BINS: Final = 240  # few enough for lines that cross each other to be told apart
 SHARE_BINS: Final = 200
 TOP_SHARES: Final = 6
+HUES: Final = 8  # colours of lines and bars (report.css)
 HISTOGRAM_FLOOR_S: Final = 10**-0.5  # waits of under a second are drawn below one
 
 
@@ -43,6 +44,14 @@ def column(values: Any, digits: int = 4) -> list[float | int | None]:
 def time_axis(clock: Clock, t_s: Any) -> dict[str, Any]:
     """Times of a chart, and whether they are dates."""
     return {"t": clock.axis(np.asarray(t_s, dtype=float64)), "calendar": clock.is_calendar}
+
+
+def hues(names: list[str], taken: dict[str, int]) -> dict[str, int]:
+    """Colour of each name, of which there are at most `HUES`: the one it has in another chart already, else one that no name has there."""
+    own = {name: taken[name] for name in names if name in taken}
+    used = set(own.values())
+    free = sorted(set(range(HUES)) - used, key=lambda hue: (hue in taken.values(), hue))
+    return {name: own[name] if name in own else free.pop(0) for name in names}
 
 
 def load_chart(table: pd.DataFrame, clock: Clock) -> dict[str, Any]:
@@ -74,13 +83,14 @@ def wait_chart(run: Run) -> dict[str, Any]:
 def share_chart(run: Run, by: str, clock: Clock) -> dict[str, Any]:
     """Share received so far of the groups that used most, with what they were promised."""
     table = share_over_time(run, by, SHARE_BINS, TOP_SHARES)
-    groups = []
+    groups: list[dict[str, Any]] = []
     for name, rows in table.groupby("group", sort=False):
         if name != OTHERS:
             target = float(rows["target"].iloc[0])
             groups.append(
                 {
                     "name": str(name) or "(unknown)",
+                    "hue": len(groups),
                     "so_far": column(100 * rows["received_so_far"]),
                     "target": None if np.isnan(target) else 100 * target,
                 }
@@ -88,18 +98,21 @@ def share_chart(run: Run, by: str, clock: Clock) -> dict[str, Any]:
     return {**time_axis(clock, np.unique(table["t_s"])), "groups": groups}
 
 
-def quota_chart(use: QuotaUse, clock: Clock) -> dict[str, Any]:
-    """Processors in use under quota, and borrowed less lent, of the nodes that used or lent most."""
+def quota_chart(use: QuotaUse, clock: Clock, taken: dict[str, int]) -> dict[str, Any]:
+    """Processors in use under quota, and borrowed less lent, of the nodes that used or lent most, in the colours they have already."""
     moved = (use.used + use.lent).sum(axis=1)
+    shown = np.argsort(-moved, kind="stable")[:TOP_SHARES].tolist()
+    colour = hues([use.names[k] for k in shown], taken)
     lines = [
         {
             "name": use.names[k],
+            "hue": colour[use.names[k]],
             "quota": column([use.nominal[k]], 12)[0],
             "used": column(use.used[k]),
             "borrowed": column(use.borrowed[k]),
             "lent": column(-use.lent[k]),
         }
-        for k in np.argsort(-moved, kind="stable")[:TOP_SHARES].tolist()
+        for k in shown
     ]
     return {**time_axis(clock, use.edges_s[:-1]), "lines": lines}
 

@@ -34,7 +34,8 @@ class Clock:
         name = str(run.manifest.get("timezone") or "")
         self.zone, known = _zone(name)
         self.is_calendar = self.origin_ms is not None
-        zone = name if known and name else "UTC, as the trace names no known time zone"
+        unknown = "UTC at all centers" if "federation" in run.manifest else "UTC, as the trace names no known time zone"
+        zone = name if known and name else unknown
         self.zone_words = zone if self.is_calendar else "from the start of the trace, which has no dates"
 
     def wall(self, t_s: float) -> datetime:

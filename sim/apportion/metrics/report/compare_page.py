@@ -10,7 +10,18 @@ import numpy as np
 from apportion.metrics.glossary import GLOSSARY, meaning
 from apportion.metrics.report import charts, provenance
 from apportion.metrics.report.clock import Clock
-from apportion.metrics.report.figures import MINUS, Figure, count, decimal, duration, metric, percent, points, signed
+from apportion.metrics.report.figures import (
+    MINUS,
+    Figure,
+    count,
+    decimal,
+    duration,
+    jobs,
+    metric,
+    percent,
+    points,
+    signed,
+)
 from apportion.metrics.report.run_page import look
 from apportion.metrics.report.tables import UNKNOWN, text
 
@@ -60,6 +71,7 @@ def page(comparison: Comparison) -> dict[str, Any]:
         "paired": comparison.paired,
         "confidence": f"{100 * comparison.bootstrap.confidence:g} %",
         "bootstrap": comparison.bootstrap,
+        "piece": duration((base.window_s[1] - base.window_s[0]) / charts.OVERLAY_BINS),
         "notes": comparison.notes,
         "pairs": [_pair(pair, comparison) for pair in comparison.pairs],
         "alone": _alone(comparison),
@@ -75,29 +87,36 @@ def page(comparison: Comparison) -> dict[str, Any]:
 def _pair(pair: Pair, comparison: Comparison) -> dict[str, Any]:
     # A number has one scale in all tables of the page.
     widest: dict[str, float] = {}
-    for item in (item for other in comparison.pairs for item in other.differences):
+    for item in (item for other in comparison.pairs for item in told(comparison, other)):
         known = [abs(value) for value in (item.low, item.high, item.difference) if np.isfinite(value)]
         widest[item.key] = max([widest.get(item.key, 0.0), *known])
-    rows = [difference(item) | _picture(item, widest[item.key]) for item in pair.differences]
+    rows = [difference(item) | _picture(item, widest[item.key]) for item in told(comparison, pair)]
     return {
         "run": pair.run,
         "jobs": count(pair.jobs),
         "rows": rows,
-        "words": in_words(pair, comparison.labels[comparison.baseline]),
+        "words": in_words(comparison, pair),
         "groups": [groups(by, table) for by, table in pair.groups.items() if len(table) > 1],
     }
 
 
-def in_words(pair: Pair, base: str) -> str:
-    """What a pair comes to: the change of the mean wait, and what is clearly better or worse."""
-    shown = [difference(item) for item in pair.differences]
+def told(comparison: Comparison, pair: Pair) -> list[Difference]:
+    """Differences that say something: those of shares only where somebody has set shares."""
+    with_shares = any(provenance.shares_are_set(run) for run in comparison.runs)
+    return [item for item in pair.differences if with_shares or "share_error" not in item.key]
+
+
+def in_words(comparison: Comparison, pair: Pair, who: str = "") -> str:
+    """What a pair comes to: the change of the mean wait, and what is clearly better or worse; ``who`` stands for its run."""
+    base, run = comparison.labels[comparison.baseline], who or pair.run
+    shown = [difference(item) for item in told(comparison, pair)]
     better = [_lower(row["name"]) for row in shown if row["is_clear"] and row["better"]]
     worse = [_lower(row["name"]) for row in shown if row["is_clear"] and not row["better"]]
-    parts = [f"{words} in {_listed(names)}" for words, names in (("better", better), ("worse", worse)) if names]
+    parts = [f"{words} in {listed(names)}" for words, names in (("better", better), ("worse", worse)) if names]
     verdict = (
-        f"Against {base}, {pair.run} is clearly {', and clearly '.join(parts)}."
+        f"Against {base}, {run} is clearly {', and clearly '.join(parts)}."
         if parts
-        else f"No number of {pair.run} differs clearly from {base}."
+        else f"No number of {run} differs clearly from {base}."
     )
     wait = next(row for row in shown if row["key"] == "service.wait_s.mean")
     if not wait["is_clear"]:
@@ -120,7 +139,8 @@ def _lower(name: str) -> str:
     return name[:1].lower() + name[1:]
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Names as a list in a sentence."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
@@ -175,11 +195,12 @@ def _group(row: dict[Any, Any], scale: float) -> dict[str, Any]:
     return {
         "name": str(row["group"]) or UNKNOWN,
         "jobs": count(row["jobs"]),
+        "jobs_in_words": jobs(row["jobs"]),
         "core_h": decimal(row["core_h"], "core-h"),
         "before": duration(row["baseline_wait_s"]),
         "after": duration(row["wait_s"]),
         "difference": signed(duration(row["difference_s"])),
-        "interval": f"{signed(duration(row['low_s'])).text} to {signed(duration(row['high_s'])).text}",
+        "interval": (signed(duration(row["low_s"])).text, signed(duration(row["high_s"])).text),
         "total": signed(decimal(row["total_difference_h"], "h")),
         "width": 100 * abs(row["total_difference_h"]) / scale if scale > 0 else 0.0,
         "verdict": verdict,
@@ -196,7 +217,10 @@ def _alone(comparison: Comparison) -> list[dict[str, Any]]:
         except (OSError, ValueError):
             return []
     rows = []
+    with_shares = any(provenance.shares_are_set(run) for run in comparison.runs)
     for key in ALONE:
+        if "share_error" in key and not with_shares:
+            continue
         values = [look(table, key) for table in known]
         if any(value is not None for value in values):
             said = meaning(key)

@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 RADIUS: Final = 34  # of a center in the picture, for the largest machine
 MOST_TRANSFERS: Final = 20  # rows that are shown
 TOTALS: Final = (
-    ("cost", "Cost of what ran", ""),
+    ("cost", "Cost of what ran, in the money of the scenario's prices", ""),
     ("energy_kwh", "Energy of busy processors", "kWh"),
-    ("carbon_kg", "Carbon dioxide", "kg"),
+    ("carbon_kg", "Carbon dioxide of that energy", "kg"),
 )
 WORDS: Final = {
     "NoAccess": "no access",
     "SiteVeto": "the site refuses the account",
     "DataResidency": "the data may not be there",
     "NoDataRoute": "the data cannot be brought there",
+    "GpuType": "no GPU of the type that the job asks for",
     "Drained": "drained",
     "Quota": "its quota there is used up",
     "PartitionNodeLimit": "too wide",
@@ -54,7 +55,8 @@ def page(run: Run, baseline: Run) -> dict[str, Any]:
         context["charts"]["balance"] = _balance_chart(run, clock)
     quotas = quota_use(run, charts.OVERLAY_BINS)
     if quotas is not None:
-        context["charts"]["quotas"] = charts.quota_chart(quotas, clock)
+        context["charts"]["quotas"] = charts.quota_chart(quotas, clock, {str(name): i for i, name in enumerate(names)})
+    context["pairs"][0]["words"] = compare_page.in_words(comparison, comparison.pairs[0], who="the broker")
     context |= {
         "title": str(run.manifest.get("scenario_name") or run.name),
         "summary": _summary(run, table, before, facts),
@@ -85,7 +87,7 @@ def _summary(run: Run, table: pd.DataFrame, before: pd.DataFrame, facts: dict[st
             if sign * (row["wait_s"] - old["wait_s"]) > 0
         ]
         if names:
-            who = "every center" if len(names) == (table["own_jobs"] > 0).sum() else ", ".join(names)
+            who = "every center" if len(names) == (table["own_jobs"] > 0).sum() else compare_page.listed(names)
             lines.append(f"Users of {who} wait {word} on average than without a broker.")
     return lines
 
@@ -222,7 +224,7 @@ def _flow(run: Run, table: pd.DataFrame) -> dict[str, Any]:
             "x": round(x, 1),
             "y": round(y, 1),
             "r": round(r, 1),
-            "below": round(y + r + 16 if y >= middle else y - r - 24, 1),  # on the side where no arrow ends
+            "below": round(y + r + 20 if y >= middle else y - r - 24, 1),  # on the side where no arrow ends
             "procs": f"{procs:,} processors",
         }
         for (name, (x, y, r)), procs in zip(place.items(), table["procs"].tolist(), strict=True)

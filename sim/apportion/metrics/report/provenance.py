@@ -62,9 +62,13 @@ def machine_words(run: Run) -> str:
 
 
 def shares_are_set(run: Run) -> bool:
-    """Whether the policy gives shares to anyone; without, everybody counts as promised the same."""
+    """Whether the policy, or the scenario, gives shares to anyone; without, everybody counts as promised the same."""
     policy = run.manifest.get("policy")
-    return not isinstance(policy, dict) or bool(policy.get("accounts") or policy.get("users"))
+    return (
+        "federation" in run.manifest
+        or not isinstance(policy, dict)
+        or bool(policy.get("accounts") or policy.get("users"))
+    )
 
 
 def conventions(run: Run) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from apportion.metrics.borrowing import quota_use
 from apportion.metrics.glossary import NOTATION, meaning
 from apportion.metrics.report import charts, provenance, stretches, tables
 from apportion.metrics.report.clock import Clock
-from apportion.metrics.report.figures import count, decimal, duration, jobs, metric, percent
+from apportion.metrics.report.figures import NONE, count, decimal, duration, jobs, metric, percent
 from apportion.metrics.series import longest_waits, timeline
 
 if TYPE_CHECKING:
@@ -29,6 +29,11 @@ HEADLINE: Final = (
     ),
     ("utilization.used_fraction", "Utilization", (("utilization.used_core_h", "used"),)),
     ("utilization.loss_of_capacity_fraction", "Loss of capacity", ()),
+    (
+        "nodes.fragmented_core_h",
+        "Lost in pieces",
+        (("nodes.unasked_fraction", "of what jobs held was more than they asked for"),),
+    ),
     ("service.throughput_jobs_per_h", "Throughput", (("service.queue_jobs.mean", "jobs in the queue on average"),)),
     (
         "starvation.longest_wait_s",
@@ -43,7 +48,7 @@ HEADLINE: Final = (
         "Share error",
         (("fairness.account.share_error_demand_mean", "among those with work"),),
     ),
-    ("fairness.user.jain_service", "Evenness between users", (("fairness.user.groups", "users"),)),
+    ("fairness.user.jain_service", "Evenness between users", (("fairness.user.groups", "users whose jobs took time"),)),
     (
         "fairness.fair_start_sample.arrival_order.unfair_fraction",
         "Started later than fair",
@@ -78,20 +83,22 @@ def page(run: Run, metrics: dict[str, Any], asked: tuple[float, float] | None = 
     groups = tables.group_tables(run)
     by = next((name for name in ("account", "user") if name in groups and len(groups[name]) > 1), None)
     has_work = bool(look(metrics, "utilization.used_core_h"))
+    promised = provenance.shares_are_set(run)
     drawn: dict[str, Any] = {}
+    taken: dict[str, int] = {}
     if not load.empty:
         drawn["load"] = charts.load_chart(load, clock)
     if (run.is_measured & run.started).any():
         drawn["waits"] = charts.wait_chart(run)
     if by is not None and not load.empty and has_work:
         drawn["shares"] = charts.share_chart(run, by, clock)
-        errors = charts.error_chart(run, by, clock)
+        taken = {group["name"]: group["hue"] for group in drawn["shares"]["groups"]}
+        errors = charts.error_chart(run, by, clock) if promised else None
         if errors is not None:
             drawn["errors"] = errors
     quotas = quota_use(run, charts.OVERLAY_BINS)
     if quotas is not None:
-        drawn["quotas"] = charts.quota_chart(quotas, clock)
-    promised = provenance.shares_are_set(run)
+        drawn["quotas"] = charts.quota_chart(quotas, clock, taken if by == "account" else {})
     trace = provenance.trace_of(run)
     name = str(trace.get("name") or run.name)
     return {
@@ -108,13 +115,14 @@ def page(run: Run, metrics: dict[str, Any], asked: tuple[float, float] | None = 
         "wait_table": _wait_table(metrics) if "waits" in drawn else None,
         "heat": tables.heat_map(run),
         "shares": tables.share_bars(groups[by], by, are_set=promised) if by and has_work else None,
-        "fairness": _fairness(metrics),
+        "fairness": _fairness(metrics, with_shares=promised),
         "quotas": tables.quota_rows(run, quotas) if quotas is not None else None,
         "longest": tables.longest_table(run, clock),
         "longest_words": _longest_words(run),
         "patient": tables.patient_table(groups),
         "groups": {group: tables.group_table(table, group) for group, table in groups.items()},
-        "gantt": _gantt(run, clock, by, asked),
+        "gantt": _gantt(run, clock, by, asked, taken),
+        "piece": duration((run.window_s[1] - run.window_s[0]) / charts.BINS),
         "cleaning": provenance.cleaning(run),
         "conventions": provenance.conventions(run),
         "facts": provenance.facts(run),
@@ -255,11 +263,13 @@ def _wait_table(metrics: dict[str, Any]) -> dict[str, Any]:
     return {"head": ["", *known.values()], "left": 1, "rows": rows, "note": ""}
 
 
-def _fairness(metrics: dict[str, Any]) -> dict[str, Any]:
+def _fairness(metrics: dict[str, Any], *, with_shares: bool) -> dict[str, Any]:
     fair = metrics.get("fairness") or {}
     compared = [(by, words) for by, words in FAIR_GROUPS if ((fair.get(by) or {}).get("groups") or 0) > 1]
     rows = []
     for leaf, words in FAIRNESS:
+        if leaf.startswith("share_error") and not with_shares:
+            continue
         values = [(fair.get(by) or {}).get(leaf) for by, _ in compared]
         if any(value is not None for value in values):
             said = meaning(f"fairness.{'account' if 'share' in leaf else 'user'}.{leaf}")
@@ -268,17 +278,21 @@ def _fairness(metrics: dict[str, Any]) -> dict[str, Any]:
                 for (by, _), value in zip(compared, values, strict=True)
             ]
             rows.append([tables.text(words)._replace(exact=said.text), *cells])
-    return {"head": ["", *(words for _, words in compared)], "left": 1, "rows": rows, "note": ""}
+    has_gaps = any(cell.text == NONE for row in rows for cell in row[1:])
+    return {"head": ["", *(words for _, words in compared)], "left": 1, "rows": rows, "note": "", "has_gaps": has_gaps}
 
 
-def _gantt(run: Run, clock: Clock, by: str | None, asked: tuple[float, float] | None) -> dict[str, Any] | None:
+def _gantt(
+    run: Run, clock: Clock, by: str | None, asked: tuple[float, float] | None, taken: dict[str, int]
+) -> dict[str, Any] | None:
     found = stretches.choose(run, asked)
     if not found:
         return None
     by = by or "account"
     return {
-        "panes": [stretches.draw(run, stretch, clock, by) for stretch in found],
+        "panes": [stretches.draw(run, stretch, clock, by, taken) for stretch in found],
         "by": by,
-        "others": stretches.HUES,
+        "others": charts.HUES,
+        "on_nodes": "node_list" in run.jobs.columns,
         "waits": [words for _, words in stretches.WAITS],
     }

@@ -10,6 +10,7 @@ from numpy import float64
 from numpy.typing import NDArray
 
 from apportion.metrics.gantt import gantt
+from apportion.metrics.report.charts import HUES, hues
 from apportion.metrics.report.figures import count, duration
 from apportion.metrics.series import timeline
 from apportion.metrics.starvation import waits_so_far
@@ -27,7 +28,6 @@ LENGTHS_H: Final = (1, 2, 3, 6, 12, 24, 48, 96, 168, 336, 672)
 FEW_JOBS: Final = 600  # in a stretch, for bars that can be told apart
 MOST_JOBS: Final = 900
 BINS: Final = 6000
-HUES: Final = 8  # groups with a colour of their own
 WIDTH: Final = 2000  # of the drawing, which is stretched to its place
 HEIGHT_PX: Final = 400  # of its place (report.css)
 OUTLINED_PX: Final = 3  # height from which a bar has an outline
@@ -104,7 +104,7 @@ def _best(level: Floats, bins: int) -> int:
     return int(np.argmax(total[bins:] - total[:-bins]))
 
 
-def draw(run: Run, stretch: Stretch, clock: Clock, by: str) -> dict[str, Any]:
+def draw(run: Run, stretch: Stretch, clock: Clock, by: str, taken: dict[str, int]) -> dict[str, Any]:
     """Draw one stretch.
 
     Parameters
@@ -114,6 +114,8 @@ def draw(run: Run, stretch: Stretch, clock: Clock, by: str) -> dict[str, Any]:
     clock : Clock
     by : {"account", "user"}
         What the bars are coloured by: the groups with the largest area in the stretch.
+    taken : dict of str to int
+        Colours that groups have in other pictures of the page.
 
     Returns
     -------
@@ -130,7 +132,7 @@ def draw(run: Run, stretch: Stretch, clock: Clock, by: str) -> dict[str, Any]:
     levels = [{"at": 100 * (1 - v / top), "text": f"{v:,}"} for v in range(0, top + 1, step)]
     area = bars["lanes"] * (np.minimum(bars["end_s"], stretch.to_s) - np.maximum(bars["start_s"], stretch.from_s))
     largest = area.groupby(bars[by].astype(str)).sum().sort_values(ascending=False, kind="stable")
-    hues = {str(name): i for i, name in enumerate(largest.index[:HUES])}
+    colour = hues([str(name) for name in largest.index[:HUES]], taken)
     left_out = int(bars.attrs["jobs_left_out"])
     return {
         "name": stretch.name,
@@ -138,11 +140,11 @@ def draw(run: Run, stretch: Stretch, clock: Clock, by: str) -> dict[str, Any]:
         "when": f"{clock.moment(stretch.from_s)} to {clock.moment(stretch.to_s)}",
         "jobs": count(bars["job_id"].nunique()),
         "left_out": count(left_out) if left_out else None,
-        "svg": _svg(bars, stretch, top, by, hues),
+        "svg": _svg(bars, stretch, top, by, colour),
         "marks": marks,
         "levels": levels,
-        "hues": [name or "(unknown)" for name in hues],
-        "more": len(largest) > len(hues),
+        "hues": [{"name": name or "(unknown)", "hue": hue} for name, hue in colour.items()],
+        "more": len(largest) > len(colour),
     }
 
 
@@ -160,7 +162,7 @@ def _ticks(stretch: Stretch, clock: Clock) -> list[tuple[float, str]]:
     return ticks
 
 
-def _svg(bars: pd.DataFrame, stretch: Stretch, top: int, by: str, hues: dict[str, int]) -> Markup:
+def _svg(bars: pd.DataFrame, stretch: Stretch, top: int, by: str, colour: dict[str, int]) -> Markup:
     """One path a job, with its pieces as subpaths and a title that browsers show and screen readers read."""
     scale = WIDTH / (stretch.to_s - stretch.from_s)
     x0 = np.maximum((bars["start_s"].to_numpy() - stretch.from_s) * scale, 0.0)
@@ -181,7 +183,7 @@ def _svg(bars: pd.DataFrame, stretch: Stretch, top: int, by: str, hues: dict[str
             who = ", ".join(str(part) for part in (user, account) if part)
             words = f"job {job}{f' of {who}' if who else ''}: {procs:,} processors, waited {duration(waited).text}, ran {duration(end - start).text}"
             outline = " o" if procs >= tall else ""
-            head[key] = f'class="g{hues.get(str(group), HUES)} w{tone}{outline}"><title>{escape(words)}</title>'
+            head[key] = f'class="g{colour.get(str(group), HUES)} w{tone}{outline}"><title>{escape(words)}</title>'
             paths[key] = []
         paths[key].append(f"M{x:.1f} {top - lane - lanes}h{w:.1f}v{lanes}h-{w:.1f}z")
     drawn = "".join(f'<path d="{"".join(paths[key])}" {head[key]}</path>' for key in head)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from apportion.metrics.borrowing import QuotaUse, quota_table
-from apportion.metrics.glossary import flatten, meaning
+from apportion.metrics.glossary import WHY, flatten, meaning
 from apportion.metrics.report.figures import (
     Figure,
     core_hours,
@@ -112,7 +112,13 @@ def quota_rows(run: Run, use: QuotaUse) -> Table:
         for row in table.to_dict("records")
     ]
     head = ["Account or cohort", "Quota", "In use, mean", "Used", "Borrowed of it", "Lent to others"]
-    return {"head": head, "left": 1, "rows": rows[:TOP], "note": _rest(len(rows))}
+    return {
+        "head": head,
+        "left": 1,
+        "rows": rows[:TOP],
+        "note": _rest(len(rows)),
+        "piece": duration(float(use.edges_s[1] - use.edges_s[0])),
+    }
 
 
 def _rest(n: int) -> str:
@@ -140,11 +146,12 @@ def longest_table(run: Run, clock: Clock) -> Table:
         for i, name in enumerate(head)
         if name not in {"User", "Account", "QOS"} or any(r[i].text != UNKNOWN for r in rows)
     ]
+    words = dict.fromkeys(word for row in table.to_dict("records") for word in str(row.get("reasons", "")).split(","))
     return {
         "head": [head[i] for i in told],
         "left": len([i for i in told if i < 4]),
         "rows": [[row[i] for i in told] for row in rows],
-        "note": "",
+        "note": " ".join(f"{word}: {WHY[word]}." for word in words if word in WHY),
     }
 
 

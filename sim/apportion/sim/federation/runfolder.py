@@ -85,7 +85,7 @@ def jobs_table(given: FederationInput, schedule: FederationSchedule) -> pd.DataF
         "wait_s": np.where(started, (start - schedule.submit_ms) / 1000.0, np.nan),
         "state": _states(given, schedule),
         "restarts": sum(core.live.restarts for core in f.cores),
-        "backfilled": np.zeros(len(workload), bool),
+        "backfilled": _passed(schedule, here),
         "planned_start_s": seconds(schedule.first_plan, schedule.first_plan >= 0),
         "reasons": _reasons(given, schedule),
         "dataset": _labels(given.moves.dataset, tuple(entry.Dataset for entry in given.scenario.datasets)),
@@ -104,6 +104,15 @@ def jobs_table(given: FederationInput, schedule: FederationSchedule) -> pd.DataF
         return pd.DataFrame(table)
     table["recorded_submit_s"] = (jobs.submit_ms - origin) / 1000.0
     return pd.DataFrame(table).sort_values("submit_s", kind="stable")
+
+
+def _passed(schedule: FederationSchedule, here: Any) -> Any:
+    """Whether each job passed one that was submitted earlier, anywhere, and that ran at the same center."""
+    result = np.zeros(len(here), bool)
+    for center in np.unique(here):
+        rows = np.flatnonzero(here == center)
+        result[rows] = runfolder.passed(schedule.submit_ms[rows], schedule.start_ms[rows])
+    return result
 
 
 def _nodes(schedule: FederationSchedule, started: Any) -> tuple[Any, Any]:

@@ -6,20 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-WHY: Final = {
-    "Resources": "not enough processors were free",
-    "Priority": "jobs that ranked before it waited too",
-    "Dependency": "jobs that it follows had not ended",
-    "Reservation": "a reservation kept the processors",
-    "PartitionDown": "the partition was down",
-    "PartitionInactive": "the partition was inactive",
-    "JobHeldAdmin": "an administrator held it",
-    "QuotaNominal": "the quota of its account was used up",
-    "QuotaBorrowingLimit": "its account had borrowed as much as it may",
-    "QuotaCohort": "the quota of all accounts that lend to it was used up",
-    "QuotaOrder": "an older job of its account waited for quota",
-    "QuotaBudget": "the core-hour budget of the period could not hold it",
-}
+from apportion.metrics.glossary import WHY
+
 REFUSED: Final = {
     "NoAccess": "its account has no access there",
     "SiteVeto": "the site refuses its account",

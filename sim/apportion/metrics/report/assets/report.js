@@ -8,8 +8,9 @@
   const escape = (text) => String(text).replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
 
   // How numbers are written: as in the tables.
-  const number = (v) => v == null ? "–" : Math.abs(v) >= 100 || Number.isInteger(v) ? Math.round(v).toLocaleString("en") : String(+v.toPrecision(3));
-  const short = (v) => Math.abs(v) >= 1e6 ? `${+(v / 1e6).toPrecision(3)}M` : Math.abs(v) >= 1e4 ? `${+(v / 1e3).toPrecision(3)}k` : number(v);
+  const minus = (text) => text.replace("-", "\u2212");
+  const number = (v) => v == null ? "–" : minus(Math.abs(v) >= 100 || Number.isInteger(v) ? Math.round(v).toLocaleString("en") : String(+v.toPrecision(3)));
+  const short = (v) => Math.abs(v) >= 1e6 ? minus(`${+(v / 1e6).toPrecision(3)}M`) : Math.abs(v) >= 1e4 ? minus(`${+(v / 1e3).toPrecision(3)}k`) : number(v);
   const percent = (v) => v == null ? "–" : `${v.toFixed(1)} %`;
   const units = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
   const duration = (s) => {
@@ -107,7 +108,7 @@
           line("processors in use", d.t, d.used, "c0", { xAxisIndex: 0, yAxisIndex: 0, lineStyle: { width: 1 }, areaStyle: { opacity: .35 } }),
           line("processors there are", d.t, d.capacity, "ink", { xAxisIndex: 0, yAxisIndex: 0, step: "end", lineStyle: { width: 1.2, type: [4, 3] } }),
           line("jobs waiting", d.t, d.queued_jobs, "c1", { xAxisIndex: 1, yAxisIndex: 1, lineStyle: { width: 1 }, areaStyle: { opacity: .35 } }),
-          line("processors they ask for", d.t, d.queued_procs, "c5", { xAxisIndex: 1, yAxisIndex: 2, lineStyle: { width: 1, type: [4, 2] } }),
+          ...(slim ? [] : [line("processors they ask for", d.t, d.queued_procs, "c5", { xAxisIndex: 1, yAxisIndex: 2, lineStyle: { width: 1, type: [4, 2] } })]),  // no room for its scale
         ],
       };
     },
@@ -128,9 +129,9 @@
       };
     },
     shares(d, el) {
-      const series = d.groups.flatMap((g, i) => [
-        line(g.name, d.t, g.so_far, hue(i)),
-        ...(g.target == null ? [] : [line(g.name, [d.t[0], d.t.at(-1)], [g.target, g.target], hue(i), { lineStyle: { width: 1, type: [4, 4], opacity: .8 }, silent: true, tooltip: { show: false } })]),
+      const series = d.groups.flatMap((g) => [
+        line(g.name, d.t, g.so_far, hue(g.hue)),
+        ...(g.target == null ? [] : [line(g.name, [d.t[0], d.t.at(-1)], [g.target, g.target], hue(g.hue), { lineStyle: { width: 1, type: [4, 4], opacity: .8 }, silent: true, tooltip: { show: false } })]),
       ]);
       const tip = tooltip((item) => moment(item.value[0], d.calendar), percent), write = tip.formatter;
       tip.formatter = (items) => { const seen = new Set(); return write(items.filter((item) => !seen.has(item.seriesName) && seen.add(item.seriesName))); };
@@ -161,7 +162,8 @@
     quotas(d, el) {
       const slim = narrow(el), left = slim ? 46 : 56, axis = { color: colour("soft"), align: "left", fontSize: 12, padding: [0, 0, 0, -left + 4] };
       const at = (k) => ({ xAxisIndex: k, yAxisIndex: k });
-      const look = (i, extra) => ({ lineStyle: { width: 1.4, type: dashes[i % 4] }, ...extra });
+      const rank = d.lines.map((l) => l.hue).sort((a, b) => a - b);
+      const look = (hue, extra) => ({ lineStyle: { width: 1.4, type: dashes[rank.indexOf(hue) % 4] }, ...extra });
       const tip = tooltip((item) => moment(item.value[0], d.calendar), (v) => v);
       const plain = tip.formatter;
       tip.formatter = (items) => plain([...new Map(items.map((item) => [item.seriesName, item])).values()].map((item) => {
@@ -173,13 +175,13 @@
         ...base(), useUTC: true, tooltip: tip, axisPointer: { link: [{ xAxisIndex: "all" }] }, legend: { ...base().legend, type: "scroll", data: d.lines.map((l) => l.name) },
         grid: [{ ...fixed, left, right: 28, top: 56, height: slim ? 118 : 150 }, { ...fixed, left, right: 28, top: slim ? 218 : 250, bottom: 64 }],
         xAxis: [timeAxis(d.calendar, el, { gridIndex: 0, axisLabel: { show: false } }), timeAxis(d.calendar, el, { gridIndex: 1 })],
-        yAxis: [value("processors in use; the straight lines are quotas", short, { gridIndex: 0, min: 0, nameTextStyle: axis }), value("borrowed above 0, lent below", (v) => short(v).replace("-", "\u2212"), { gridIndex: 1, nameTextStyle: axis })],
+        yAxis: [value("processors in use; the straight lines are quotas", short, { gridIndex: 0, min: 0, nameTextStyle: axis }), value("borrowed above 0, lent below", short, { gridIndex: 1, nameTextStyle: axis })],
         dataZoom: zoom([0, 1]),
-        series: d.lines.flatMap((l, i) => [
-          line(l.name, d.t, l.used, hue(i), { ...at(0), ...look(i) }),
-          line(l.name, [d.t[0], d.t.at(-1)], [l.quota, l.quota], hue(i), { ...at(0), lineStyle: { width: 1, opacity: .55 }, silent: true, tooltip: { show: false } }),
-          line(l.name, d.t, l.borrowed, hue(i), { ...at(1), ...look(i, { areaStyle: { opacity: .15 } }) }),
-          line(l.name, d.t, l.lent, hue(i), { ...at(1), ...look(i, { areaStyle: { opacity: .15 } }) }),
+        series: d.lines.flatMap((l) => [
+          line(l.name, d.t, l.used, hue(l.hue), { ...at(0), ...look(l.hue) }),
+          line(l.name, [d.t[0], d.t.at(-1)], [l.quota, l.quota], hue(l.hue), { ...at(0), lineStyle: { width: 1, opacity: .55 }, silent: true, tooltip: { show: false } }),
+          line(l.name, d.t, l.borrowed, hue(l.hue), { ...at(1), ...look(l.hue, { areaStyle: { opacity: .15 } }) }),
+          line(l.name, d.t, l.lent, hue(l.hue), { ...at(1), ...look(l.hue, { areaStyle: { opacity: .15 } }) }),
         ]),
       };
     },
