@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from apportion.traces.schema import HORIZON_MS, UNKNOWN, Status
+from apportion.traces.schema import HORIZON_MS, NEVER_STARTED, UNKNOWN, Status
 from apportion.traces.sheet import Ints, Mask, Sheet, unknown
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def no_run(sheet: Sheet) -> Mask:
 def cancelled_or_unsaid(sheet: Sheet) -> Mask:
     """Find jobs that were cancelled or are still pending, or of which the trace does not say how they ended."""
     status = sheet.ints("status")
-    found: Mask = np.isin(status, (Status.CANCELLED, Status.UNKNOWN, Status.PENDING))
+    found: Mask = np.isin(status, NEVER_STARTED)
     return found
 
 
