@@ -254,7 +254,10 @@ def _stops(facts: dict[str, Any], clock: Callable[[float], str]) -> list[Event]:
 
 def _end(facts: dict[str, Any], clock: Callable[[float], str]) -> list[str]:
     if facts["start_s"] is None:
-        return []
+        if facts.get("end_s") is None or not facts.get("history"):
+            return []
+        how = ENDS.get(facts["state"], facts["state"])
+        return [f"{clock(facts['end_s'])}  {how} after {span(facts['end_s'] - facts['submit_s'])} of waiting."]
     moved = f", away from {facts['home']}" if facts.get("moved") else ""
     where = f" at {facts['center']}{moved}" if facts.get("home") else ""
     lines = [f"{clock(facts['start_s'])}  started{where} after {span(facts['wait_s'])} of waiting."]
