@@ -200,8 +200,8 @@ def _quotas(policy: Policy) -> Iterator[Finding]:
 
 
 def _names(policy: Policy) -> Iterator[Finding]:
-    given = [entry.DefaultQOS for entry in (policy, *policy.accounts, *policy.users)]
-    given += [rule.Set.QOS for rule in policy.assign]
+    given = [policy.DefaultQOS, *(rule.Set.QOS for rule in policy.assign)]
+    given += [entry.DefaultQOS for entry in policy.accounts] + [entry.DefaultQOS for entry in policy.users]
     if policy.qos and "qos" in policy.enforce and not any(given):
         yield Finding(
             "DefaultQOS",
