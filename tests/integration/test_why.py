@@ -323,6 +323,23 @@ def test_a_job_that_gave_up_waited_until_then_and_nobody_after_it_overtook_it(tm
     assert not any("started before it" in line for line in told)
 
 
+def test_a_job_that_was_not_replayed_and_times_since_1970(tmp_path, capsys):
+    """Times of sacct are Unix times: their origin is 0, which is a calendar too."""
+    dump = (
+        "JobID|Submit|Start|Elapsed|State|AllocCPUS|Timelimit\n"
+        "1|2024-01-01T00:00:00|2024-01-01T00:00:00|00:10:00|COMPLETED|4|00:20:00\n"
+        "2_[3-9]|2024-01-01T00:05:00|Unknown|00:00:00|PENDING|0|UNLIMITED\n"
+    )
+    (tmp_path / "made.txt").write_text(dump)
+    apportion("replay", tmp_path / "made.txt", "--out", tmp_path / "run", "--no-report")
+    capsys.readouterr()
+    apportion("why", tmp_path / "run", "2_[3-9]")
+    assert capsys.readouterr().out.splitlines() == [
+        "Job 2_[3-9], user unknown.",
+        "2024-01-01 00:05:00  submitted; it was not replayed (DROPPED).",
+    ]
+
+
 def test_stories_read_as_plain_english(federation, capsys):
     kinds = chosen(federation)
     told = {}

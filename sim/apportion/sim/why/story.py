@@ -69,7 +69,7 @@ def _clock(facts: dict[str, Any]) -> Callable[[float], str]:
     origin = facts.get("origin_ms")
 
     def say(seconds: float) -> str:
-        if not origin:
+        if origin is None:
             return f"t = {span(seconds)}"
         moment = datetime.fromtimestamp(origin / 1000 + seconds, UTC)
         return moment.strftime("%Y-%m-%d %H:%M:%S")
@@ -96,7 +96,9 @@ def _heading(facts: dict[str, Any]) -> str:
     if facts.get("own_id"):
         name += f" ({facts['home']}/{facts['own_id']})"
     plural = "" if facts["procs"] == 1 else "s"
-    return f"{name}, user {facts['user'] or 'unknown'}{account}: {facts['procs']} processor{plural} for at most {span(facts['limit_s'])}."
+    size = f": {facts['procs']} processor{plural}" if facts["procs"] > 0 else ""
+    limit = f" for at most {span(facts['limit_s'])}" if size and facts["limit_s"] is not None else ""
+    return f"{name}, user {facts['user'] or 'unknown'}{account}{size}{limit}."
 
 
 def _submission(facts: dict[str, Any], clock: Callable[[float], str]) -> list[str]:
