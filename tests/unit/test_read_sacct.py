@@ -69,6 +69,7 @@ def test_a_dump_with_any_columns_is_read(dump):
     assert "2 job steps" in notes
     assert "UTC" in notes
     assert "2 jobs never started" in notes
+    assert "1 jobs still ran when the dump was made; they have the run time until then" in notes
 
 
 def test_a_job_without_cpus_never_started_also_where_the_dump_names_no_nodes(tmp_path):

@@ -35,7 +35,7 @@ from apportion.core.errors import TraceError
 from apportion.traces.files import stem
 from apportion.traces.readers import slurm_values as slurm
 from apportion.traces.readers.local_times import Clock
-from apportion.traces.schema import UNKNOWN, Trace, TraceMeta
+from apportion.traces.schema import UNKNOWN, Status, Trace, TraceMeta
 from apportion.traces.texts import Texts, TextTable, first_line, read_table
 
 Ints = NDArray[np.int64]
@@ -112,6 +112,9 @@ def read(path: str, *, tz: str | None = None) -> Trace:
     if "state" in table:
         jobs["status"] = table.each("state", slurm.status).astype(np.int8)
         jobs["status_raw"] = table["state"].category()
+        unfinished = int(((jobs["status"] == Status.RUNNING) & (jobs["run_ms"] != UNKNOWN)).sum())
+        if unfinished:
+            notes.append(f"{unfinished} jobs still ran when the dump was made; they have the run time until then")
     for source, name in _LABELS.items():
         if source in table:
             jobs[name] = table[source].category()
