@@ -90,6 +90,13 @@ def test_mistakes_are_one_line(listed):
     assert "no job has the user 'eve'" in listed("-u", "eve", expect=1)
 
 
+def test_a_choice_without_jobs_is_an_empty_list(listed):
+    assert listed("-u", "bob", "-s", "completed", "-P", "-o", "JobID") == ["JobID"]
+    assert listed("-u", "bob", "-s", "completed", "-n") == []
+    assert listed("-u", "bob", "-s", "completed", "--json") == ["[]"]
+    assert "there is no job '10'" in listed("-j", "10", expect=1)
+
+
 def test_jobs_of_merged_traces_keep_their_center(tmp_path, capsys):
     one = {"submit_ms": [0], "run_ms": [1000], "procs_req": [1], "status": [1]}
     both = merge([make_trace(one, name=name, max_procs=2) for name in ("north", "south")], align="start")

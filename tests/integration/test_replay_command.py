@@ -114,6 +114,17 @@ def test_nodes_that_fail(trace, tmp_path, capsys):
     assert "log.csv:2: this is not a failure" in capsys.readouterr().err
 
 
+def test_jobs_that_do_not_run_are_counted_on_the_screen(tmp_path, capsys):
+    lines = ["; MaxProcs: 4"]
+    for job, run, procs in ((1, 10, 8), (2, 10, 5), (3, -1, 1), (4, 10, 1)):
+        lines.append(" ".join(map(str, (job, 0, -1, run, procs, -1, -1, procs, 20, -1, 1, 1, 1, -1, -1, -1, -1, -1))))
+    (tmp_path / "log.swf").write_text("\n".join(lines) + "\n")
+    apportion("replay", tmp_path / "log.swf", "--out", tmp_path / "run", "--no-report")
+    said = capsys.readouterr().out.splitlines()
+    assert "rejected             2 jobs: 2 PartitionNodeLimit" in said
+    assert any(line.startswith("not replayed         1 jobs") for line in said)
+
+
 def test_jobs_that_wait_for_others_for_ever(tmp_path, capsys):
     """Job 2 follows job 1, which its user may not run."""
     lines = ["; MaxProcs: 4"]

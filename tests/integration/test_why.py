@@ -26,6 +26,7 @@ from apportion.sim.why.story import tell
 from apportion.traces import write_swf
 from apportion.traces.synth import lublin
 from real_traces import find
+from trace_cases import make_trace
 
 WEIGHTS = dict(
     zip(TERMS, ("start", "data", "run", "cost", "energy", "carbon", "failure", "affinity"), strict=True)
@@ -302,6 +303,41 @@ def test_what_is_said_of_jobs_of_one_machine_holds(policy, tmp_path, capsys):
             assert (int(start) - origin) / 1000.0 == change["start_s"] < story["start_s"]
         if policy == "conservative":
             assert story["plans"][-1]["start_s"] >= story["start_s"]
+
+
+def test_a_job_that_gave_up_waited_until_then_and_nobody_after_it_overtook_it(tmp_path, capsys):
+    columns = {
+        "submit_ms": [0, 1000, 50_000],
+        "run_ms": [1_000_000, -1, 10_000],
+        "wait_ms": [0, 20_000, 0],
+        "status": [1, 5, 1],
+        "procs_used": [4, 4, 1],
+    }
+    write_swf(make_trace(columns, max_procs=4), tmp_path / "made.swf")
+    apportion("replay", tmp_path / "made.swf", "--cancelled", "replay", "--out", tmp_path / "run", "--no-report")
+    capsys.readouterr()
+    apportion("why", tmp_path / "run", "2")
+    told = capsys.readouterr().out.splitlines()
+    assert "t = 1 s  waited in the queue because not enough processors were free (Resources) (20 s)." in told
+    assert "t = 21 s  was cancelled after 20 s of waiting." in told
+    assert not any("started before it" in line for line in told)
+
+
+def test_a_job_that_was_not_replayed_and_times_since_1970(tmp_path, capsys):
+    """Times of sacct are Unix times: their origin is 0, which is a calendar too."""
+    dump = (
+        "JobID|Submit|Start|Elapsed|State|AllocCPUS|Timelimit\n"
+        "1|2024-01-01T00:00:00|2024-01-01T00:00:00|00:10:00|COMPLETED|4|00:20:00\n"
+        "2_[3-9]|2024-01-01T00:05:00|Unknown|00:00:00|PENDING|0|UNLIMITED\n"
+    )
+    (tmp_path / "made.txt").write_text(dump)
+    apportion("replay", tmp_path / "made.txt", "--out", tmp_path / "run", "--no-report")
+    capsys.readouterr()
+    apportion("why", tmp_path / "run", "2_[3-9]")
+    assert capsys.readouterr().out.splitlines() == [
+        "Job 2_[3-9], user unknown.",
+        "2024-01-01 00:05:00  submitted; it was not replayed (DROPPED).",
+    ]
 
 
 def test_stories_read_as_plain_english(federation, capsys):

@@ -120,6 +120,30 @@ def test_exit_codes_are_told_from_status_codes_by_one_that_cannot_be_a_status():
     assert found(make_trace(plain), "exit-codes-as-status")[1].jobs == 0
 
 
+def test_a_single_odd_status_does_not_turn_the_others_round():
+    codes = {"status": [1, 1, 0, 5, -1], "status_raw": ["1", "1", "0", "5", "9"], "procs_used": [1] * 5}
+    cleaned, outcome = found(make_trace(codes), "exit-codes-as-status")
+    assert outcome.jobs == 0
+    assert cleaned.jobs["status"].tolist() == [1, 1, 0, 5, -1]
+
+
+def test_stretches_of_a_job_go_where_a_line_tells_the_whole():
+    columns = {
+        "job_id": [1, 1, 1, 2, 2, 3, 4],
+        "submit_ms": [0, 0, -1, 10_000, -1, 20_000, 30_000],
+        "run_ms": [100_000, 40_000, 60_000, 40_000, 60_000, 5000, 5000],
+        "status": [1, 2, 3, 2, 4, 4, 1],
+        "procs_used": [1] * 7,
+    }
+    trace = make_trace(columns)
+    cleaned, report = clean(trace)
+    assert cleaned.jobs["job_id"].tolist() == [1, 2, 3, 4]
+    assert cleaned.jobs["run_ms"].tolist() == [100_000, 40_000, 5000, 5000]
+    assert (report.jobs("partial-execution"), report.jobs("no-submit")) == (2, 1)
+    exit_codes = make_trace(columns | {"status_raw": ["0", "2", "3", "2", "4", "4", "137"]})
+    assert clean(exit_codes)[1].jobs("partial-execution") == 0
+
+
 def test_exit_codes_of_one_center_leave_the_statuses_of_another_alone():
     columns = {"status": [0, 1, -1], "status_raw": [None, None, "265"], "procs_used": [1] * 3}
     cleaned, _ = clean(make_trace(columns))
@@ -212,8 +236,7 @@ def test_the_report_is_plain_data_with_examples():
     _, report = clean(make_trace({**ONE, "submit_ms": [-1] + [0] * 2}))
     data = json.loads(report.dumps())
     assert (data["jobs_before"], data["jobs_after"]) == (3, 2)
-    first = data["rules"][0]
-    assert first["rule"] == "no-submit"
+    first = next(rule for rule in data["rules"] if rule["rule"] == "no-submit")
     assert first["examples"] == [{"job_id": 1, "before": {"submit_ms": -1}, "after": {}}]
     assert report.to_json() == data["rules"]
 
@@ -231,7 +254,7 @@ def test_the_table_of_rules_is_complete_and_says_why():
     assert all(len(row["why"]) > 20 and row["finds"] for row in table)
     assert {row["rule"] for row in table if not row["default"]} == {"repeated-row-without-id", "fractions-of-seconds"}
     drops = {row["rule"] for row in table if row["action"] == "drop" and row["default"]}
-    assert drops == {"no-submit", "repeated-row", "no-size"}
+    assert drops == {"partial-execution", "no-submit", "repeated-row", "no-size"}
 
 
 def test_two_hundred_thousand_jobs_are_cleaned_quickly():

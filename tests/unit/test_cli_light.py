@@ -66,3 +66,9 @@ def test_numba_loads_without_scipy_and_scipy_can_be_had_later():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "2.0"]
+
+
+def test_a_closed_output_is_no_traceback():
+    words = f'{sys.executable} -c \'from apportion.cli.main import main; main(["traces", "list"])\' >&- '
+    done = subprocess.run(["sh", "-c", words], stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

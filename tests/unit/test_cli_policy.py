@@ -94,7 +94,12 @@ def test_a_mistake_is_one_line_and_exit_code_1_or_3_of_a_check(run, tmp_path):
         assert err == f"apportion: {path}:2: unknown key 'Backfil' (did you mean 'Backfill'?)\n"
     assert run("show", "esay")[0] == 1
     assert run("show")[0] == 2
-    assert run("check", "slurm", "--longest-limit", "soon")[0] == 1
+    assert run("check", "slurm", "--longest-limit", "soon")[0] == 2
+    code, out, _ = run("check", path, "--json")
+    assert code == 3
+    assert json.loads(out)["faults"] == [
+        {"file": str(path), "line": 2, "problem": "unknown key 'Backfil'", "remedy": "did you mean 'Backfill'?"}
+    ]
 
 
 def test_help_imports_nothing_heavy():

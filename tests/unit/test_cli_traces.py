@@ -139,6 +139,24 @@ def test_synth_is_the_same_for_the_same_seed(run, tmp_path):
     assert run("synth", "--like", "a.swf", "--procs", "3", "-o", "c.swf")[0] == 2
 
 
+def test_no_command_writes_over_what_it_reads(run, tmp_path):
+    (tmp_path / "same.swf").symlink_to(tmp_path / "made.swf")
+    for words in (
+        ("convert", "made.swf", "-o", "made.swf"),
+        ("slice", "made.swf", "--first", "1", "-o", "same.swf"),
+        ("scale", "same.swf", "--load", "2", "-o", "made.swf"),
+        ("merge", "made.swf", "-o", "made.swf"),
+        ("anonymize", "made.swf", "-o", "made.swf"),
+        ("synth", "--like", "made.swf", "-o", "made.swf"),
+        ("clean", "made.swf", "-o", "made.swf"),
+        ("clean", "made.swf", "--report", "made.swf"),
+        ("stats", "made.swf", "--html", "made.swf"),
+    ):
+        code, _, err = run(*words)
+        assert (code, words[-1] in err and "stays as it is" in err) == (1, True), words
+        assert (tmp_path / "made.swf").read_text() == LINES
+
+
 @pytest.mark.parametrize(
     ("words", "code", "line"),
     [

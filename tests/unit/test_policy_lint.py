@@ -34,7 +34,12 @@ def test_presets_leave_nothing_to_ask(name):
         ({"PriorityWeightAge": 1000}, "PriorityWeightAge", "no effect with Order fcfs"),
         ({"accounts": [{"Name": "a", "Fairshare": 3}]}, "Fairshare", "nothing weighs"),
         ({"OrderExpression": "limit", "accounts": [{"Name": "a", "Fairshare": 3}]}, "Fairshare", "nothing weighs"),
-        (MULTIFACTOR | {"qos": [{"Name": "a", "Priority": 3}, {"Name": "b"}]}, "PriorityWeightQOS", "weight is 0"),
+        (
+            MULTIFACTOR | {"DefaultQOS": "b", "qos": [{"Name": "a", "Priority": 3}, {"Name": "b"}]},
+            "PriorityWeightQOS",
+            "weight is 0",
+        ),
+        ({"qos": [{"Name": "a"}]}, "DefaultQOS", "rejected"),
         (MULTIFACTOR | {"accounts": [{"Name": "a", "Priority": 3}]}, "PriorityWeightAssoc", "weight is 0"),
         (MULTIFACTOR | {"PriorityFlags": "CALCULATE_RUNNING"}, "PriorityFlags", "decides nothing"),
         (
@@ -50,7 +55,7 @@ def test_presets_leave_nothing_to_ask(name):
             "not enforced",
         ),
         (
-            {"AccountingStorageEnforce": "qos", "qos": [{"Name": "a", "MaxJobsPU": 3}]},
+            {"AccountingStorageEnforce": "qos", "DefaultQOS": "a", "qos": [{"Name": "a", "MaxJobsPU": 3}]},
             "AccountingStorageEnforce",
             "not enforced",
         ),
@@ -81,6 +86,8 @@ def test_asks(data, key, words):
         {"OrderExpression": "fairshare", "accounts": [{"Name": "a", "Fairshare": 3}]},
         MULTIFACTOR | {"accounts": [{"Name": "a", "Fairshare": 3}], "users": [{"User": "u", "Account": "a"}]},
         {"AccountingStorageEnforce": "none", "accounts": [{"Name": "a"}]},
+        {"AccountingStorageEnforce": "limits", "qos": [{"Name": "a"}]},
+        {"qos": [{"Name": "a"}], "assign": [{"Set": {"QOS": "a"}}]},
         {"Backfill": "slurm", "SchedulerParameters": "bf_window=2880", "partitions": [{"Name": "p", "MaxTime": "2-0"}]},
         {"reservations": [{"Name": "r", "StartTime": "now", "Duration": 5, "Flags": "maint"}]},
     ],

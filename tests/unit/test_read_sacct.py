@@ -69,6 +69,20 @@ def test_a_dump_with_any_columns_is_read(dump):
     assert "2 job steps" in notes
     assert "UTC" in notes
     assert "2 jobs never started" in notes
+    assert "1 jobs still ran when the dump was made; they have the run time until then" in notes
+
+
+def test_a_job_without_cpus_never_started_also_where_the_dump_names_no_nodes(tmp_path):
+    path = tmp_path / "jobs.txt"
+    path.write_text(
+        "JobID|Submit|Start|End|Elapsed|State|AllocCPUS|ReqCPUS\n"
+        "1|2024-03-01T10:00:00|2024-03-01T10:05:00|2024-03-01T10:05:00|00:00:00|CANCELLED by 7|0|4\n"
+        "2|2024-03-01T10:00:00|2024-03-01T10:05:00|2024-03-01T10:05:00|00:00:00|FAILED|4|4\n"
+    )
+    jobs = read(path, tz="UTC").jobs
+    assert jobs["run_ms"].tolist() == [-1, 0]
+    assert jobs["procs_used"].tolist() == [-1, 4]
+    assert jobs["wait_ms"].tolist() == [300_000, 300_000]
 
 
 def test_local_times_need_a_zone_to_be_right(dump):

@@ -52,7 +52,9 @@ RIGHT = frozenset({"AllocCPUS", "NCPUS", "NNodes", "NGPUS", "ReqMem", "Planned",
 @click.option("-q", "--qos", multiple=True, callback=split_list, help="QOS.")
 @click.option("-p", "--partition", multiple=True, callback=split_list, help="Partitions.")
 @click.option("-M", "--clusters", multiple=True, callback=split_list, help="Centers.")
-@click.option("-s", "--state", multiple=True, callback=split_list, help="States, such as TIMEOUT.")
+@click.option(
+    "-s", "--state", multiple=True, callback=split_list, help="States, such as TIMEOUT, in any case of letters."
+)
 @click.option("-o", "--format", "fields", default=DEFAULT, show_default=True, help=f"Fields: {', '.join(FIELDS)}.")
 @click.option("-n", "--noheader", is_flag=True, help="Leave the header line out.")
 @click.option("-P", "--parsable", is_flag=True, help="Put | between the fields.")
@@ -63,6 +65,7 @@ def jobs(
     jobs: tuple[str, ...],
     clusters: tuple[str, ...],
     fields: str,
+    state: tuple[str, ...],
     noheader: bool,
     parsable: bool,
     as_json: bool,
@@ -80,7 +83,9 @@ def jobs(
 
     chosen = _fields(fields)
     loaded = load_run(run)
-    table = _having(loaded.jobs, {"job_id": jobs, "center": clusters, **wanted}, run)
+    table = _having(
+        loaded.jobs, {"job_id": jobs, "center": clusters, **wanted, "state": tuple(word.upper() for word in state)}, run
+    )
     if as_json:
         print_json(table.astype(object).where(table.notna(), None).to_dict("records"))
         return
@@ -101,18 +106,20 @@ def _fields(text: str) -> list[str]:
 
 
 def _having(table: pd.DataFrame, wanted: dict[str, tuple[str, ...]], run: Path) -> pd.DataFrame:
-    """Keep the rows whose labels are among those wanted."""
+    """Keep the rows whose labels are among those wanted; a label that no job of the run has is a mistake."""
     from apportion.core.errors import RunError
 
+    kept = table
     for column, labels in wanted.items():
         if not labels:
             continue
-        values = table[column].astype(str)
+        known = set(table[column].astype(str))
         for label in labels:
-            if not (values == label).any():
-                raise RunError(f"no job has the {column.removesuffix('_id')} '{label}'", "leave it out", path=run)
-        table = table[values.isin(labels)]
-    return table
+            if label not in known:
+                what = f"there is no job '{label}'" if column == "job_id" else f"no job has the {column} '{label}'"
+                raise RunError(what, "leave it out", path=run)
+        kept = kept[kept[column].astype(str).isin(labels)]
+    return kept
 
 
 def _texts(run: Run, table: pd.DataFrame, column: str, kind: str) -> list[str]:

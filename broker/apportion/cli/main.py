@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from importlib import import_module
@@ -107,6 +108,9 @@ def main(args: list[str] | None = None) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     collect_seldom()
+    for name in ("stdout", "stderr"):  # closed by the caller (>&-)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
     try:
         sys.exit(cli.main(args=args, prog_name="apportion", standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as error:

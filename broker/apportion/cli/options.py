@@ -55,6 +55,8 @@ def print_plain(
 ) -> None:
     """Print many rows in columns of the width they need, as Slurm's listings do."""
     lines = list(rows)
+    if not lines and not header:
+        return
     if parsable:
         click.echo("\n".join("|".join(row) for row in ([columns, *lines] if header else lines)))
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from apportion.cli.options import FOUND, print_plain
+from apportion.cli.options import FOUND, SLURM_TIME, print_json, print_plain
 
 if TYPE_CHECKING:
     from apportion.policy.model import Policy
@@ -93,9 +93,9 @@ def show(policy_name: str, as_json: bool) -> None:
 
 @policy.command(short_help="Ask what in a policy will not do what it seems to.")
 @click.argument("policy_name", metavar="POLICY")
-@click.option("--longest-limit", metavar="TIME", help="Longest time limit of the jobs it is meant for, as D-HH:MM:SS.")
+@click.option("--longest-limit", type=SLURM_TIME, help="Longest time limit of the jobs it is meant for, as D-HH:MM:SS.")
 @_as_json
-def check(policy_name: str, longest_limit: str | None, as_json: bool) -> None:
+def check(policy_name: str, longest_limit: int | None, as_json: bool) -> None:
     """Ask what a policy sets without effect, or what will not do what it seems to.
 
     Exit code 3 when there is something to ask, or it cannot be loaded.
@@ -106,19 +106,23 @@ def check(policy_name: str, longest_limit: str | None, as_json: bool) -> None:
       apportion policy check slurm --longest-limit 14-0
     """
     from apportion.core.errors import PolicyError
-    from apportion.core.units import MS_PER_SECOND, parse_duration_ms
+    from apportion.core.units import MS_PER_SECOND
     from apportion.policy.lint import lint
     from apportion.policy.load import load
     from apportion.policy.orders import order_function
 
-    longest = parse_duration_ms(longest_limit) // MS_PER_SECOND if longest_limit else None
+    longest = longest_limit // MS_PER_SECOND if longest_limit is not None and longest_limit > 0 else None
     try:
         loaded = load(policy_name)
         function = order_function(loaded)
         if loaded.Order == "plugin" and function is not None:
             function.address  # noqa: B018  (compiles the plug-in now)
     except PolicyError as error:
-        click.echo(f"apportion: {error}", err=True)
+        if as_json:
+            fault = {"file": error.path, "line": error.line, "problem": error.problem, "remedy": error.remedy}
+            print_json({"hash": None, "ignored": [], "findings": [], "faults": [fault]})
+        else:
+            click.echo(f"apportion: {error}", err=True)
         sys.exit(FOUND)
     findings = lint(loaded, longest)
     if as_json:
@@ -126,8 +130,9 @@ def check(policy_name: str, longest_limit: str | None, as_json: bool) -> None:
             "hash": loaded.hash,
             "ignored": loaded.warnings,
             "findings": [finding._asdict() for finding in findings],
+            "faults": [],
         }
-        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        print_json(report)
     else:
         for line in (*loaded.warnings, *map(str, findings)):
             click.echo(line)

@@ -420,6 +420,13 @@ def _print_summary(
     chosen = f"size {conventions.size}, limit {conventions.limit}, over limit {conventions.over_limit}, cancelled {conventions.cancelled}"
     chosen += f", dependencies {conventions.dependencies}, feedback {conventions.feedback}"
     click.echo(f"conventions          {chosen}")
+    refused = waiting.refused(schedule)
+    if refused:
+        by_reason = ", ".join(f"{count:,} {reason}" for reason, count in refused.items())
+        click.echo(f"rejected             {sum(refused.values()):,} jobs: {by_reason}")
+    left_out = len(workload.trace) - len(workload)
+    if left_out:
+        click.echo(f"not replayed         {left_out:,} jobs, which never started or have no size or no run time")
     for job in waiting.explain(workload, schedule, policy, most=1):
         more = f" (and {len(waiting.pending(schedule)) - 1:,} more)" if len(waiting.pending(schedule)) > 1 else ""
         click.echo(f"never started        job {job['job_id']}{more}: {'; '.join(job['reasons'])}")

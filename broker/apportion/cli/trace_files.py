@@ -62,13 +62,20 @@ def save(trace: Trace, output: str) -> None:
     tell(f"{output}: {len(trace):,} jobs")
 
 
-def check_output(output: str) -> None:
-    """Refuse a file name of no known format before any work is done."""
+def check_output(output: str, *sources: str) -> None:
+    """Refuse a file name of no known format, or that of a trace which is read, before any work is done."""
+    spare(output, *sources)
     if not output.endswith(SUFFIXES):
         raise TraceError("has no format that can be written", f"end the name in {', '.join(SUFFIXES)}", path=output)
     folder = Path(output).parent
     if not folder.is_dir():
         raise TraceError("there is no such folder", "make it, or choose another", path=folder)
+
+
+def spare(output: str, *sources: str) -> None:
+    """Refuse to write over a trace that is read: no command changes its input."""
+    if Path(output).exists() and any(Path(name).exists() and Path(name).samefile(output) for name in sources):
+        raise TraceError("is a trace that is read here, and stays as it is", "write another file", path=output)
 
 
 def _write_gzipped(trace: Trace, output: str) -> None:

@@ -45,7 +45,7 @@ def slice_(
     from apportion.core.errors import TraceError
     from apportion.traces import transform
 
-    check_output(output)
+    check_output(output, trace)
     whole = load(trace, format_, tz)
     part = transform.window(
         whole,
@@ -80,7 +80,7 @@ def scale(
 
     if (factor is None) == (interarrival is None):
         raise click.UsageError("Give either --load or --interarrival.")
-    check_output(output)
+    check_output(output, trace)
     save(transform.scale(load(trace, format_, tz), interarrival or 1 / (factor or 1)), output)
 
 
@@ -126,7 +126,7 @@ def merge(
     from apportion.traces.merge import merge as merge_traces
 
     _check_columns(shared)
-    check_output(output)
+    check_output(output, *names)
     read = [load(name, format_, tz) for name in names]
     save(merge_traces(read, labels or None, align=align, shared=shared), output)
 
@@ -166,7 +166,7 @@ def anonymize(
     from apportion.traces.anonymize import PERSONAL
     from apportion.traces.anonymize import anonymize as hide
 
-    check_output(output)
+    check_output(output, trace)
     secret = Path(secret_file).read_bytes() if secret_file else secrets.token_bytes(32)
     save(hide(load(trace, format_, tz), secret, columns or PERSONAL, keep_extra=keep), output)
 
@@ -203,7 +203,7 @@ def synth(
       apportion traces synth --jobs 100000 --seed 1 --procs 256 --load 0.8 -o model.swf
       apportion traces synth --like KTH --jobs 50000 --seed 1 -o kth-like.parquet
     """
-    check_output(output)
+    check_output(output, *([model] if model else []))
     chosen = {"procs": procs, "load": load_, "users": users, "accounts": accounts}
     given = {name: value for name, value in chosen.items() if value is not None}
     if model is None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from apportion.cli.options import print_json, print_table
-from apportion.cli.trace_files import check_output, load, reading, save, tell, writing
+from apportion.cli.trace_files import check_output, load, reading, save, spare, tell, writing
 from apportion.cli.trace_transforms import COMMANDS
 
 
@@ -142,7 +142,7 @@ def convert(trace: str, *, format_: str | None, tz: str | None, output: str) -> 
       apportion traces convert jobs.sacct --tz Europe/Paris -o jobs.parquet
       apportion traces convert KTH -o kth.swf
     """
-    check_output(output)
+    check_output(output, trace)
     save(load(trace, format_, tz), output)
 
 
@@ -196,7 +196,9 @@ def clean(
         raise click.UsageError("Missing argument 'TRACE' (or give --rules).")
     check_names((*on, *off))
     if output:
-        check_output(output)
+        check_output(output, trace)
+    if report:
+        spare(report, trace)
     cleaned, found = clean_trace(load(trace, format_, tz), switch=dict.fromkeys(on, True) | dict.fromkeys(off, False))
     if report:
         from apportion.traces.output import write_text
@@ -251,6 +253,8 @@ def stats(trace: str, *, format_: str | None, tz: str | None, html: str | None, 
     from apportion.traces.clean import clean as clean_trace
     from apportion.traces.stats import describe
 
+    if html:
+        spare(html, trace)
     read = with_machine(load(trace, format_, tz))
     entry = by_sha256(read.meta.sha256)
     if not raw:

@@ -200,6 +200,14 @@ def _quotas(policy: Policy) -> Iterator[Finding]:
 
 
 def _names(policy: Policy) -> Iterator[Finding]:
+    given = [policy.DefaultQOS, *(rule.Set.QOS for rule in policy.assign)]
+    given += [entry.DefaultQOS for entry in policy.accounts] + [entry.DefaultQOS for entry in policy.users]
+    if policy.qos and "qos" in policy.enforce and not any(given):
+        yield Finding(
+            "DefaultQOS",
+            "not set, so jobs whose trace names no QOS are rejected (InvalidQOS)",
+            f'set DefaultQOS = "{policy.qos[0].Name}"',
+        )
     accounts = {entry.Account for entry in policy.accounts} | {"root"}
     strangers = list(dict.fromkeys(entry.Account for entry in policy.users if entry.Account not in accounts))
     if strangers:

@@ -80,7 +80,7 @@ class Conventions:
                 "leave cancelled jobs out (--cancelled drop), or submit all as recorded (--dependencies ignore --feedback none)",
             )
         if self.warm_up_s < 0 or self.cool_down_s < 0:
-            raise UserError("warm-up and cool-down cannot be negative")
+            raise UserError("warm-up and cool-down cannot be negative or unlimited", "write a time such as 7-0")
 
     def to_json(self) -> dict[str, Any]:
         """Values as set, and the conventions that are not options, in words."""

@@ -223,7 +223,11 @@ def _recorded(source: FailureSource, capacity: int, rng: np.random.Generator) ->
             rows = list(csv.reader(file))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise ScenarioError(f"cannot be read: {(reason or '').lower()}", "name a csv file in Log", path=path) from None
+        raise ScenarioError(
+            f"cannot be read: {(reason or '').lower()}",
+            "name a csv file with the columns time_s,procs,repair_s",
+            path=path,
+        ) from None
     names = [name.strip() for name in rows[0]] if rows else []
     lacking = [name for name in ("time_s", "procs", "repair_s") if name not in names]
     if lacking:

@@ -34,6 +34,16 @@ def masks(schedule: Schedule) -> Ints:
     return np.array([quota.reasons_now(core, job) for job in pending(schedule).tolist()], np.int64)
 
 
+def refused(schedule: Schedule) -> dict[str, int]:
+    """Count the jobs that were rejected when they were submitted by why, in Slurm's words, most first."""
+    state = schedule.compiled.state
+    kinds, counts = np.unique(state.live.reasons[state.live.state == REJECTED], return_counts=True)
+    return {
+        "+".join(reasons.words(int(kinds[k]), state.limits.bit_code)): int(counts[k])
+        for k in np.argsort(-counts, kind="stable")
+    }
+
+
 def explain(workload: Workload, schedule: Schedule, policy: Policy, most: int = MOST) -> list[dict[str, Any]]:
     """Id and reasons of the first ``most`` jobs that wait still, each limit with what it compares, and each job that it must follow."""
     compiled = schedule.compiled

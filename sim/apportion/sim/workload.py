@@ -13,7 +13,7 @@ from apportion.policy.assign import default_times
 from apportion.policy.workload import Labels, Submissions
 from apportion.sim.conventions import Conventions
 from apportion.sim.dependencies import critical_path, precedence
-from apportion.traces.schema import Status, Trace
+from apportion.traces.schema import NEVER_STARTED, Status, Trace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,7 +96,7 @@ def from_trace(
     if conventions.cancelled == "drop":
         replayed &= ~never_ran
     else:
-        replayed &= ~never_ran | (wait >= 0)
+        replayed &= ~never_ran | ((wait >= 0) & np.isin(trace.column("status"), NEVER_STARTED))
     row = np.flatnonzero(replayed)
     if len(row) == 0:
         raise TraceError(

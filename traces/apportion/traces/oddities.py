@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from apportion.traces.schema import HORIZON_MS, UNKNOWN, Status
+from apportion.traces.schema import HORIZON_MS, NEVER_STARTED, UNKNOWN, Status
 from apportion.traces.sheet import Ints, Mask, Sheet, unknown
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SECOND_MS: Final = 1000
 LENGTHS: Final = ("wait_ms", "run_ms", "limit_ms")
 SWF_STATUS: Final = frozenset(range(-1, 6))
+STRETCHES: Final = (Status.PARTIAL, Status.PARTIAL_COMPLETED, Status.PARTIAL_FAILED)
 
 
 def none(sheet: Sheet) -> Mask:
@@ -64,6 +65,16 @@ def numbered_ids(sheet: Sheet) -> Ints:
 
     ids = sheet.ints("job_id")
     return ids if ids.dtype.kind == "i" else pd.factorize(ids)[0].astype(np.int64)
+
+
+def partial_execution(sheet: Sheet) -> Mask:
+    """Find lines for one stretch of a job of which another line, with a submit time, tells the whole."""
+    status = sheet.ints("status")
+    stretch = np.isin(status, STRETCHES)
+    if not stretch.any() or raw_exit_codes(sheet).any():
+        return none(sheet)
+    ids = numbered_ids(sheet)
+    return stretch & np.isin(ids, ids[~stretch & (sheet.ints("submit_ms") >= 0)])
 
 
 def repeated_row(sheet: Sheet) -> Mask:
@@ -118,12 +129,16 @@ def size_differs(sheet: Sheet) -> Mask:
 
 
 def raw_exit_codes(sheet: Sheet) -> Mask:
-    """Find all rows with a raw status, where one of them cannot be a code of the SWF."""
+    """Find all rows with a raw status, where one of them cannot be a code of the SWF and 0 is as frequent as 1.
+
+    Most jobs end well, so the more frequent of 0 and 1 is the code of that.
+    """
     codes, names = sheet.codes("status_raw")
     numbers = {int(name) for name in names if name.lstrip("-").isdigit()}
     if sheet.meta.format != "swf" or numbers <= SWF_STATUS:
         return none(sheet)
-    found: Mask = codes >= 0
+    zeros, ones = (np.count_nonzero(codes == names.index(word)) if word in names else 0 for word in ("0", "1"))
+    found: Mask = (codes >= 0) & (zeros >= ones)
     return found
 
 
@@ -143,7 +158,7 @@ def no_run(sheet: Sheet) -> Mask:
 def cancelled_or_unsaid(sheet: Sheet) -> Mask:
     """Find jobs that were cancelled or are still pending, or of which the trace does not say how they ended."""
     status = sheet.ints("status")
-    found: Mask = np.isin(status, (Status.CANCELLED, Status.UNKNOWN, Status.PENDING))
+    found: Mask = np.isin(status, NEVER_STARTED)
     return found
 
 

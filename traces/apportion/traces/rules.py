@@ -7,6 +7,9 @@ oddities: the readers know them.
 
 References
 ----------
+The Standard Workload Format, version 2.2, field 11, https://www.cs.huji.ac.il/labs/parallel/workload/swf.html (lines
+for a part of a job, and which line is for the whole).
+
 Feitelson, Tsafrir, Krakov, "Experience with using the Parallel Workloads Archive", JPDC 74(10), 2014,
 doi:10.1016/j.jpdc.2014.06.013 (why logs need cleaning, and why it must be said what was done).
 """
@@ -64,6 +67,14 @@ class Rule:
 
 
 RULES: Final[tuple[Rule, ...]] = (
+    Rule(
+        "partial-execution",
+        "a line for one stretch of a job (status 2, 3 or 4) that has a line for the whole too",
+        "drop",
+        "the line for the whole holds the submit time and all of the run time; with its stretches the job would run twice",
+        odd.partial_execution,
+        ("submit_ms", "run_ms", "status"),
+    ),
     Rule(
         "no-submit",
         "submit time unknown, before the trace's origin or centuries after it",
@@ -195,9 +206,10 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         "exit-codes-as-status",
-        "the status column holds exit codes, not the codes of the format",
+        "the status column holds exit codes, not the codes of the format: some are no such codes, and 0 is as frequent as 1",
         "mend",
-        "0 would read as failed and 1 as completed, the wrong way round; 0 becomes COMPLETED, -1 unknown, else FAILED",
+        "0 would read as failed and 1 as completed, the wrong way round; 0 becomes COMPLETED, -1 unknown, else FAILED; where "
+        "1 is the more frequent, the codes are the format's but for the odd ones, which stay unknown",
         odd.raw_exit_codes,
         ("status", "status_raw"),
         mend=odd.read_exit_codes,

@@ -48,6 +48,10 @@ class Status(IntEnum):
     PENDING = 11  # [-1]
 
 
+# What may be said of a job that left the queue before it started; of any other without a run time, the time is missing.
+NEVER_STARTED: Final = (Status.CANCELLED, Status.UNKNOWN, Status.PENDING)
+
+
 class Column(NamedTuple):
     """One column of the schema."""
 

@@ -88,7 +88,9 @@ def facts(run: Run, job_id: str, say: Callable[[str], None] = lambda _: None) ->
         raise RunError(
             "the core decides otherwise today than when this run was made", "replay it anew first", path=run.folder
         )
-    until = [moment.time_ms for moment in seen.history[1:]] + [last_ms]
+    gave_up = last_ms < 0 and not np.isnan(row["end_s"])
+    left_ms = round(float(row["end_s"]) * 1000) + origin if gave_up else last_ms
+    until = [moment.time_ms for moment in seen.history[1:]] + [left_ms]
     found["history"] = [
         {
             "from_s": (moment.time_ms - origin) / 1000.0,
@@ -142,7 +144,7 @@ def _others(run: Run, place: int) -> dict[str, Any]:
         here &= (jobs["center"].astype(str) == str(row["center"])).to_numpy()
     here[place] = False
     begin = row["submit_s"]
-    until = row["start_s"] if not np.isnan(row["start_s"]) else run.horizon_s
+    until = next((row[name] for name in ("start_s", "end_s") if not np.isnan(row[name])), run.horizon_s)
     ran = here & (start <= begin) & (end > begin)
     meanwhile = here & (start > begin) & (start < until)
     later = meanwhile & (submit > begin)
@@ -193,7 +195,7 @@ def _transfers(run: Run, row: pd.Series) -> list[dict[str, Any]]:
     if not path.is_file() or not row.get("dataset"):
         return []
     table = pd.read_parquet(path)
-    until = row["start_s"] if not np.isnan(row["start_s"]) else run.horizon_s
+    until = next((row[name] for name in ("start_s", "end_s") if not np.isnan(row[name])), run.horizon_s)
     mine = (table["dataset"] == row["dataset"]) & (table["center"] == row["center"])
     mine &= (table["begin_s"] <= until) & ~(table["end_s"] < row["submit_s"])
     return [{str(k): _plain(v) for k, v in entry.items()} for entry in table[mine].to_dict("records")]

@@ -57,7 +57,7 @@ def _clock(facts: dict[str, Any]) -> Callable[[float], str]:
     origin = facts.get("origin_ms")
 
     def say(seconds: float) -> str:
-        if not origin:
+        if origin is None:
             return f"t = {span(seconds)}"
         moment = datetime.fromtimestamp(origin / 1000 + seconds, UTC)
         return moment.strftime("%Y-%m-%d %H:%M:%S")
@@ -84,7 +84,9 @@ def _heading(facts: dict[str, Any]) -> str:
     if facts.get("own_id"):
         name += f" ({facts['home']}/{facts['own_id']})"
     plural = "" if facts["procs"] == 1 else "s"
-    return f"{name}, user {facts['user'] or 'unknown'}{account}: {facts['procs']} processor{plural} for at most {span(facts['limit_s'])}."
+    size = f": {facts['procs']} processor{plural}" if facts["procs"] > 0 else ""
+    limit = f" for at most {span(facts['limit_s'])}" if size and facts["limit_s"] is not None else ""
+    return f"{name}, user {facts['user'] or 'unknown'}{account}{size}{limit}."
 
 
 def _submission(facts: dict[str, Any], clock: Callable[[float], str]) -> list[str]:
@@ -242,7 +244,10 @@ def _stops(facts: dict[str, Any], clock: Callable[[float], str]) -> list[Event]:
 
 def _end(facts: dict[str, Any], clock: Callable[[float], str]) -> list[str]:
     if facts["start_s"] is None:
-        return []
+        if facts.get("end_s") is None or not facts.get("history"):
+            return []
+        how = ENDS.get(facts["state"], facts["state"])
+        return [f"{clock(facts['end_s'])}  {how} after {span(facts['end_s'] - facts['submit_s'])} of waiting."]
     moved = f", away from {facts['home']}" if facts.get("moved") else ""
     where = f" at {facts['center']}{moved}" if facts.get("home") else ""
     lines = [f"{clock(facts['start_s'])}  started{where} after {span(facts['wait_s'])} of waiting."]

@@ -9,7 +9,7 @@ Conventions
 - Steps (``123.batch``, ``123.0``) are left out; a note says how many.
 - Ids are numbers if all are; array and heterogeneous jobs (``123_4``, ``123+0``) make them text.
 - Times are local to the cluster; ``tz`` says where that is. A repeated hour in autumn is taken as its first pass.
-- A job **never started** if it has no nodes (``None assigned``) or no start time: then ``run_ms`` and what it used are
+- A job **never started** if it has no nodes (``None assigned``), 0 CPUs or no start time: then ``run_ms`` and what it used are
   unknown, and ``wait_ms`` is the time until it was cancelled, as SWF has it (Slurm repeats the end as the start of such
   a job).
 - ``UNLIMITED`` and ``Partition_Limit`` are no limit that the file tells: -1, with a note.
@@ -35,7 +35,7 @@ from apportion.core.errors import TraceError
 from apportion.traces.files import stem
 from apportion.traces.readers import slurm_values as slurm
 from apportion.traces.readers.local_times import Clock
-from apportion.traces.schema import UNKNOWN, Trace, TraceMeta
+from apportion.traces.schema import UNKNOWN, Status, Trace, TraceMeta
 from apportion.traces.texts import Texts, TextTable, first_line, read_table
 
 Ints = NDArray[np.int64]
@@ -58,6 +58,7 @@ DUMP: Final = (
     "NNodes,NCPUS,ReqCPUS,ReqMem,ReqTRES,AllocTRES,Timelimit,NodeList"
 )
 _DELIMITER: Final = re.compile(r"^(?:.*[A-Za-z0-9])?([^A-Za-z0-9_ %]?)JobID(?:Raw)?([^A-Za-z0-9_ %]?)", re.IGNORECASE)
+_CPUS: Final = ("alloccpus", "ncpus")  # allocated; two names of one number
 _LABELS: Final = {
     "user": "user",
     "group": "group",
@@ -111,6 +112,9 @@ def read(path: str, *, tz: str | None = None) -> Trace:
     if "state" in table:
         jobs["status"] = table.each("state", slurm.status).astype(np.int8)
         jobs["status_raw"] = table["state"].category()
+        unfinished = int(((jobs["status"] == Status.RUNNING) & (jobs["run_ms"] != UNKNOWN)).sum())
+        if unfinished:
+            notes.append(f"{unfinished} jobs still ran when the dump was made; they have the run time until then")
     for source, name in _LABELS.items():
         if source in table:
             jobs[name] = table[source].category()
@@ -181,6 +185,8 @@ def _unstarted(table: TextTable, start: Ints | None) -> NDArray[np.bool_]:
     never = np.zeros(len(table), dtype=np.bool_)
     if "nodelist" in table:
         never |= table["nodelist"].marks(lambda text: text in {"None assigned", "(null)"})
+    if (column := table.first_of(*_CPUS)) is not None:
+        never |= table.each(column, slurm.count) == 0
     if start is not None:
         never |= start == UNKNOWN
     return never
@@ -214,7 +220,7 @@ def _sizes(table: TextTable) -> tuple[dict[str, Ints], dict[str, Ints]]:
         return values if (values != UNKNOWN).any() else None
 
     used = {
-        "procs_used": amount("alloccpus", "ncpus", trait="cpu", lists=("alloctres",)),
+        "procs_used": amount(*_CPUS, trait="cpu", lists=("alloctres",)),
         "nodes_used": amount("allocnodes", "nnodes", trait="node", lists=("alloctres",)),
         "gpus_used": gpus("alloctres"),
     }

@@ -262,6 +262,9 @@ def _meta(path: str, sha256: str, rows: list[dict[str, Any]]) -> TraceMeta:
         notes.append(f"{count('run_ms')} jobs never started")
     if count("limit_ms"):
         notes.append(f"{count('limit_ms')} jobs have no time limit of their own")
+    unfinished = sum(row["status"] == Status.RUNNING and row["run_ms"] != UNKNOWN for row in rows)
+    if unfinished:
+        notes.append(f"{unfinished} jobs still ran when the dump was made; they have the run time until then")
     return TraceMeta(
         name=stem(path), format="sacct-json", path=path, sha256=sha256, origin_ms=0, mem_basis="job", notes=tuple(notes)
     )
