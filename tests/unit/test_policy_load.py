@@ -91,6 +91,12 @@ def write(tmp_path):
     return file
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("NONE", None), ("UNLIMITED", None), ("1-0", 86400), ("30", 1800)])
+def test_a_default_time_is_read_as_scontrol_prints_it(write, text, seconds):
+    policy = load(write(f'[[partitions]]\nName = "batch"\nProcs = 4\nDefaultTime = "{text}"\n'))
+    assert policy.partitions[0].DefaultTime == seconds
+
+
 def test_reads_slurms_spellings(write):
     policy = load(write(FULL))
     assert (policy.Order, policy.Backfill, policy.Name) == ("multifactor", "slurm", "center")

@@ -333,6 +333,12 @@ _ANY = ["string", "integer"]
 _format = PlainSerializer(write_seconds)
 Seconds = Annotated[int, BeforeValidator(_bounded_seconds), _format, _schema(_ANY, "7-00:00:00")]
 OptionalSeconds = Annotated[int | None, BeforeValidator(_seconds), _format, _schema(_ANY, "1-00:00:00")]
+DefaultSeconds = Annotated[  # scontrol prints NONE for a DefaultTime that is not set
+    int | None,
+    BeforeValidator(lambda value: None if str(value).upper() == "NONE" else _seconds(value)),
+    _format,
+    _schema(_ANY, "1-00:00:00"),
+]
 Count = Annotated[int, BeforeValidator(_count), _schema(_ANY, "100")]
 OptionalCount = Annotated[int | None, BeforeValidator(_optional_count), _schema(_ANY, "100")]
 Weight = Annotated[int, BeforeValidator(_weight), _schema(_ANY, "1000")]

@@ -60,6 +60,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 from apportion.policy.fields import (
     UINT32,
     Count,
+    DefaultSeconds,
     Fraction,
     Label,
     Labels,
@@ -479,7 +480,7 @@ class PartitionEntry(Section):
     )
     PriorityJobFactor: Count = Field(default=1, le=65533, description="raw partition factor of the job priority")
     MaxTime: OptionalSeconds = Field(default=None, description="longest time limit")
-    DefaultTime: OptionalSeconds = Field(
+    DefaultTime: DefaultSeconds = Field(
         default=None, description="time limit of jobs that ask for none; MaxTime when absent"
     )
     MinNodes: OptionalCount = Field(default=None, description="fewest nodes of a job")
