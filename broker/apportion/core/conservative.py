@@ -62,7 +62,7 @@ def place(s: State, job: int) -> None:
     start = node_slots.earliest(s, job, NEVER, -1)
     if start >= NEVER:
         return
-    node_slots.reserve(s, job)
+    node_slots.reserve(s, job, start)
     profile.add(s, job, -1, start, start + profile.length(s, job))
     s.live.plan[job] = start
     if s.live.first_plan[job] < 0:
@@ -89,7 +89,7 @@ def replan(s: State) -> None:
         if start < plan and start < gain:
             duration = profile.length(s, job)
             profile.add(s, job, 1, plan, plan + duration)
-            node_slots.reserve(s, job)
+            node_slots.reserve(s, job, start)
             profile.add(s, job, -1, start, start + duration)
             s.live.plan[job] = start
             s.clock.next_plan[0] = min(s.clock.next_plan[0], start)

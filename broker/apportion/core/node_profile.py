@@ -8,10 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apportion.core.jit import kernel
+from apportion.core.node_sets import WORD
 
 if TYPE_CHECKING:
     from apportion.core.node_tables import NodeRows
     from apportion.core.tables import State
+
+
+@kernel
+def _sort_in(rows: NodeRows, row: int, i: int) -> None:
+    """Let the sets of a row say of node ``i`` what its counts say."""
+    w, bit = i // WORD, 1 << (i % WORD)
+    rows.some[row, w] = rows.some[row, w] | bit if rows.procs[row, i] > 0 else rows.some[row, w] & ~bit
+    rows.idle[row, w] = rows.idle[row, w] | bit if rows.jobs[row, i] == 0 else rows.idle[row, w] & ~bit
 
 
 @kernel
@@ -29,6 +38,11 @@ def write_now(s: State, pool: int, k: int) -> None:
         rows.mem[row, i] = free.mem[low + i]
     for i in range(min(n, rows.gpus.shape[1])):
         rows.gpus[row, i] = free.gpus[low + i]
+    for w in range(rows.some.shape[1]):
+        rows.some[row, w] = 0
+        rows.idle[row, w] = 0
+    for i in range(n):
+        _sort_in(rows, row, i)
 
 
 @kernel
@@ -42,6 +56,9 @@ def copy(rows: NodeRows, n: int, source: int, to: int) -> None:
         rows.mem[to, i] = rows.mem[source, i]
     for i in range(min(n, rows.gpus.shape[1])):
         rows.gpus[to, i] = rows.gpus[source, i]
+    for w in range(rows.some.shape[1]):
+        rows.some[to, w] = rows.some[source, w]
+        rows.idle[to, w] = rows.idle[source, w]
 
 
 @kernel
@@ -75,19 +92,18 @@ def forget(s: State, first: int, end: int, gone: int) -> None:
 @kernel
 def add(s: State, job: int, sign: int, low: int, high: int) -> None:
     """Give the nodes of a job back (sign 1) in the steps from ``low`` to ``high``, or take them (-1)."""
-    rows, held, row = s.nodes.rows, s.nodes.held, s.profile.row
+    rows, held = s.nodes.rows, s.nodes.held
     first = s.nodes.first[s.jobs.pool[job]]
-    cell = held.first[job]
-    while cell >= 0:
-        i = held.node[cell] - first
-        procs, mem, gpus = sign * held.procs[cell], sign * held.mem[cell], sign * held.gpus[cell]
-        for k in range(low, high):
-            rows.procs[row[k], i] += procs
-            rows.jobs[row[k], i] -= sign
-        if mem != 0:
-            for k in range(low, high):
-                rows.mem[row[k], i] += mem
-        if gpus != 0:
-            for k in range(low, high):
-                rows.gpus[row[k], i] += gpus
-        cell = held.next[cell]
+    for k in range(low, high):
+        row = s.profile.row[k]
+        cell = held.first[job]
+        while cell >= 0:
+            i = held.node[cell] - first
+            rows.procs[row, i] += sign * held.procs[cell]
+            rows.jobs[row, i] -= sign
+            if rows.mem.shape[1] > 0:
+                rows.mem[row, i] += sign * held.mem[cell]
+            if rows.gpus.shape[1] > 0:
+                rows.gpus[row, i] += sign * held.gpus[cell]
+            _sort_in(rows, row, i)
+            cell = held.next[cell]

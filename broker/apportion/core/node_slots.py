@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import node_choice, node_room, nodes, profile
+from apportion.core import node_choice, node_room, node_sets, nodes, profile
 from apportion.core.jit import kernel
 from apportion.core.node_tables import LEAST_FRAGMENTATION, POOLED
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from apportion.core.tables import State
 
 STEPS = 8  # between two questions whether there is still room
+OPEN = -2  # sets of nodes do not say whether there is
 
 
 @kernel
@@ -108,14 +109,81 @@ def _has_room(s: State, pool: int, job: int) -> bool:
 
 
 @kernel
+def _bounds(s: State, pool: int, job: int) -> tuple[int, int]:
+    """How many slices of the job the window's sets leave room for, at least and at most."""
+    table, sets, shape = s.nodes, s.nodes.sets, s.nodes.shapes
+    procs = shape.procs[job]
+    least, most = 0, 0
+    for kind in range(table.kinds[pool], table.kinds[pool + 1]):
+        each = node_room.room_when_idle(table, job, kind)
+        if each == 0:
+            continue
+        low, high = table.first_of[kind] - table.first[pool], table.first_of[kind + 1] - table.first[pool]
+        sure, likely = node_sets.count(sets.sure, low, high), node_sets.count(sets.likely, low, high)
+        least += each * sure
+        most += each * likely
+        if shape.whole[job] == 0:
+            some = node_sets.count(sets.some, low, high)
+            in_use = each  # where there is a job it has a processor, unless it came for GPUs alone
+            if table.rows.gpus.shape[1] == 0:
+                in_use = min(each, (table.size.procs[table.first_of[kind]] - 1) // procs)
+            most += in_use * (some - likely)
+            if procs == 1 and node_room.by_procs(table, job):
+                least += some - sure
+    return least, most
+
+
+@kernel
+def _intersect(s: State, k: int, lent: int, lent_whole: int) -> None:
+    """Leave in the window's sets what step ``k`` has too, and the nodes of the job's own plan if they are ``lent`` (-1, else 0)."""
+    rows, sets = s.nodes.rows, s.nodes.sets
+    row = s.profile.row[k]
+    for w in range(sets.some.size):
+        sets.some[w] &= rows.some[row, w] | (sets.own[w] & lent)
+        sets.sure[w] &= rows.idle[row, w] | (sets.own[w] & lent_whole)
+        sets.likely[w] &= rows.idle[row, w] | (sets.own[w] & lent)
+
+
+@kernel
+def _lack_by_sets(s: State, job: int, k: int, at: int, own: int) -> int:
+    """As `_lack`, from the last step ``at`` back, of sets alone; `OPEN` if they do not say."""
+    table, sets, p = s.nodes, s.nodes.sets, s.profile
+    pool = s.jobs.pool[job]
+    wanted = table.shapes.slices[job]
+    node_sets.fill(sets.some, True)
+    node_sets.fill(sets.sure, True)
+    node_sets.fill(sets.likely, True)
+    if own >= 0 and p.time[at] >= own:
+        node_sets.fill(sets.own, False)
+        cell = table.held.first[job]
+        while cell >= 0:
+            node_sets.include(sets.own, table.held.node[cell] - table.first[pool])
+            cell = table.held.next[cell]
+    while True:
+        lent = -1 if own >= 0 and p.time[at] >= own else 0
+        _intersect(s, at, lent, lent if table.shapes.whole[job] == 1 else 0)
+        if at == k or at % STEPS == 0:
+            least, most = _bounds(s, pool, job)
+            if most < wanted:
+                return at
+            if at == k:
+                return -1 if least >= wanted else OPEN
+        at -= 1
+
+
+@kernel
 def _lack(s: State, job: int, k: int, own: int) -> int:
-    """The last step from which on, up to the end that a start at step ``k`` has, there is no room; -1 if there is, and the window shows it.
+    """The last step from which on, up to the end that a start at step ``k`` has, there is no room; -1 if there is.
 
     Steps are put together from the last one back. Those of the plan that the job has, from ``own`` on, have what it holds beside.
     """
     p = s.profile
     pool = s.jobs.pool[job]
     at = profile.find(s, pool, p.time[k] + profile.length(s, job) - 1)
+    if not node_room.is_suspended(s.nodes, job):
+        lack = _lack_by_sets(s, job, k, at, own)
+        if lack != OPEN:
+            return lack
     planned = own >= 0 and p.time[at] >= own
     _look(s, pool, job, at)
     while True:
@@ -160,12 +228,16 @@ def earliest(s: State, job: int, before: int, own: int) -> int:
 
 
 @kernel
-def reserve(s: State, job: int) -> None:
-    """Give the job the nodes for which a start has just been found, if there are nodes."""
+def reserve(s: State, job: int, start: int) -> None:
+    """Give the job, for which there is room from ``start`` on, its nodes, if there are any."""
     if s.rules.placement == POOLED:
         return
     table = s.nodes
     window, pool = table.window, s.jobs.pool[job]
+    first_step = profile.find(s, pool, start)
+    _look(s, pool, job, first_step)
+    for k in range(first_step + 1, profile.find(s, pool, start + profile.length(s, job) - 1) + 1):
+        _narrow(s, pool, job, k)
     told = _asks_who_is_there(s, job)
     for kind in range(table.kinds[pool], table.kinds[pool + 1]):
         first, idle = table.states[kind], table.states[kind + 1] - 1

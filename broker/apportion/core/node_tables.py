@@ -81,13 +81,30 @@ class Holdings(NamedTuple):
 class NodeRows(NamedTuple):
     """What nodes will have free: row ``Profile.row[k]`` is that of step k, with a cell for each node of the pool, from ``Nodes.first`` on.
 
-    Columns without cells are not counted. ``jobs`` : jobs that will be there.
+    Columns without cells are not counted. ``jobs`` : jobs that will be there. ``some``, ``idle`` : sets (`apportion.core.node_sets`) of the nodes
+    that will have processors free, and of those without jobs.
     """
 
     procs: Ints
     mem: Ints
     gpus: Ints
     jobs: Ints
+    some: Ints
+    idle: Ints
+
+
+@table
+class WindowSets(NamedTuple):
+    """Sets of nodes of a pool that stay as they are for a time.
+
+    ``some`` : with processors free. ``sure`` : without jobs. ``likely`` : without jobs, or perhaps without any but the one that asks, which is
+    planned there. ``own`` : where that is.
+    """
+
+    some: Ints
+    sure: Ints
+    likely: Ints
+    own: Ints
 
 
 @table
@@ -101,7 +118,8 @@ class Nodes(NamedTuple):
     ``size`` : what there is; ``free`` : what is not in use; ``later`` : what will be free when the head of a pool is expected to start (EASY),
     without that head. ``later_procs`` (n_pools), ``later_extra`` (n_pools, n_extra) : the same of the pool's counts.
     ``trial`` : what would be free for the job ``tried`` without some others (preemption).
-    ``rows`` : what will be free, step by step of the profile; ``window`` : of that, what stays free for a time.
+    ``rows`` : what will be free, step by step of the profile; ``window`` : of that, what stays free for a time;
+    ``sets`` : the same as sets.
     ``order``, ``room``, ``bucket``, ``fit`` : scratch. ``chosen``, ``share``, ``procs``, ``mem``, ``gpus`` : nodes that were chosen for a job,
     the slices each is to take, and what that comes to; ``choice`` (2) : the job, -1 if that no longer holds, and their number.
     ``down`` : of each node, 0 if it is up, else 1 + the position of the failure that took it, negative while that is being dealt with.
@@ -134,6 +152,7 @@ class Nodes(NamedTuple):
     tried: Ints
     rows: NodeRows
     window: NodeCounts
+    sets: WindowSets
     chosen: Ints
     share: Ints
     procs: Ints
@@ -165,10 +184,11 @@ def no_nodes() -> Nodes:
         "later": NodeCounts,
         "trial": NodeCounts,
         "window": NodeCounts,
+        "sets": WindowSets,
         "shapes": Shapes,
         "held": Holdings,
     }
     nothing = np.zeros((0, 0), np.int64)
     special = {name: empty(kind) for name, kind in tables.items()}
-    special |= {"later_extra": nothing, "rows": NodeRows(nothing, nothing, nothing, nothing)}
+    special |= {"later_extra": nothing, "rows": NodeRows(*(nothing for _ in NodeRows._fields))}
     return Nodes(**{name: special.get(name, none()) for name in Nodes._fields})

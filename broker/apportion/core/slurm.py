@@ -89,12 +89,12 @@ def _backfill_pass(s: State, now: int) -> int:
             continue
         end = slot + profile.length(s, job)
         if slot == now:
-            node_slots.reserve(s, job)
+            node_slots.reserve(s, job, slot)
             profile.add(s, job, -1, slot, end)
             lifecycle.start(s, now, job)
             started += 1
         elif slot <= now + s.rules.bf_window and quota.may_reserve(s, job):
-            node_slots.reserve(s, job)
+            node_slots.reserve(s, job, slot)
             profile.add(s, job, -1, slot // resolution * resolution, (end + resolution - 1) // resolution * resolution)
             node_slots.give_up(s, job)
         if s.live.first_plan[job] < 0:

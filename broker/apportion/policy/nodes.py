@@ -8,7 +8,8 @@ import numpy as np
 
 from apportion.core import node_tables as tables
 from apportion.core.errors import PolicyError
-from apportion.core.node_tables import Holdings, NodeCounts, NodeRows, Nodes, Shapes
+from apportion.core.node_sets import WORD
+from apportion.core.node_tables import Holdings, NodeCounts, NodeRows, Nodes, Shapes, WindowSets
 from apportion.policy.hostlist import expand
 from apportion.policy.model import MEMORY_COUNTS, PLACEMENTS
 
@@ -140,6 +141,7 @@ def build_nodes(
     shapes = _shapes(policy, jobs, assigned, [entry for entry, _ in entries])
     first = np.searchsorted(of_kind[kind], np.arange(n_pools + 1)).astype(np.int64)
     widest = int(np.diff(first).max(initial=0))
+    words = -(-widest // WORD)
     on_nodes = int(np.minimum(shapes.slices, widest).sum())  # cells of all jobs at a time
     cells = int(size.procs.sum() + size.gpus.sum()) + 1 + on_nodes * ((steps > 0) + keeps)
     following = np.arange(1, cells + 1)
@@ -166,8 +168,11 @@ def build_nodes(
             mem=np.zeros((steps, widest if size.mem.any() else 0), np.int64),
             gpus=np.zeros((steps, widest if size.gpus.any() else 0), np.int64),
             jobs=np.zeros((steps, widest), np.int64),
+            some=np.zeros((steps, words), np.int64),
+            idle=np.zeros((steps, words), np.int64),
         ),
         window=NodeCounts(*(column.copy() for column in size)),
+        sets=WindowSets(*(zeros(words) for _ in WindowSets._fields)),
         later_procs=zeros(n_pools),
         later_extra=np.zeros((n_pools, n_extra), np.int64),
         shapes=shapes,
