@@ -41,8 +41,9 @@ def write_now(s: State, pool: int, k: int) -> None:
     for w in range(rows.some.shape[1]):
         rows.some[row, w] = 0
         rows.idle[row, w] = 0
-    for i in range(n):
-        _sort_in(rows, row, i)
+    if rows.some.shape[1] > 0:
+        for i in range(n):
+            _sort_in(rows, row, i)
 
 
 @kernel
@@ -105,5 +106,6 @@ def add(s: State, job: int, sign: int, low: int, high: int) -> None:
                 rows.mem[row, i] += sign * held.mem[cell]
             if rows.gpus.shape[1] > 0:
                 rows.gpus[row, i] += sign * held.gpus[cell]
-            _sort_in(rows, row, i)
+            if rows.some.shape[1] > 0:
+                _sort_in(rows, row, i)
             cell = held.next[cell]

@@ -109,6 +109,12 @@ def _has_room(s: State, pool: int, job: int) -> bool:
 
 
 @kernel
+def _has_sets(s: State) -> bool:
+    """Whether steps have sets of nodes: under conservative backfill, whose jobs mostly ask in vain."""
+    return bool(s.nodes.sets.some.size > 0)
+
+
+@kernel
 def _bounds(s: State, pool: int, job: int) -> tuple[int, int]:
     """How many slices of the job the window's sets leave room for, at least and at most."""
     table, sets, shape = s.nodes, s.nodes.sets, s.nodes.shapes
@@ -175,12 +181,14 @@ def _lack_by_sets(s: State, job: int, k: int, at: int, own: int) -> int:
 def _lack(s: State, job: int, k: int, own: int) -> int:
     """The last step from which on, up to the end that a start at step ``k`` has, there is no room; -1 if there is.
 
+    Without sets the window shows it then.
+
     Steps are put together from the last one back. Those of the plan that the job has, from ``own`` on, have what it holds beside.
     """
     p = s.profile
     pool = s.jobs.pool[job]
     at = profile.find(s, pool, p.time[k] + profile.length(s, job) - 1)
-    if not node_room.is_suspended(s.nodes, job):
+    if _has_sets(s) and not node_room.is_suspended(s.nodes, job):
         lack = _lack_by_sets(s, job, k, at, own)
         if lack != OPEN:
             return lack
@@ -234,10 +242,11 @@ def reserve(s: State, job: int, start: int) -> None:
         return
     table = s.nodes
     window, pool = table.window, s.jobs.pool[job]
-    first_step = profile.find(s, pool, start)
-    _look(s, pool, job, first_step)
-    for k in range(first_step + 1, profile.find(s, pool, start + profile.length(s, job) - 1) + 1):
-        _narrow(s, pool, job, k)
+    if _has_sets(s):  # which may have answered without the window
+        first_step = profile.find(s, pool, start)
+        _look(s, pool, job, first_step)
+        for k in range(first_step + 1, profile.find(s, pool, start + profile.length(s, job) - 1) + 1):
+            _narrow(s, pool, job, k)
     told = _asks_who_is_there(s, job)
     for kind in range(table.kinds[pool], table.kinds[pool + 1]):
         first, idle = table.states[kind], table.states[kind + 1] - 1
