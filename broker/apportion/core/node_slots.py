@@ -110,7 +110,7 @@ def _has_room(s: State, pool: int, job: int) -> bool:
 
 @kernel
 def _has_sets(s: State) -> bool:
-    """Whether steps have sets of nodes: under conservative backfill, whose jobs mostly ask in vain."""
+    """Whether steps have sets of nodes: where jobs mostly ask in vain (conservative backfill), or have whole nodes."""
     return bool(s.nodes.sets.some.size > 0)
 
 

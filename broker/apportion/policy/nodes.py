@@ -141,7 +141,8 @@ def build_nodes(
     shapes = _shapes(policy, jobs, assigned, [entry for entry, _ in entries])
     first = np.searchsorted(of_kind[kind], np.arange(n_pools + 1)).astype(np.int64)
     widest = int(np.diff(first).max(initial=0))
-    words = -(-widest // WORD) if policy.Backfill == "conservative" else 0
+    with_sets = policy.Backfill == "conservative" or bool(shapes.whole.all())
+    words = -(-widest // WORD) if with_sets else 0
     on_nodes = int(np.minimum(shapes.slices, widest).sum())  # cells of all jobs at a time
     cells = int(size.procs.sum() + size.gpus.sum()) + 1 + on_nodes * ((steps > 0) + keeps)
     following = np.arange(1, cells + 1)
