@@ -14,47 +14,29 @@ from typing import Any
 
 from llvmlite.ir import Ret
 from numba import types
-from numba.core import cgutils, ir, ir_utils
+from numba.core import cgutils, ir, ir_utils, typed_passes, untyped_passes
 from numba.core.callconv import excinfo_ptr_t
 from numba.core.compiler_machinery import register_pass
 from numba.core.imputils import impl_ret_new_ref
 from numba.core.lowering import Lower
-from numba.core.typed_passes import (
-    DumpParforDiagnostics,
-    InlineOverloads,
-    NopythonRewrites,
-    NopythonTypeInference,
-)
-from numba.core.untyped_passes import (
-    DeadBranchPrune,
-    FindLiterallyCalls,
-    InlineClosureLikes,
-    InlineInlinables,
-    LiteralPropagationSubPipelinePass,
-    LiteralUnroll,
-    MakeFunctionToJitFunction,
-    RewriteDynamicRaises,
-    RewriteSemanticConstants,
-    WithLifting,
-)
 
 from apportion.core.handle import TableType, column_address, column_length
 
 # Passes for what no kernel has: closures, comprehensions, ``with``, literal_unroll, branches that are decided by None.
 IDLE = {
-    DumpParforDiagnostics,
-    InlineOverloads,
-    NopythonRewrites,
-    DeadBranchPrune,
-    FindLiterallyCalls,
-    InlineClosureLikes,
-    InlineInlinables,
-    LiteralPropagationSubPipelinePass,
-    LiteralUnroll,
-    MakeFunctionToJitFunction,
-    RewriteDynamicRaises,
-    RewriteSemanticConstants,
-    WithLifting,
+    typed_passes.DumpParforDiagnostics,
+    typed_passes.InlineOverloads,
+    typed_passes.NopythonRewrites,
+    untyped_passes.DeadBranchPrune,
+    untyped_passes.FindLiterallyCalls,
+    untyped_passes.InlineClosureLikes,
+    untyped_passes.InlineInlinables,
+    untyped_passes.LiteralPropagationSubPipelinePass,
+    untyped_passes.LiteralUnroll,
+    untyped_passes.MakeFunctionToJitFunction,
+    untyped_passes.RewriteDynamicRaises,
+    untyped_passes.RewriteSemanticConstants,
+    untyped_passes.WithLifting,
 }
 
 _SUMS = {operator.add: "add", operator.sub: "sub", operator.mul: "mul"}
@@ -88,7 +70,7 @@ def _call_type(self: Any, context: Any, args: Any, kws: Any) -> Any:
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
-class QuickTypeInference(NopythonTypeInference):
+class QuickTypeInference(typed_passes.NopythonTypeInference):
     """Numba's type inference, which remembers what calls return instead of asking all that is registered each time."""
 
     _name = "quick_type_inference"
