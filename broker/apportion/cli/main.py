@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -103,11 +104,26 @@ def cli() -> None:
     """
 
 
+class _SayThatItCompiles(logging.Handler):
+    """Say once why a first run takes a while."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take note of the first kernel that is compiled."""
+        logging.getLogger(record.name).removeHandler(self)
+        click.echo(
+            "apportion: first run of this kind: compiling the decision core (up to a minute; kept for later runs)",
+            err=True,
+        )
+
+
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line; a user's mistake becomes one line on stderr, never a traceback."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     collect_seldom()
+    compiler = logging.getLogger("apportion.core.jit")
+    compiler.setLevel(logging.INFO)
+    compiler.handlers = [_SayThatItCompiles()]
     for name in ("stdout", "stderr"):  # closed by the caller (>&-)
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115

@@ -219,7 +219,6 @@ def replay(
     if scenario is not None:
         from apportion.cli.federation import replay_scenario
 
-        _announce_compilation()
         replay_scenario(
             scenario,
             conventions,
@@ -239,7 +238,6 @@ def replay(
     for warning in policy.warnings:
         click.echo(f"apportion: warning: {warning}", err=True)
     demo_seed = None
-    _announce_compilation()
     if demo:
         trace, demo_seed = _demo_trace()
     else:
@@ -348,14 +346,6 @@ def _demo_trace() -> tuple[Trace, int | None]:
     from apportion.traces.synth import lublin
 
     return lublin(DEMO_JOBS, DEMO_SEED, procs=128, load=0.8), DEMO_SEED
-
-
-def _announce_compilation() -> None:
-    """Say why the very first run takes a while: no kernel of the simulator has been compiled yet."""
-    from apportion.core.jit import CACHE_DIR, JIT_DISABLED
-
-    if not JIT_DISABLED and not any(Path(CACHE_DIR).glob("sim_*")):
-        click.echo("apportion: first run: compiling the decision core (about a minute; kept for later runs)", err=True)
 
 
 class _progress:  # noqa: N801  (used as a function)

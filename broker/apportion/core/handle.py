@@ -67,6 +67,12 @@ def _lower_move(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     return context.get_dummy_value()
 
 
+class Known(int):
+    """A number of a table that kernels are compiled for (see `apportion.core.known`); for another number they are compiled anew."""
+
+    __slots__ = ()
+
+
 class Handle:
     """A tuple of tables as kernels take it: the address of a block that holds the address and shape of each column.
 
@@ -84,7 +90,7 @@ class Handle:
         self._numba_type_ = kind
 
 
-def handle(state: Any) -> Any:
+def handle(state: Any, *, with_known: bool = True) -> Any:
     """Give a tuple of tables the form in which kernels take it.
 
     Parameters
@@ -92,6 +98,8 @@ def handle(state: Any) -> Any:
     state : NamedTuple
         Fields are C-contiguous arrays of one or two dimensions, ints, floats, tables again (see `table`), or lists of
         tables of one kind, which kernels index.
+    with_known : bool
+        Whether kernels may be compiled for the `Known` numbers in it; in a list, whose tables must be of one kind, they are not.
 
     Returns
     -------
@@ -102,24 +110,25 @@ def handle(state: Any) -> Any:
         return state
     words: list[int] = []
     kept: list[Any] = []
-    kind = _lay_out(state, words, kept)
+    kind = _lay_out(state, words, kept, with_known=with_known)
     return Handle((state, kept), kind, np.array(words, np.int64))
 
 
-def _lay_out(state: Any, words: list[int], kept: list[Any]) -> Any:
+def _lay_out(state: Any, words: list[int], kept: list[Any], *, with_known: bool) -> Any:
     """Append what `_load` reads, field by field, and describe it as a type; offsets count words from the table's own begin.
 
     ``kept`` : takes what must live as long as the handle.
     """
     begin = len(words)
     fields = []
+    known = {}
     for name, value in zip(state._fields, state, strict=True):
         offset = len(words) - begin
         if type(value) in _TABLES:
-            kind = _lay_out(value, words, kept)
+            kind = _lay_out(value, words, kept, with_known=with_known)
         elif isinstance(value, list):
-            items = [handle(item) for item in value]
-            kind = _ListType(items[0]._numba_type_)
+            items = [handle(item, with_known=False) for item in value]
+            kind = ListType(items[0]._numba_type_)
             if any(item._numba_type_ is not kind.item for item in items):
                 raise ValueError(f"the tables of {name} are not of one kind")
             addresses = np.array([item.address for item in items], np.int64)
@@ -136,30 +145,33 @@ def _lay_out(state: Any, words: list[int], kept: list[Any]) -> Any:
         else:
             kind = types.int64
             words.append(int(value))
+            if with_known and isinstance(value, Known):
+                known[name] = int(value)
         fields.append((name, kind, offset))
-    return TableType.of(type(state).__name__, tuple(fields))
+    return TableType.of(type(state).__name__, tuple(fields), known)
 
 
 class TableType(types.Type):
-    """Numba's type of a handle: a pointer to words laid out as ``fields`` (name, type, offset in words) say."""
+    """Numba's type of a handle: a pointer to words laid out as ``fields`` (name, type, offset in words) say, some of them ``known``."""
 
-    _known: ClassVar[dict[str, TableType]] = {}
+    _all: ClassVar[dict[str, TableType]] = {}
 
-    def __init__(self, name: str, fields: tuple[tuple[str, Any, int], ...]) -> None:
+    def __init__(self, name: str, fields: tuple[tuple[str, Any, int], ...], known: dict[str, int]) -> None:
         self.fields = {field: (kind, offset) for field, kind, offset in fields}
+        self.known = known
         super().__init__(name=name)
 
     @classmethod
-    def of(cls, name: str, fields: tuple[tuple[str, Any, int], ...]) -> TableType:
+    def of(cls, name: str, fields: tuple[tuple[str, Any, int], ...], known: dict[str, int]) -> TableType:
         """One type for each layout; its short name keeps the symbols of compiled functions short."""
-        text = ",".join(f"{field}:{kind.name}:{offset}" for field, kind, offset in fields)
+        text = ",".join(f"{field}:{kind.name}:{offset}:{known.get(field)}" for field, kind, offset in fields)
         key = f"{name}.{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-        if key not in cls._known:
-            cls._known[key] = cls(key, fields)
-        return cls._known[key]
+        if key not in cls._all:
+            cls._all[key] = cls(key, fields, known)
+        return cls._all[key]
 
 
-class _ListType(types.Type):
+class ListType(types.Type):
     """Numba's type of a list of tables: a pointer to the pointers of their blocks."""
 
     def __init__(self, item: TableType) -> None:
@@ -173,7 +185,7 @@ class _TableModel(models.PrimitiveModel):
         super().__init__(dmm, fe_type, _WORD.as_pointer())
 
 
-@register_model(_ListType)
+@register_model(ListType)
 class _ListModel(models.PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: Any) -> None:
         super().__init__(dmm, fe_type, _WORD.as_pointer().as_pointer())
@@ -183,12 +195,12 @@ class _ListModel(models.PrimitiveModel):
 class _ListItem(AbstractTemplate):
     def generic(self, args: Any, kws: Any) -> Any:
         """Type of ``tables[i]``."""
-        if not kws and isinstance(args[0], _ListType) and isinstance(args[1], types.Integer):
+        if not kws and isinstance(args[0], ListType) and isinstance(args[1], types.Integer):
             return signature(args[0].item, args[0], types.int64)
         return None
 
 
-@lower_builtin(operator.getitem, _ListType, types.Integer)
+@lower_builtin(operator.getitem, ListType, types.Integer)
 def _load_item(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
     """Read the pointer of one table of a list."""
     item = builder.load(builder.gep(args[0], [args[1]]))
@@ -228,7 +240,7 @@ def column_length(builder: Any, table_type: TableType, pointer: Any, name: str, 
 def _load(context: Any, builder: Any, table_type: TableType, pointer: Any, name: str) -> Any:
     """Read a field: a column becomes an array without an owner, so that no references are counted."""
     kind, offset = table_type.fields[name]
-    if isinstance(kind, _ListType):
+    if isinstance(kind, ListType):
         return builder.inttoptr(_read(builder, pointer, offset), pointer.type.as_pointer())
     if isinstance(kind, TableType):
         return builder.gep(pointer, [_WORD(offset)])

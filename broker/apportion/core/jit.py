@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -29,6 +30,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 config: Any = numba_config  # its settings are set at run time
 
 JIT_DISABLED = bool(config.DISABLE_JIT)
+
+log = logging.getLogger(__name__)  # who waits for a compilation should be told what takes so long
 
 
 def _fingerprint() -> str:
@@ -65,6 +68,7 @@ def _alone(name: str, signature: str) -> Iterator[None]:
             if signature in file.read().splitlines():
                 file = None
             else:
+                log.info("compiling %s", name)
                 fcntl.flock(file, fcntl.LOCK_EX)
         yield
         if file is not None:

@@ -21,8 +21,10 @@ from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.imputils import user_function
 from numba.core.typed_passes import NativeLowering, NopythonTypeInference
+from numba.core.untyped_passes import RewriteSemanticConstants
 from numba.np import arrayobj
 
+from apportion.core.known import WriteKnown
 from apportion.core.shortcuts import IDLE, QuickLower, QuickTypeInference, quick_call
 
 
@@ -130,7 +132,11 @@ class _Compiler(CompilerBase):
     def define_pipelines(self) -> list[Any]:
         """Called by Numba."""
         passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        instead: dict[Any, Any] = {NativeLowering: self.lowering, NopythonTypeInference: QuickTypeInference}
+        instead: dict[Any, Any] = {
+            NativeLowering: self.lowering,
+            NopythonTypeInference: QuickTypeInference,
+            RewriteSemanticConstants: WriteKnown,
+        }
         passes.passes = [(instead.get(cls, cls), description) for cls, description in passes.passes if cls not in IDLE]
         passes.finalize()
         return [passes]

@@ -35,7 +35,6 @@ IDLE = {
     untyped_passes.LiteralUnroll,
     untyped_passes.MakeFunctionToJitFunction,
     untyped_passes.RewriteDynamicRaises,
-    untyped_passes.RewriteSemanticConstants,
     untyped_passes.WithLifting,
 }
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from numpy import float64, int8, int64
 from numpy.typing import NDArray
 
-from apportion.core.handle import table
+from apportion.core.handle import Known, table
 
 if TYPE_CHECKING:
     from apportion.core.budget import Budgets
@@ -314,6 +314,31 @@ class Rules(NamedTuple):
     predictor: int
     predictor_quantile: int
     placement: int
+
+
+_UNUSUAL = (
+    "charged",
+    "limited",
+    "metered",
+    "preemptive",
+    "reclaims",
+    "assoc_limit_stop",
+    "quotas",
+    "budgets",
+    "turns",
+    "holds",
+    "guarded",
+    "incr_only",
+    "predictor",
+    "placement",
+)
+
+
+def without_the_unusual(rules: Rules) -> Rules:
+    """Let kernels be compiled without all that a policy without accounts has not (see `apportion.core.known`), where it has nothing of it."""
+    if rules.bare == 0 or any(getattr(rules, name) for name in _UNUSUAL):
+        return rules
+    return rules._replace(plain=Known(1), bare=Known(1), **{name: Known(0) for name in _UNUSUAL})
 
 
 @table

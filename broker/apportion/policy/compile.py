@@ -26,6 +26,7 @@ from apportion.core.tables import (
     Outages,
     Rules,
     State,
+    without_the_unusual,
 )
 from apportion.core.turn_tables import no_turns
 from apportion.core.usage import new_usage, usage_params
@@ -534,7 +535,7 @@ def _rules(
     second = 1.0 if half_life == 0 else 1.0 - 0.693 / half_life if policy.Decay == "slurm" else 0.5 ** (1.0 / half_life)
     reserves = policy.Backfill in ("conservative", "slurm") or guarded
     stops = policy.PreemptType != "none" or has_reclaim(policy)
-    return Rules(
+    rules = Rules(
         order=kind,
         backfill=_BACKFILL[policy.Backfill],
         score_function=order.address if order is not None else 0,
@@ -572,3 +573,4 @@ def _rules(
         predictor_quantile=round(policy.PredictorQuantile * 1000),
         placement=placement_of(policy),
     )
+    return without_the_unusual(rules)
