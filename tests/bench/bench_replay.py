@@ -258,11 +258,13 @@ def whole(rounds: int) -> Iterator[Row]:
     yield Row(f"{ours:.2f} s", "< 3 s", ours < 3)
 
 
-def first_run() -> Iterator[Row]:
+def first_run(policy: str) -> Iterator[Row]:
     """Replay from start to report, nothing compiled; one run."""
     path_of(TRACES[0])
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        ours, said = process_s("replay", WHOLE, "--out", f"{folder}/run", NUMBA_CACHE_DIR=f"{folder}/cache")
+        ours, said = process_s(
+            "replay", WHOLE, "--policy", policy, "--out", f"{folder}/run", NUMBA_CACHE_DIR=f"{folder}/cache"
+        )
     told = "compil" in said.lower().split("jobs on")[0]
     yield Row(
         f"{ours:.0f} s, {'which a line explains' if told else 'and no line explains it'}",
@@ -302,7 +304,8 @@ def cases(*, quick: bool) -> Iterator[tuple[str, Measure]]:
     yield "apportion --help", partial(help_text, many)
     yield f"apportion replay {WHOLE}, warm", partial(whole, some)
     if not quick:
-        yield f"apportion replay {WHOLE}, first run", first_run
+        for policy in ("easy", "multifactor"):  # one without, one with what most kernels are about
+            yield f"apportion replay {WHOLE}, first run, {policy}", partial(first_run, policy)
 
 
 def main() -> None:
