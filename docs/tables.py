@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from apportion.metrics.glossary import GLOSSARY
 from apportion.metrics.report.federation_page import WORDS as REFUSAL_WORDS
-from apportion.policy import keys, model
+from apportion.policy import keys, model, sections
 from apportion.policy.fields import OneOf
 from apportion.policy.load import load, preset_names
 from apportion.policy.orders import EXPRESSIONS
@@ -89,7 +89,7 @@ def orders() -> str:
 
 def policy_keys(section: str, *patterns: str) -> str:
     """Keys of one section of a policy whose names match a pattern (all when there is none)."""
-    return _keys(getattr(model, section), *patterns)
+    return _keys(getattr(sections, section, None) or getattr(model, section), *patterns)
 
 
 def scenario_keys(section: str) -> str:
@@ -119,7 +119,7 @@ def _default(value: Any) -> str:
 
 def share_engines() -> str:
     """Share engines and the keys that each reads."""
-    rows = [(code(name), ", ".join(map(code, words))) for name, words in model.ENGINE_KEYS.items()]
+    rows = [(code(name), ", ".join(map(code, words))) for name, words in sections.ENGINE_KEYS.items()]
     return table(("`ShareEngine`", "keys of `ShareParameters` that it reads"), rows)
 
 

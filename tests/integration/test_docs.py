@@ -24,7 +24,7 @@ from apportion.cli.main import main
 from apportion.core import reasons
 from apportion.core.scoring import JOB_COLUMNS
 from apportion.metrics.glossary import GLOSSARY, flatten, meaning
-from apportion.policy import keys, model
+from apportion.policy import keys, model, sections
 from apportion.policy.fields import OneOf
 from apportion.policy.load import load_file, preset_names
 from apportion.sim.conventions import CHOICES, Conventions
@@ -48,7 +48,11 @@ from tables import expand
 
 PAGES = sorted(path.name for path in (pages.ROOT / "docs").glob("*.md"))
 FRONT = ("README.md", "CONTRIBUTING.md")
-SECTIONS = [kind for kind in vars(model).values() if isinstance(kind, type) and issubclass(kind, model.Section)]
+SECTIONS = [
+    kind
+    for kind in (*vars(sections).values(), model.Policy)
+    if isinstance(kind, type) and issubclass(kind, sections.Section)
+]
 STANDING_IN = ("KTH-SP2-1996", "SDSC-SP2-1998")  # public traces that the pages name
 
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from apportion.core.errors import PolicyError
 from apportion.policy.canonical import to_toml
 from apportion.policy.load import from_dict, load, load_file
-from apportion.policy.model import (
+from apportion.policy.model import Policy
+from apportion.policy.sections import (
     AccountEntry,
     PartitionEntry,
-    Policy,
     QosEntry,
     ReservationEntry,
     SchedulerOptions,

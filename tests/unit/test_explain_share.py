@@ -9,7 +9,7 @@ import pytest
 from apportion.core.errors import PolicyError
 from apportion.policy.explain import explain_share
 from apportion.policy.load import from_dict
-from apportion.policy.model import ENGINE_KEYS
+from apportion.policy.sections import ENGINE_KEYS
 from apportion.sim.conventions import Conventions
 from apportion.sim.replay import Schedule, replay
 from apportion.sim.workload import from_trace

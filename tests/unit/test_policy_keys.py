@@ -10,12 +10,12 @@ import pytest
 import apportion.policy
 from apportion.core import limit_build
 from apportion.policy.keys import ALIASES, NOT_SIMULATED
-from apportion.policy.model import (
+from apportion.policy.model import Policy
+from apportion.policy.sections import (
     AccountEntry,
     AssignMatch,
     AssignTarget,
     PartitionEntry,
-    Policy,
     PreemptOptions,
     QosEntry,
     ReservationEntry,

@@ -12,7 +12,8 @@ from apportion.policy.workload import Labels
 
 if TYPE_CHECKING:
     from apportion.core.tables import Ints
-    from apportion.policy.model import AssignMatch, Policy
+    from apportion.policy.model import Policy
+    from apportion.policy.sections import AssignMatch
     from apportion.policy.workload import Submissions
 
 

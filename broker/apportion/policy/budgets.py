@@ -13,7 +13,8 @@ from apportion.core.errors import PolicyError
 if TYPE_CHECKING:
     from apportion.core.tables import Ints
     from apportion.policy.associations import Tree
-    from apportion.policy.model import AccountEntry, Policy
+    from apportion.policy.model import Policy
+    from apportion.policy.sections import AccountEntry
 
 KEYS = ("Budget", "BudgetPeriod", "BudgetDays", "BudgetStart", "BudgetCarryOver", "BudgetCarryCap", "BudgetEnd")
 MOST = 2**60  # TRES x ms that are counted without overflow

@@ -22,8 +22,8 @@ def canonical(policy: Policy) -> dict[str, Any]:
     rules are tried in it, and sums over siblings are made in it.
     """
     from apportion.policy import budgets, reclaim, turns
-    from apportion.policy.model import ENGINE_KEYS
     from apportion.policy.quotas import KEYS, has_quota
+    from apportion.policy.sections import ENGINE_KEYS
 
     plain = policy.model_dump(mode="json", exclude_none=True)
     plain["ShareEngine"] = policy.share_engine

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from apportion.core.tres import shorten
 from apportion.policy.fields import nearest
-from apportion.policy.model import (
+from apportion.policy.model import Policy
+from apportion.policy.sections import (
     AccountEntry,
     AssignRule,
     Association,
@@ -19,7 +20,6 @@ from apportion.policy.model import (
     JobLimits,
     NodeEntry,
     PartitionEntry,
-    Policy,
     PreemptOptions,
     QosEntry,
     ReservationEntry,

@@ -15,8 +15,9 @@ from apportion.policy.structure import RELATIVE
 if TYPE_CHECKING:
     from apportion.core.limit_tables import LimitTables
     from apportion.policy.associations import Tree
-    from apportion.policy.model import Association, Policy, QosEntry
+    from apportion.policy.model import Policy
     from apportion.policy.pools import PoolPlan
+    from apportion.policy.sections import Association, QosEntry
 
 _ENFORCE = {
     "associations": lt.ENFORCE_ASSOCIATIONS,

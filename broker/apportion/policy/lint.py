@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from apportion.policy.fields import write_seconds
-from apportion.policy.model import ENGINE_KEYS, GroupLimits, JobLimits
+from apportion.policy.sections import ENGINE_KEYS, GroupLimits, JobLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from apportion.policy.model import Association, Policy, QosEntry
+    from apportion.policy.model import Policy
+    from apportion.policy.sections import Association, QosEntry
 
 WEIGHTS = ("Age", "Assoc", "Fairshare", "JobSize", "Partition", "QOS")
 RESOLUTION = 1000  # Slurm's manual: below it a factor's differences are lost when the priority is made a whole number

@@ -16,7 +16,8 @@ from apportion.policy.model import MEMORY_COUNTS, PLACEMENTS
 if TYPE_CHECKING:
     from apportion.core.tables import Ints
     from apportion.policy.assign import Assigned
-    from apportion.policy.model import NodeEntry, Policy
+    from apportion.policy.model import Policy
+    from apportion.policy.sections import NodeEntry
     from apportion.policy.workload import Submissions
 
 _PLACEMENT = {

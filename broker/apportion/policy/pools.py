@@ -13,7 +13,8 @@ from apportion.policy.nodes import capacity as capacity_of_nodes
 from apportion.policy.nodes import usable
 
 if TYPE_CHECKING:
-    from apportion.policy.model import Policy, ReservationEntry
+    from apportion.policy.model import Policy
+    from apportion.policy.sections import ReservationEntry
     from apportion.policy.workload import Submissions
 
 UNBOUNDED = 2**52  # a resource of which a pool does not say how much there is

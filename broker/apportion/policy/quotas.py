@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from apportion.core.tables import Ints
     from apportion.policy.associations import Tree
-    from apportion.policy.model import AccountEntry, CohortEntry, Policy, QuotaKeys
+    from apportion.policy.model import Policy
+    from apportion.policy.sections import AccountEntry, CohortEntry, QuotaKeys
 
 AMOUNTS = ("NominalQuota", "BorrowingLimit", "LendingLimit")
 KEYS = (

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from apportion.core.tables import Ints
-    from apportion.policy.model import AccountEntry, CohortEntry, Policy
+    from apportion.policy.model import Policy
+    from apportion.policy.sections import AccountEntry, CohortEntry
 
 KEYS = ("WithinClusterQueue", "ReclaimWithinCohort", "BorrowWithinCohort", "MaxPriorityThreshold")
 CODES = {

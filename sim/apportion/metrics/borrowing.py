@@ -116,7 +116,7 @@ def _nodes(run: Run) -> tuple[list[Node], Any]:
     given = [entry for entry in policy.get("accounts", []) if "FairWeight" in entry]  # those that are nodes have it
     if not given:
         return [], None
-    from apportion.policy.model import AccountEntry, CohortEntry
+    from apportion.policy.sections import AccountEntry, CohortEntry
 
     cohorts = {entry["Cohort"]: CohortEntry.model_validate(entry) for entry in policy.get("cohorts", [])}
     accounts = {entry["Account"]: AccountEntry.model_validate(entry) for entry in given}

@@ -15,14 +15,15 @@ from apportion.core.errors import UserError
 from apportion.core.tables import NEVER, Ints, Outages, State
 from apportion.policy.assign import assign
 from apportion.policy.compile import Compiled, compile_policy
-from apportion.policy.model import AccountEntry, PartitionEntry
 from apportion.policy.nodes import capacity as capacity_of_nodes
 from apportion.policy.pools import UNBOUNDED
 from apportion.policy.quotas import flavor_index, flavors_of
+from apportion.policy.sections import AccountEntry, PartitionEntry
 from apportion.sim.failures import AFTER_MS, FailureSource, Timetable, timetable
 
 if TYPE_CHECKING:
-    from apportion.policy.model import NodeEntry, Policy
+    from apportion.policy.model import Policy
+    from apportion.policy.sections import NodeEntry
     from apportion.sim.federation.moves import Moves
     from apportion.sim.federation.workload import FederationWorkload
     from apportion.sim.scenario import CenterEntry, Scenario

@@ -31,8 +31,9 @@ from apportion.policy.fields import (
     Switch,
     Text,
 )
-from apportion.policy.model import PartitionEntry, Policy, Section
+from apportion.policy.model import Policy
 from apportion.policy.nodes import processors
+from apportion.policy.sections import PartitionEntry, Section
 from apportion.sim.scenario.fields import ByHour, Bytes, DurationS, OptionalBytes, Rate, SignedSeconds, ZoneName
 
 PLACEMENTS = (
