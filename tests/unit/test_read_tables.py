@@ -250,3 +250,41 @@ def test_an_archive_gwf_line_that_is_short_is_told_as_gwf(tmp_path):
     path.write_text("# a comment\n" + " ".join(["1"] * 28) + "\n")
     with pytest.raises(TraceError, match=r"t\.gwf:2: .*28 fields instead of 29"):
         read(path)
+
+
+def test_quoted_fields_of_comma_separated_tables(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(
+        '"timestamp","duration","num_gpus","cluster"\n'
+        '2017-10-03 22:00:00,60,1,"vision, ""large"""\n'
+        ' "2017-10-03 22:01:00" , "61","2",  speech\n'
+    )
+    assert detect(path) == "philly"
+    jobs = read(path).jobs
+    assert jobs["account"].tolist() == ['vision, "large"', "speech"]
+    assert (jobs["run_ms"].tolist(), jobs["procs_used"].tolist()) == ([60_000, 61_000], [1, 2])
+    path.write_text('"job","user","node_num","submit_time","run_time"\n1.0,"smith, ann",4,1000,50\n')
+    assert detect(path) == "alcf"
+    assert read(path).jobs["user"].tolist() == ["smith, ann"]
+    for bad in ('1,"smith, ann,4,1000,50', '1,"smith" ann,4,1000,50'):
+        path.write_text(f"job,user,node_num,submit_time,run_time\n{bad}\n")
+        with pytest.raises(TraceError, match=r"t\.csv:2: field 2 has a quote that is not closed"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "timestamp,duration,num_gpus,cluster\n2017-10-03 22:00:00,60,1,a\n2017-10-03 22:01:00,61,2,b\n",
+        "JobID|Submit|Elapsed|NCPUS\n1|2024-01-01T00:00:00|00:01:00|1\n2|2024-01-01T00:00:09|00:02:00|2\n",
+        "; MaxProcs: 4\n" + "".join(f"{k} 0 0 9 2 -1 -1 2 9 -1 1 1 1 1 1 1 -1 -1\n" for k in (1, 2)),
+        PBS,
+    ],
+)
+def test_lines_that_end_as_on_old_macs_are_lines(tmp_path, text):
+    unix, mac = tmp_path / "unix", tmp_path / "mac"
+    unix.write_text(text)
+    mac.write_bytes(text.replace("\n", "\r").encode())
+    assert detect(mac) == detect(unix)
+    assert_same_jobs(read(mac).jobs, read(unix).jobs)
+    assert read(mac).meta.header == read(unix).meta.header

@@ -27,7 +27,7 @@ import pandas as pd
 from apportion.core.errors import TraceError
 from apportion.traces.files import stem
 from apportion.traces.schema import Status, Trace, TraceMeta
-from apportion.traces.texts import first_line, read_table
+from apportion.traces.texts import csv_names, first_line, read_table
 
 _NEEDED: Final = ("job", "node_num", "submit_time", "run_time")
 _STATUS: Final = {"Pass": Status.COMPLETED, "Failed": Status.FAILED, "Killed": Status.CANCELLED}
@@ -41,11 +41,11 @@ def read(path: str) -> Trace:
     TraceError
         With the file, the line and what to do.
     """
-    header = [name.strip() for name in first_line(path).split(",")]
+    header = csv_names(first_line(path))
     lacking = [name for name in _NEEDED if name not in header]
     if lacking:
         raise TraceError(f"the header line has no {lacking[0]}", "is this an ALCF job table?", path=path, line=1)
-    table = read_table(path, header, separator=",", skip_lines=1)
+    table = read_table(path, header, separator=",", quote='"', skip_lines=1)
     nodes = table.numbers("node_num")
     jobs: dict[str, Any] = {
         "job_id": table.numbers("job"),
