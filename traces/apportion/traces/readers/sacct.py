@@ -1,8 +1,8 @@
 """Reader of Slurm accounting dumps: ``sacct --parsable2`` with any columns, and the headerless kind of 26.
 
 With a header line, the columns may be any and in any order, and the delimiter any character that is no part of a word.
-Needed are ``JobID`` (or ``JobIDRaw``), ``Submit``, and ``Elapsed`` or ``Start`` and ``End``. Without a header line the
-26 columns of `HEADERLESS` are taken, which is what accounting collectors store.
+Needed are ``JobID`` (or ``JobIDRaw``), ``Submit``, ``Elapsed`` or ``Start`` and ``End``, and a size (one of `SIZES`, best
+``NCPUS``). Without a header line the 26 columns of `HEADERLESS` are taken, which is what accounting collectors store.
 
 Conventions
 -----------
@@ -54,11 +54,12 @@ USED: Final = frozenset(
     }
 )  # fmt: skip
 DUMP: Final = (
-    "dump with sacct -a -X -P -o JobID,User,Account,Partition,QOS,Submit,Start,End,Elapsed,State,"
+    "dump with sacct -a -X -P --format=JobID,User,Account,Partition,QOS,Submit,Start,End,Elapsed,State,"
     "NNodes,NCPUS,ReqCPUS,ReqMem,ReqTRES,AllocTRES,Timelimit,NodeList"
 )
 _DELIMITER: Final = re.compile(r"^(?:.*[A-Za-z0-9])?([^A-Za-z0-9_ %]?)JobID(?:Raw)?([^A-Za-z0-9_ %]?)", re.IGNORECASE)
 _CPUS: Final = ("alloccpus", "ncpus")  # allocated; two names of one number
+SIZES: Final = (*_CPUS, "reqcpus", "alloctres", "reqtres", "nnodes", "allocnodes", "reqnodes")
 _LABELS: Final = {
     "user": "user",
     "group": "group",
@@ -155,6 +156,8 @@ def _table(path: str) -> tuple[TextTable, list[str]]:
         lacking.append("Submit")
     if not {"elapsed", "elapsedraw"} & set(names) and not {"start", "end"} <= set(names):
         lacking.append("Elapsed")
+    if not set(SIZES) & set(names):
+        lacking.append("NCPUS")
     if lacking:
         raise TraceError(f"has no column {' or '.join(lacking)}", DUMP, path=path, line=1)
     wanted = [name if name in USED else "" for name in names]
