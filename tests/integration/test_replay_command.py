@@ -122,7 +122,7 @@ def test_jobs_that_do_not_run_are_counted_on_the_screen(tmp_path, capsys):
     apportion("replay", tmp_path / "log.swf", "--out", tmp_path / "run", "--no-report")
     said = capsys.readouterr().out.splitlines()
     assert "rejected             2 jobs: 2 PartitionNodeLimit" in said
-    assert any(line.startswith("not replayed         1 jobs") for line in said)
+    assert any(line.startswith("not replayed         1 job that never started") for line in said)
 
 
 def test_jobs_that_wait_for_others_for_ever(tmp_path, capsys):

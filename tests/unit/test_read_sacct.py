@@ -69,7 +69,7 @@ def test_a_dump_with_any_columns_is_read(dump):
     assert "2 job steps" in notes
     assert "UTC" in notes
     assert "2 jobs never started" in notes
-    assert "1 jobs still ran when the dump was made; they have the run time until then" in notes
+    assert "1 job still ran when the dump was made, with the run time until then" in notes
 
 
 def test_a_job_without_cpus_never_started_also_where_the_dump_names_no_nodes(tmp_path):
@@ -119,7 +119,7 @@ def test_hours_that_clocks_repeat_or_leave_out(tmp_path):
     assert (trace.jobs["submit_ms"] // 1000).tolist() == expected
     assert trace.jobs["run_ms"].tolist() == [3_600_000, 3_600_000, 1_000, 1_000]
     assert trace.jobs["job_id"].dtype == np.int64
-    assert any("1 times" in note for note in trace.meta.notes)
+    assert any("1 time falls" in note for note in trace.meta.notes)
 
 
 @pytest.mark.parametrize(

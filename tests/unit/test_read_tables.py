@@ -55,7 +55,7 @@ def test_a_pbs_log_is_put_together_from_its_records(tmp_path):
     assert (four["status"], four["run_ms"], four["wait_ms"], four["procs_used"]) == (Status.RUNNING, -1, 10_000, 3)
     assert (five["procs_used"], five["status"]) == (4, Status.FAILED)
     notes = " ".join(trace.meta.notes)
-    assert "1 jobs were deleted whose submission" in notes
+    assert "1 job left out that the log says deleted, but not submitted" in notes
     assert "whole job arrays" in notes
     assert trace.meta.mem_basis == "job"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from apportion.core.errors import RunError
+from apportion.core.units import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,10 +62,11 @@ def first_divergence(a: Path, b: Path) -> Divergence:
     row = one.jobs.iloc[job]
     lines.insert(
         0,
-        f"{int(differ.sum()):,} of {len(differ):,} jobs start at another time; until {first:g} s all decisions are the same",
+        f"{int(differ.sum()):,} of {counted(len(differ), 'job')} start at another time; until {first:g} s all decisions are the same",
     )
     lines.append(
-        f"at {first:g} s: job {row['job_id']} ({row['procs']} processors, limit {row['limit_s']:g} s, submitted {row['submit_s']:g} s)"
+        f"at {first:g} s: job {row['job_id']} ({counted(int(row['procs']), 'processor')}, "
+        f"limit {row['limit_s']:g} s, submitted {row['submit_s']:g} s)"
         f" starts {_when(start_a[job])} in {one.name} and {_when(start_b[job])} in {two.name}"
     )
     if len(tied) > 1:
@@ -102,8 +104,8 @@ def _around(run: Run, time_s: float) -> list[str]:
     procs = sum(int(pool["procs"]) for pool in run.manifest.get("pools", []))
     lines = [
         (
-            f"just before: {len(running):,} jobs run on {int(running['procs'].sum()):,} of {procs:,} processors, "
-            f"{len(waiting):,} wait for {int(waiting['procs'].sum()):,}"
+            f"just before: {counted(len(running), 'job runs', 'jobs run')} on {int(running['procs'].sum()):,} of {counted(procs, 'processor')}, "
+            f"{counted(len(waiting), 'waits', 'wait')} for {int(waiting['procs'].sum()):,}"
         )
     ]
     lines += _list("waiting longest", waiting, "submit_s")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apportion.core.errors import TraceError, UserError
+from apportion.core.units import counted
 from apportion.traces import categories, parsing
 from apportion.traces.files import TraceFile, head
 from apportion.traces.schema import UNKNOWN
@@ -318,7 +319,7 @@ def read_table(
                     what, "double quotes within a quoted field, and leave line breaks out", path=path, line=lines + done
                 )
             if code:
-                what = f"the line has {found} fields instead of {len(names)}"
+                what = f"the line has {counted(found, 'field')} instead of {len(names)}"
                 raise TraceError(what, remedy or "correct or remove the line", path=path, line=lines + done)
             for name, k in wanted.items():
                 spans[name].add(block, fields[k, 0, :rows], fields[k, 1, :rows])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from apportion.core.units import counted
 from apportion.metrics.borrowing import quota_use
 from apportion.metrics.glossary import NOTATION, meaning
 from apportion.metrics.report import charts, provenance, stretches, tables
@@ -174,11 +175,11 @@ def _summary(run: Run, clock: Clock, metrics: dict[str, Any]) -> list[dict[str, 
     begin, end = run.window_s
     trace = provenance.trace_of(run)
     in_trace, replayed = trace.get("jobs"), int(trace.get("replayed") or len(run.jobs))
-    size = f"{count(in_trace or replayed).text} jobs"
+    size = counted(int(in_trace or replayed), "job")
     if in_trace and in_trace != replayed:
         size += f", {count(replayed).text} of them replayed"
     measured = int(run.is_measured.sum())
-    which = "all jobs" if measured == len(run.jobs) else f"the {count(measured).text} jobs submitted in it"
+    which = "all jobs" if measured == len(run.jobs) else f"the {counted(measured, 'job')} submitted in it"
     rows = [
         ("Trace", f"{trace.get('name') or run.name}: {size}"),
         ("Policy", str(run.manifest.get("policy_name") or "unnamed")),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
+from apportion.core.units import counted
 from apportion.metrics.borrowing import QuotaUse, quota_table
 from apportion.metrics.glossary import WHY, flatten, meaning
 from apportion.metrics.report.figures import (
@@ -191,7 +192,8 @@ def heat_map(run: Run) -> dict[str, Any] | None:
                 continue
             slow = float(row.mean_bounded_slowdown)
             exact = (
-                f"{size} processors, {length.replace('<', 'under').replace('>=', 'at least')}: {row.jobs:,} jobs, "
+                f"{size} processor{'' if size == '1' else 's'}, {length.replace('<', 'under').replace('>=', 'at least')}: "
+                f"{counted(row.jobs, 'job')}, "
                 f"mean slowdown {slow:.4g}, median {row.median_bounded_slowdown:.4g}, "
                 f"mean wait {duration(row.mean_wait_s).text}"
             )

@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from apportion.core.errors import TraceError
+from apportion.core.units import counted
 from apportion.traces.files import stem
 from apportion.traces.schema import Status, Trace, TraceMeta
 from apportion.traces.texts import csv_names, first_line, read_table
@@ -70,7 +71,7 @@ def read(path: str) -> Trace:
             jobs[name] = table[source].category(missing=("", "0", "0.0"), rename=lambda text: text.removesuffix(".0"))
             unknown = int(np.asarray(jobs[name].codes < 0).sum())
             if unknown:
-                notes.append(f"{unknown} jobs have the {source} 0, which means unknown")
+                notes.append(f"{counted(unknown, 'job has', 'jobs have')} the {source} 0, which means unknown")
     if "new_status" in table:
         jobs["status"] = table.each("new_status", lambda text: _STATUS.get(text, Status.UNKNOWN)).astype(np.int8)
         jobs["status_raw"] = table["new_status"].category()

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from apportion.core.errors import TraceError
 from apportion.core.jit import kernel
-from apportion.core.units import parse_duration_ms
+from apportion.core.units import counted, parse_duration_ms
 from apportion.traces import categories, parsing
 from apportion.traces.files import stem
 from apportion.traces.readers.local_times import Clock
@@ -107,11 +107,11 @@ def read(path: str, *, tz: str | None = None) -> Trace:
 
     notes = []
     if arrays:
-        notes.append(f"{arrays} records of whole job arrays left out; their tasks are jobs of their own")
+        notes.append(f"{counted(arrays, 'record')} of whole job arrays left out; their tasks are jobs of their own")
     if gone:
-        notes.append(f"{gone} jobs were deleted whose submission is not in the log; they are left out")
+        notes.append(f"{counted(gone, 'job')} left out that the log says deleted, but not submitted")
     if not started.all():
-        notes.append(f"{int((~started).sum())} jobs never started")
+        notes.append(f"{counted(int((~started).sum()), 'job')} never started")
     meta = TraceMeta(
         name=stem(path),
         format="pbs",

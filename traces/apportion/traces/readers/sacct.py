@@ -32,6 +32,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from apportion.core.errors import TraceError
+from apportion.core.units import counted
 from apportion.traces.files import stem
 from apportion.traces.readers import slurm_values as slurm
 from apportion.traces.readers.local_times import Clock
@@ -99,7 +100,7 @@ def read(path: str, *, tz: str | None = None) -> Trace:
         jobs["wait_ms"] = wait
     jobs["run_ms"] = np.where(unstarted, UNKNOWN, _run(table, start, end))
     if unstarted.any():
-        notes.append(f"{int(unstarted.sum())} jobs never started")
+        notes.append(f"{counted(int(unstarted.sum()), 'job')} never started")
 
     used, asked = _sizes(table)
     jobs |= {name: np.where(unstarted, UNKNOWN, values) for name, values in used.items()} | asked
@@ -115,7 +116,7 @@ def read(path: str, *, tz: str | None = None) -> Trace:
         jobs["status_raw"] = table["state"].category()
         unfinished = int(((jobs["status"] == Status.RUNNING) & (jobs["run_ms"] != UNKNOWN)).sum())
         if unfinished:
-            notes.append(f"{unfinished} jobs still ran when the dump was made; they have the run time until then")
+            notes.append(f"{counted(unfinished, 'job')} still ran when the dump was made, with the run time until then")
     for source, name in _LABELS.items():
         if source in table:
             jobs[name] = table[source].category()
@@ -167,7 +168,7 @@ def _table(path: str) -> tuple[TextTable, list[str]]:
     steps = table[_id_column(table)].marks(lambda text: "." in text)
     if steps.all():
         raise TraceError("has steps only, no jobs", DUMP, path=path)
-    notes = [f"{int(steps.sum())} job steps left out"] if steps.any() else []
+    notes = [f"{counted(int(steps.sum()), 'job step')} left out"] if steps.any() else []
     return table.take(~steps), notes
 
 
@@ -242,7 +243,9 @@ def _limit(table: TextTable, notes: list[str]) -> Ints | None:
     if "timelimit" in table:
         without = table["timelimit"].marks(lambda text: text in slurm.NO_LIMIT)
         if without.any():
-            notes.append(f"{int(without.sum())} jobs have no time limit of their own (UNLIMITED, Partition_Limit)")
+            notes.append(
+                f"{counted(int(without.sum()), 'job has', 'jobs have')} no time limit of their own (UNLIMITED, Partition_Limit)"
+            )
         return table.each("timelimit", slurm.limit_ms)
     if "timelimitraw" in table:
         return table.each("timelimitraw", slurm.limit_ms)
