@@ -125,6 +125,24 @@ def test_jobs_that_do_not_run_are_counted_on_the_screen(tmp_path, capsys):
     assert any(line.startswith("not replayed         1 job that never started") for line in said)
 
 
+def test_jobs_that_were_not_replayed_stand_in_the_run_as_in_the_trace(tmp_path):
+    dump = (
+        "JobID|User|Account|QOS|Partition|Submit|Start|End|Elapsed|State|AllocCPUS|ReqCPUS|ReqMem|Timelimit\n"
+        "1|ann|phys|high|cpu|2024-01-01T00:00:00|2024-01-01T00:00:00|2024-01-01T00:10:00|00:10:00|COMPLETED|4|4|8G|00:20:00\n"
+        "2|bob|chem|low|gpu|2024-01-01T00:01:00|Unknown|2024-01-01T00:05:00|00:00:00|CANCELLED by 7|0|6|2G|01:00:00\n"
+    )
+    (tmp_path / "made.txt").write_text(dump)
+    (tmp_path / "p.toml").write_text('[[partitions]]\nPartitionName = "only"\n[[accounts]]\nAccount = "phys"\n')
+    apportion(
+        "replay", tmp_path / "made.txt", "--policy", tmp_path / "p.toml", "--out", tmp_path / "run", "--no-report"
+    )
+    ran, left_out = pd.read_parquet(tmp_path / "run" / "jobs.parquet").astype(object).to_dict("records")
+    names = ("user", "account", "qos", "partition", "procs", "mem_mib", "limit_s", "state")
+    assert [left_out[name] for name in names] == ["bob", "chem", "low", "gpu", 6, 2048, 3600, "CANCELLED"]
+    assert [ran[name] for name in names] == ["ann", "phys", "high", "only", 4, 8192, 1200, "COMPLETED"]
+    assert pd.isna(left_out["start_s"])
+
+
 def test_jobs_that_wait_for_others_for_ever(tmp_path, capsys):
     """Job 2 follows job 1, which its user may not run."""
     lines = ["; MaxProcs: 4"]

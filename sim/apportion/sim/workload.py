@@ -88,9 +88,7 @@ def from_trace(
         )
     run = trace.column("run_ms")
     wait = trace.column("wait_ms")
-    used, asked = trace.column("procs_used"), trace.column("procs_req")
-    first, second = (used, asked) if conventions.size == "allocated" else (asked, used)
-    width = np.where(first > 0, first, second)
+    width = recorded_procs(trace, conventions.size)
     never_ran = run < 0
     replayed = width > 0
     if conventions.cancelled == "drop":
@@ -125,7 +123,7 @@ def from_trace(
         partition=_labels(trace, "partition", row),
         origin_ms=origin,
         capacity={"cpu": cpu},
-        resources=_resources(trace, row, width),
+        resources=recorded_resources(trace, row, width),
     )
     if policy is not None and conventions.limit == "requested":
         jobs = replace(jobs, limit_ms=np.where(asked_ms > 0, jobs.limit_ms, default_times(policy, jobs)))
@@ -161,7 +159,14 @@ def _labels(trace: Trace, name: str, row: Ints) -> Labels:
     return Labels(np.ascontiguousarray(codes[row]), tuple(names))
 
 
-def _resources(trace: Trace, row: Ints, width: Ints) -> dict[str, Ints]:
+def recorded_procs(trace: Trace, size: str = "allocated") -> Ints:
+    """Processors of each job, allocated or requested first (see `CHOICES`); 0 or less where neither is known."""
+    used, asked = trace.column("procs_used"), trace.column("procs_req")
+    first, second = (used, asked) if size == "allocated" else (asked, used)
+    return np.where(first > 0, first, second)
+
+
+def recorded_resources(trace: Trace, row: Ints, width: Ints) -> dict[str, Ints]:
     """Nodes, memory in MiB of the whole job, and GPUs, where the trace knows them: requested, else used."""
     found: dict[str, Ints] = {}
     for tres, asked, used in (
