@@ -143,6 +143,20 @@ def test_jobs_that_were_not_replayed_stand_in_the_run_as_in_the_trace(tmp_path):
     assert pd.isna(left_out["start_s"])
 
 
+def test_a_job_that_timed_out_in_the_log_times_out_in_both_drivers(tmp_path):
+    head = "JobID|Submit|Start|Elapsed|State|AllocCPUS|Timelimit\n"
+    rows = [("00:20:00", "TIMEOUT"), ("00:20:00", "COMPLETED"), ("00:10:00", "FAILED")]
+    lines = [
+        f"{k}|2024-01-01T00:00:00|2024-01-01T00:00:00|{elapsed}|{state}|1|00:20:00"
+        for k, (elapsed, state) in enumerate(rows)
+    ]
+    (tmp_path / "made.txt").write_text(head + "\n".join(lines) + "\n")
+    for engine in ("compiled", "simpy"):
+        apportion("replay", tmp_path / "made.txt", "--engine", engine, "--out", tmp_path / engine, "--no-report")
+        states = pd.read_parquet(tmp_path / engine / "jobs.parquet")["state"].tolist()
+        assert states == ["TIMEOUT", "COMPLETED", "FAILED"]
+
+
 def test_jobs_that_wait_for_others_for_ever(tmp_path, capsys):
     """Job 2 follows job 1, which its user may not run."""
     lines = ["; MaxProcs: 4"]

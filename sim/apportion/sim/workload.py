@@ -35,7 +35,7 @@ class Workload:
     cancel_ms : int64[n]
         When a job that still waits gives up, ms since the epoch; NEVER if it does not.
     killed : bool[n]
-        The job is cut off at its limit.
+        The job is cut off at its limit; so was one that the trace logs as timed out when it had run up to the limit.
     status : int8[n]
         `Status` that the trace records.
     row : int64[n]
@@ -131,6 +131,8 @@ def from_trace(
     if conventions.over_limit == "raise":
         jobs = replace(jobs, limit_ms=np.maximum(jobs.limit_ms, run))
         over[:] = False
+    status = trace.column("status")[row].astype(np.int8)
+    killed = over | ((status == Status.TIMEOUT) & (run >= jobs.limit_ms))
     # It is not known how long a job that gave up would have run: its limit is the most the scheduler may count on.
     gives_up = never_ran[row]
     run = np.where(gives_up, jobs.limit_ms, np.minimum(run, jobs.limit_ms))
@@ -145,8 +147,8 @@ def from_trace(
         jobs=jobs,
         run_ms=run,
         cancel_ms=np.where(gives_up, at + wait[row], NEVER),
-        killed=over,
-        status=trace.column("status")[row].astype(np.int8),
+        killed=killed,
+        status=status,
         row=row.astype(np.int64),
         trace=trace,
         capacity_from=source,
