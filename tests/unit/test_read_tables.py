@@ -52,12 +52,33 @@ def test_a_pbs_log_is_put_together_from_its_records(tmp_path):
     assert two["wait_ms"] == 1453766700_000 - 1453766402_000
     assert (three["procs_used"], three["procs_req"], three["nodes_req"], three["gpus_used"]) == (26, 26, 2, 4)
     assert (three["mem_req_kib"], three["limit_ms"], three["status"]) == (4 * 1024**2, 100_000, Status.COMPLETED)
-    assert (four["status"], four["run_ms"], four["wait_ms"], four["procs_used"]) == (Status.RUNNING, -1, 10_000, 3)
+    assert (four["status"], four["run_ms"], four["wait_ms"], four["procs_used"]) == (Status.RUNNING, 363_000, 10_000, 3)
     assert (five["procs_used"], five["status"]) == (4, Status.FAILED)
     notes = " ".join(trace.meta.notes)
     assert "1 job left out that the log says deleted, but not submitted" in notes
     assert "whole job arrays" in notes
+    assert "1 job still ran when the log ended, with the run time until then" in notes
     assert trace.meta.mem_basis == "job"
+
+
+@pytest.mark.parametrize(
+    ("record", "run_ms"),
+    [
+        ("S;9.srv;ctime=1453766400 start=1453766401 Resource_List.walltime=00:02:00", 100_000),
+        ("S;9.srv;ctime=1453766400 start=1453766401 Resource_List.walltime=00:01:00", -1),
+        ("S;9.srv;ctime=1453766400 start=1453766401", 100_000),
+    ],
+)
+def test_a_pbs_job_without_an_end_still_runs_unless_its_limit_has_passed(tmp_path, record, run_ms):
+    path = tmp_path / "log"
+    last = "01/26/2016 00:01:41;Q;10.srv;ctime=1453766501\n"
+    lines = [f"01/26/2016 00:00:01;{record}\n", last]
+    path.write_text("".join(lines))
+    assert tuple(read(path, tz="Asia/Tokyo").jobs.loc[0, ["run_ms", "status"]]) == (run_ms, Status.RUNNING)
+    path.write_text("".join([lines[0], "01/26/2016 00:00:30;A;9.srv;\n", last]))  # aborted
+    assert tuple(read(path).jobs.loc[0, ["run_ms", "status"]]) == (-1, Status.RUNNING)
+    path.write_text("".join(["01/26/2016 00:00:00;A;9.srv;\n", *lines]))  # aborted and started anew
+    assert tuple(read(path).jobs.loc[0, ["run_ms", "status"]]) == (run_ms, Status.RUNNING)
 
 
 def test_ids_of_one_pbs_server_are_numbers(tmp_path):

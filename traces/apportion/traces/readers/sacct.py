@@ -12,6 +12,7 @@ Conventions
 - A job **never started** if it has no nodes (``None assigned``), 0 CPUs or no start time: then ``run_ms`` and what it used are
   unknown, and ``wait_ms`` is the time until it was cancelled, as SWF has it (Slurm repeats the end as the start of such
   a job).
+- A job that **still ran** when the dump was made has the run time until then, with a note; so have those of PBS logs.
 - ``UNLIMITED`` and ``Partition_Limit`` are no limit that the file tells: -1, with a note.
 - Memory is the job's (``mem_basis`` is ``job``): from ReqTRES, else from ReqMem times CPUs or nodes, whichever it
   counts by.
