@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from apportion.core.units import counted
 from apportion.metrics import federation
 from apportion.metrics.borrowing import quota_use
+from apportion.metrics.budgeting import budget_use
 from apportion.metrics.compare import compare
 from apportion.metrics.report import charts, compare_page, tables
 from apportion.metrics.report.clock import Clock
@@ -57,6 +58,11 @@ def page(run: Run, baseline: Run) -> dict[str, Any]:
     quotas = quota_use(run, charts.OVERLAY_BINS)
     if quotas is not None:
         context["charts"]["quotas"] = charts.quota_chart(quotas, clock, {str(name): i for i, name in enumerate(names)})
+    times, budgets = budget_use(run, charts.OVERLAY_BINS)
+    if budgets:
+        context["charts"]["budgets"] = charts.budget_chart(
+            times, budgets, clock, {str(name): i for i, name in enumerate(names)}
+        )
     context["pairs"][0]["words"] = compare_page.in_words(comparison, comparison.pairs[0], who="the broker")
     context |= {
         "title": str(run.manifest.get("scenario_name") or run.name),
@@ -69,6 +75,7 @@ def page(run: Run, baseline: Run) -> dict[str, Any]:
         "predictions": _predictions(run),
         "refusals": _refusals(run),
         "quotas": tables.quota_rows(run, quotas) if quotas is not None else None,
+        "budgets": tables.budget_rows(budgets, clock) if budgets else None,
         "received": _received(run),
         "stopped": tables.stop_table(run),
         "totals": _totals(table, before),

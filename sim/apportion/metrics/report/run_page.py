@@ -8,6 +8,7 @@ import numpy as np
 
 from apportion.core.units import counted
 from apportion.metrics.borrowing import quota_use
+from apportion.metrics.budgeting import budget_use
 from apportion.metrics.glossary import NOTATION, meaning
 from apportion.metrics.report import charts, provenance, stretches, tables
 from apportion.metrics.report.clock import Clock
@@ -100,6 +101,9 @@ def page(run: Run, metrics: dict[str, Any], asked: tuple[float, float] | None = 
     quotas = quota_use(run, charts.OVERLAY_BINS)
     if quotas is not None:
         drawn["quotas"] = charts.quota_chart(quotas, clock, taken if by == "account" else {})
+    times, budgets = budget_use(run, charts.OVERLAY_BINS)
+    if budgets:
+        drawn["budgets"] = charts.budget_chart(times, budgets, clock, taken if by == "account" else {})
     trace = provenance.trace_of(run)
     name = str(trace.get("name") or run.name)
     return {
@@ -118,6 +122,7 @@ def page(run: Run, metrics: dict[str, Any], asked: tuple[float, float] | None = 
         "shares": tables.share_bars(groups[by], by, are_set=promised) if by and has_work else None,
         "fairness": _fairness(metrics, with_shares=promised),
         "quotas": tables.quota_rows(run, quotas) if quotas is not None else None,
+        "budgets": tables.budget_rows(budgets, clock) if budgets else None,
         "longest": tables.longest_table(run, clock),
         "longest_words": _longest_words(run),
         "patient": tables.patient_table(groups),
