@@ -51,7 +51,7 @@ def first_divergence(a: Path, b: Path) -> Divergence:
     only_state = ~differ & (state_a != state_b)
     lines = [_conventions(one, two)] if _conventions(one, two) else []
     if not differ.any():
-        said = f"all {len(one.jobs):,} jobs start alike"
+        said = f"all of {counted(len(one.jobs), 'job')} start alike"
         if only_state.any():
             said += f"; {int(only_state.sum()):,} end in another state"
         return Divergence(None, None, 0, (said, *lines))
@@ -62,7 +62,7 @@ def first_divergence(a: Path, b: Path) -> Divergence:
     row = one.jobs.iloc[job]
     lines.insert(
         0,
-        f"{int(differ.sum()):,} of {counted(len(differ), 'job')} start at another time; until {first:g} s all decisions are the same",
+        f"{int(differ.sum()):,} of {counted(len(differ), 'job')} started at another time; until {first:g} s all decisions are the same",
     )
     lines.append(
         f"at {first:g} s: job {row['job_id']} ({counted(int(row['procs']), 'processor')}, "

@@ -50,7 +50,7 @@ HEADLINE: Final = (
         "Share error",
         (("fairness.account.share_error_demand_mean", "among those with work"),),
     ),
-    ("fairness.user.jain_service", "Evenness between users", (("fairness.user.groups", "users whose jobs took time"),)),
+    ("fairness.user.jain_service", "Evenness between users", (("fairness.user.groups", "with jobs that took time"),)),
     (
         "fairness.fair_start_sample.arrival_order.unfair_fraction",
         "Started later than fair",
