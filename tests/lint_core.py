@@ -51,6 +51,7 @@ EXCEPTIONS: dict[tuple[str, str, str], str] = {
     ("jit.py", "import", "logging"): "says that it compiles, which takes a while",
     ("jit.py", "import", "os"): "reads where the user wants the cache folder",
     ("jit.py", "import", "pathlib"): "the cache folder",
+    ("jit.py", "import", "shutil"): "removes cache folders of old versions",
     ("jit.py", "io", "read_bytes"): "names the cache folder for the content of the kernels",
     ("jit.py", "flags", "fastmath"): "the one place that switches it off",
     ("jit.py", "flags", "parallel"): "the one place that switches it off",

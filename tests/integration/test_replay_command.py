@@ -123,7 +123,39 @@ def test_jobs_that_do_not_run_are_counted_on_the_screen(tmp_path, capsys):
     apportion("replay", tmp_path / "log.swf", "--out", tmp_path / "run", "--no-report")
     said = capsys.readouterr().out.splitlines()
     assert "rejected             2 jobs: 2 PartitionNodeLimit" in said
-    assert any(line.startswith("not replayed         1 jobs") for line in said)
+    assert any(line.startswith("not replayed         1 job that never started") for line in said)
+
+
+def test_jobs_that_were_not_replayed_stand_in_the_run_as_in_the_trace(tmp_path):
+    dump = (
+        "JobID|User|Account|QOS|Partition|Submit|Start|End|Elapsed|State|AllocCPUS|ReqCPUS|ReqMem|Timelimit\n"
+        "1|ann|phys|high|cpu|2024-01-01T00:00:00|2024-01-01T00:00:00|2024-01-01T00:10:00|00:10:00|COMPLETED|4|4|8G|00:20:00\n"
+        "2|bob|chem|low|gpu|2024-01-01T00:01:00|Unknown|2024-01-01T00:05:00|00:00:00|CANCELLED by 7|0|6|2G|01:00:00\n"
+    )
+    (tmp_path / "made.txt").write_text(dump)
+    (tmp_path / "p.toml").write_text('[[partitions]]\nPartitionName = "only"\n[[accounts]]\nAccount = "phys"\n')
+    apportion(
+        "replay", tmp_path / "made.txt", "--policy", tmp_path / "p.toml", "--out", tmp_path / "run", "--no-report"
+    )
+    ran, left_out = pd.read_parquet(tmp_path / "run" / "jobs.parquet").astype(object).to_dict("records")
+    names = ("user", "account", "qos", "partition", "procs", "mem_mib", "limit_s", "state")
+    assert [left_out[name] for name in names] == ["bob", "chem", "low", "gpu", 6, 2048, 3600, "CANCELLED"]
+    assert [ran[name] for name in names] == ["ann", "phys", "high", "only", 4, 8192, 1200, "COMPLETED"]
+    assert pd.isna(left_out["start_s"])
+
+
+def test_a_job_that_timed_out_in_the_log_times_out_in_both_drivers(tmp_path):
+    head = "JobID|Submit|Start|Elapsed|State|AllocCPUS|Timelimit\n"
+    rows = [("00:20:00", "TIMEOUT"), ("00:20:00", "COMPLETED"), ("00:10:00", "FAILED")]
+    lines = [
+        f"{k}|2024-01-01T00:00:00|2024-01-01T00:00:00|{elapsed}|{state}|1|00:20:00"
+        for k, (elapsed, state) in enumerate(rows)
+    ]
+    (tmp_path / "made.txt").write_text(head + "\n".join(lines) + "\n")
+    for engine in ("compiled", "simpy"):
+        apportion("replay", tmp_path / "made.txt", "--engine", engine, "--out", tmp_path / engine, "--no-report")
+        states = pd.read_parquet(tmp_path / engine / "jobs.parquet")["state"].tolist()
+        assert states == ["TIMEOUT", "COMPLETED", "FAILED"]
 
 
 def test_jobs_that_wait_for_others_for_ever(tmp_path, capsys):

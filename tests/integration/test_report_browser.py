@@ -82,11 +82,11 @@ def test_draws_everything_without_a_word_and_without_the_network(page, reports, 
 
 @pytest.fixture(scope="module")
 def federation(tmp_path_factory):
-    """The small preset with a quota for the users of each center."""
+    """The small preset with a quota and an ample budget for the users of each center."""
     root = tmp_path_factory.mktemp("federation")
     text = resources.files("apportion.sim.scenario.presets").joinpath("three-small.toml").read_text()
     quotas = "".join(
-        f'[[broker.Policy.accounts]]\nAccount = "{name}"\nCohort = "all"\nNominalQuota = "cpu={procs}"\n'
+        f'[[broker.Policy.accounts]]\nAccount = "{name}"\nCohort = "all"\nNominalQuota = "cpu={procs}"\nBudget = "cpu=1000000"\n'
         for name, procs in (("West", 160), ("North", 48), ("South", 96))
     )
     whole = text.replace('Policy = "multifactor"\n', "") + f'\n[broker.Policy]\nOrder = "multifactor"\n\n{quotas}'
@@ -108,10 +108,11 @@ def test_a_federation_is_drawn_whole_in_one_colour_for_a_center(page, federation
         "Object.fromEntries([...document.querySelectorAll('[data-chart]')].map(el => [el.dataset.chart, [...new Set("
         "[...el.querySelectorAll('svg path')].map(p => p.getAttribute('stroke')).filter(s => s && s.startsWith('rgb')))]]))"
     )
-    assert sorted(drawn) == ["balance", "centers", "overlay", "quotas", "shares", "waits_of_runs"]
+    assert sorted(drawn) == ["balance", "budgets", "centers", "overlay", "quotas", "shares", "waits_of_runs"]
     told = json.loads(page.run("document.getElementById('charts').textContent"))
     order = [line["name"] for line in told["centers"]["lines"]]
-    assert {line["name"]: line["hue"] for line in told["quotas"]["lines"]} == {name: i for i, name in enumerate(order)}
+    for chart in ("quotas", "budgets"):
+        assert {line["name"]: line["hue"] for line in told[chart]["lines"]} == {name: i for i, name in enumerate(order)}
     hues = set(
         page.run(
             "[0, 1, 2].map(i => { const el = document.body.appendChild(document.createElement('i'));"
@@ -119,7 +120,7 @@ def test_a_federation_is_drawn_whole_in_one_colour_for_a_center(page, federation
         )
     )
     assert len(hues) == 3
-    assert all(hues <= set(drawn[name]) for name in ("balance", "centers", "quotas"))
+    assert all(hues <= set(drawn[name]) for name in ("balance", "budgets", "centers", "quotas"))
 
 
 def few(n, **columns):

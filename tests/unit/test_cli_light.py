@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -72,3 +73,13 @@ def test_a_closed_output_is_no_traceback():
     words = f'{sys.executable} -c \'from apportion.cli.main import main; main(["traces", "list"])\' >&- '
     done = subprocess.run(["sh", "-c", words], stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("words", [["traces", "list"], ["policy", "schema"]])  # by rich and by click
+def test_a_reader_that_closes_the_pipe_ends_the_command_quietly(words):
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = f"from apportion.cli.main import main; main({words})"
+    done = subprocess.run([sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")

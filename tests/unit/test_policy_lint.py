@@ -59,6 +59,8 @@ def test_presets_leave_nothing_to_ask(name):
             "AccountingStorageEnforce",
             "not enforced",
         ),
+        ({"partitions": [{"Name": "p", "MaxTime": 0}]}, "MaxTime", "0 holds every job of partition p"),
+        ({"accounts": [{"Name": "a", "MaxWall": 0}]}, "MaxWall", "0 holds every job of account a"),
         ({"users": [{"User": "u", "Account": "a"}]}, "users", "account a is not listed"),
         (
             {
@@ -86,6 +88,7 @@ def test_asks(data, key, words):
         {"OrderExpression": "fairshare", "accounts": [{"Name": "a", "Fairshare": 3}]},
         MULTIFACTOR | {"accounts": [{"Name": "a", "Fairshare": 3}], "users": [{"User": "u", "Account": "a"}]},
         {"AccountingStorageEnforce": "none", "accounts": [{"Name": "a"}]},
+        {"partitions": [{"Name": "p", "MaxTime": "UNLIMITED"}], "accounts": [{"Name": "a", "MaxWall": 1}]},
         {"AccountingStorageEnforce": "limits", "qos": [{"Name": "a"}]},
         {"qos": [{"Name": "a"}], "assign": [{"Set": {"QOS": "a"}}]},
         {"Backfill": "slurm", "SchedulerParameters": "bf_window=2880", "partitions": [{"Name": "p", "MaxTime": "2-0"}]},

@@ -25,7 +25,7 @@ NUMBERS = st.one_of(
 )
 
 
-def block(text: bytes):
+def block(text: bytes | bytearray):
     return np.frombuffer(text, dtype=np.uint8)
 
 
@@ -108,12 +108,12 @@ def test_swf_lines_are_read_like_the_naive_reader_does(lines, extra):
 )
 def test_fields_are_split_like_python_splits_them(lines, separator, fields, rest, comment, skip):
     text = "".join(line + "\n" for line in lines).encode()
-    data = block(text)
+    data = block(bytearray(text))
     found = np.zeros((fields, 2, len(lines)), dtype=np.int64)
     line_of = np.zeros(len(lines), dtype=np.int64)
     mark = ord(comment) if comment else -1
     rows, done, _, code, count = parsing.split_block(
-        parsing.indexable(data), data.size, ord(separator), int(rest), mark, skip, found, line_of
+        parsing.indexable(data), data.size, ord(separator), int(rest), mark, -1, skip, found, line_of
     )
     try:
         expected = naive.split(text, separator.encode(), fields, rest, comment.encode(), skip)
@@ -127,6 +127,29 @@ def test_fields_are_split_like_python_splits_them(lines, separator, fields, rest
         (int(line_of[row]), [text[found[k, 0, row] : found[k, 1, row]] for k in range(fields)]) for row in range(rows)
     ]
     assert got == expected
+
+
+@UNHURRIED
+@given(st.lists(st.text('ab",', min_size=1, max_size=10), max_size=4), st.integers(1, 4))
+@example(['"a,""b""",', "b,"], 2)
+@example(['"a"b,b'], 2)
+@example(['"a,b'], 1)
+def test_quoted_fields_are_split_like_pythons_csv_splits_them(lines, fields):
+    text = "".join(line + "\n" for line in lines).encode()
+    data = block(bytearray(text))
+    found = np.zeros((fields, 2, len(lines)), dtype=np.int64)
+    line_of = np.zeros(len(lines), dtype=np.int64)
+    rows, _, _, code, _ = parsing.split_block(
+        parsing.indexable(data), data.size, ord(","), 0, -1, ord('"'), 0, found, line_of
+    )
+    try:
+        expected = naive.split_csv(text, fields)
+    except naive.UnreadableError:
+        assert code != parsing.OK
+        return
+    assert code == parsing.OK
+    got = data.tobytes()
+    assert [[got[found[k, 0, row] : found[k, 1, row]] for k in range(fields)] for row in range(rows)] == expected
 
 
 @UNHURRIED

@@ -69,7 +69,7 @@ def test_a_dump_with_any_columns_is_read(dump):
     assert "2 job steps" in notes
     assert "UTC" in notes
     assert "2 jobs never started" in notes
-    assert "1 jobs still ran when the dump was made; they have the run time until then" in notes
+    assert "1 job still ran when the dump was made, with the run time until then" in notes
 
 
 def test_a_job_without_cpus_never_started_also_where_the_dump_names_no_nodes(tmp_path):
@@ -96,11 +96,11 @@ def test_local_times_need_a_zone_to_be_right(dump):
         read(dump, tz="../etc/passwd")
 
 
-HOURS = """JobID;Submit;Start;End;State
-1;2024-10-27T02:30:00;2024-10-27T04:00:00;2024-10-27T05:00:00;COMPLETED
-2;2024-03-31T02:30:00;2024-03-31T04:00:00;2024-03-31T05:00:00;COMPLETED
-3;1711846800;1711846801;1711846802;COMPLETED
-4;2024-03-01T10:00:00+0100;2024-03-01T09:00:01Z;2024-03-01T09:00:02Z;COMPLETED
+HOURS = """JobID;Submit;Start;End;State;NNodes
+1;2024-10-27T02:30:00;2024-10-27T04:00:00;2024-10-27T05:00:00;COMPLETED;1
+2;2024-03-31T02:30:00;2024-03-31T04:00:00;2024-03-31T05:00:00;COMPLETED;1
+3;1711846800;1711846801;1711846802;COMPLETED;1
+4;2024-03-01T10:00:00+0100;2024-03-01T09:00:01Z;2024-03-01T09:00:02Z;COMPLETED;1
 """
 
 
@@ -119,7 +119,7 @@ def test_hours_that_clocks_repeat_or_leave_out(tmp_path):
     assert (trace.jobs["submit_ms"] // 1000).tolist() == expected
     assert trace.jobs["run_ms"].tolist() == [3_600_000, 3_600_000, 1_000, 1_000]
     assert trace.jobs["job_id"].dtype == np.int64
-    assert any("1 times" in note for note in trace.meta.notes)
+    assert any("1 time falls" in note for note in trace.meta.notes)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +148,15 @@ def test_what_makes_no_sense_is_named(tmp_path, old, new, line, words):
     assert caught.value.line == line
     assert words in str(caught.value)
     assert caught.value.remedy
+
+
+def test_a_dump_without_sizes_gets_the_column_and_the_command(tmp_path):
+    path = tmp_path / "jobs.txt"
+    path.write_text("JobID|User|Submit|Elapsed\n1|ann|2024-03-01T10:00:00|00:10:00\n")
+    with pytest.raises(TraceError, match=r"jobs\.txt:1: has no column NCPUS .*sacct .*--format=JobID,.*NCPUS"):
+        read(path)
+    path.write_text("JobID|User|Submit|Elapsed|AllocTRES\n1|ann|2024-03-01T10:00:00|00:10:00|cpu=4\n")
+    assert read(path).jobs["procs_used"].tolist() == [4]
 
 
 def test_words_of_slurm():

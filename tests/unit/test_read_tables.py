@@ -52,12 +52,33 @@ def test_a_pbs_log_is_put_together_from_its_records(tmp_path):
     assert two["wait_ms"] == 1453766700_000 - 1453766402_000
     assert (three["procs_used"], three["procs_req"], three["nodes_req"], three["gpus_used"]) == (26, 26, 2, 4)
     assert (three["mem_req_kib"], three["limit_ms"], three["status"]) == (4 * 1024**2, 100_000, Status.COMPLETED)
-    assert (four["status"], four["run_ms"], four["wait_ms"], four["procs_used"]) == (Status.RUNNING, -1, 10_000, 3)
+    assert (four["status"], four["run_ms"], four["wait_ms"], four["procs_used"]) == (Status.RUNNING, 363_000, 10_000, 3)
     assert (five["procs_used"], five["status"]) == (4, Status.FAILED)
     notes = " ".join(trace.meta.notes)
-    assert "1 jobs were deleted whose submission" in notes
+    assert "1 job left out that the log says deleted, but not submitted" in notes
     assert "whole job arrays" in notes
+    assert "1 job still ran when the log ended, with the run time until then" in notes
     assert trace.meta.mem_basis == "job"
+
+
+@pytest.mark.parametrize(
+    ("record", "run_ms"),
+    [
+        ("S;9.srv;ctime=1453766400 start=1453766401 Resource_List.walltime=00:02:00", 100_000),
+        ("S;9.srv;ctime=1453766400 start=1453766401 Resource_List.walltime=00:01:00", -1),
+        ("S;9.srv;ctime=1453766400 start=1453766401", 100_000),
+    ],
+)
+def test_a_pbs_job_without_an_end_still_runs_unless_its_limit_has_passed(tmp_path, record, run_ms):
+    path = tmp_path / "log"
+    last = "01/26/2016 00:01:41;Q;10.srv;ctime=1453766501\n"
+    lines = [f"01/26/2016 00:00:01;{record}\n", last]
+    path.write_text("".join(lines))
+    assert tuple(read(path, tz="Asia/Tokyo").jobs.loc[0, ["run_ms", "status"]]) == (run_ms, Status.RUNNING)
+    path.write_text("".join([lines[0], "01/26/2016 00:00:30;A;9.srv;\n", last]))  # aborted
+    assert tuple(read(path).jobs.loc[0, ["run_ms", "status"]]) == (-1, Status.RUNNING)
+    path.write_text("".join(["01/26/2016 00:00:00;A;9.srv;\n", *lines]))  # aborted and started anew
+    assert tuple(read(path).jobs.loc[0, ["run_ms", "status"]]) == (run_ms, Status.RUNNING)
 
 
 def test_ids_of_one_pbs_server_are_numbers(tmp_path):
@@ -250,3 +271,41 @@ def test_an_archive_gwf_line_that_is_short_is_told_as_gwf(tmp_path):
     path.write_text("# a comment\n" + " ".join(["1"] * 28) + "\n")
     with pytest.raises(TraceError, match=r"t\.gwf:2: .*28 fields instead of 29"):
         read(path)
+
+
+def test_quoted_fields_of_comma_separated_tables(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(
+        '"timestamp","duration","num_gpus","cluster"\n'
+        '2017-10-03 22:00:00,60,1,"vision, ""large"""\n'
+        ' "2017-10-03 22:01:00" , "61","2",  speech\n'
+    )
+    assert detect(path) == "philly"
+    jobs = read(path).jobs
+    assert jobs["account"].tolist() == ['vision, "large"', "speech"]
+    assert (jobs["run_ms"].tolist(), jobs["procs_used"].tolist()) == ([60_000, 61_000], [1, 2])
+    path.write_text('"job","user","node_num","submit_time","run_time"\n1.0,"smith, ann",4,1000,50\n')
+    assert detect(path) == "alcf"
+    assert read(path).jobs["user"].tolist() == ["smith, ann"]
+    for bad in ('1,"smith, ann,4,1000,50', '1,"smith" ann,4,1000,50'):
+        path.write_text(f"job,user,node_num,submit_time,run_time\n{bad}\n")
+        with pytest.raises(TraceError, match=r"t\.csv:2: field 2 has a quote that is not closed"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "timestamp,duration,num_gpus,cluster\n2017-10-03 22:00:00,60,1,a\n2017-10-03 22:01:00,61,2,b\n",
+        "JobID|Submit|Elapsed|NCPUS\n1|2024-01-01T00:00:00|00:01:00|1\n2|2024-01-01T00:00:09|00:02:00|2\n",
+        "; MaxProcs: 4\n" + "".join(f"{k} 0 0 9 2 -1 -1 2 9 -1 1 1 1 1 1 1 -1 -1\n" for k in (1, 2)),
+        PBS,
+    ],
+)
+def test_lines_that_end_as_on_old_macs_are_lines(tmp_path, text):
+    unix, mac = tmp_path / "unix", tmp_path / "mac"
+    unix.write_text(text)
+    mac.write_bytes(text.replace("\n", "\r").encode())
+    assert detect(mac) == detect(unix)
+    assert_same_jobs(read(mac).jobs, read(unix).jobs)
+    assert read(mac).meta.header == read(unix).meta.header

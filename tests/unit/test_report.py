@@ -558,3 +558,15 @@ def test_the_command_shows_the_stretch_that_was_asked_for(tmp_path):
 def test_the_command_refuses_what_is_no_run(tmp_path):
     done = CliRunner().invoke(report, [str(tmp_path / "nothing")])
     assert isinstance(done.exception, RunError)
+
+
+def test_says_how_much_of_a_budget_was_used_and_when_it_was_fullest(tmp_path):
+    jobs = pd.DataFrame(
+        {"submit_s": 0.0, "start_s": [0.0, 86400.0, 0.0], "run_s": 3600.0, "procs": [5, 8, 1], "account": [*"aab"]}
+    )
+    accounts = [{"Account": name, "Budget": f"cpu={n}", "BudgetDays": 1} for name, n in (("a", 10), ("b", 4))]
+    folder = write_run(tmp_path / "run", jobs, policy={"accounts": accounts}, measure_window_s=[0.0, 2 * 86400.0])
+    words = read(write_report(folder)).text
+    assert "a 10.0 core-h 2 13.0 core-h day 2 to day 3 10.0 core-h 80.0 % 0" in words
+    assert "b 4.00 core-h 2 1.00 core-h day 1 to day 2 4.00 core-h 25.0 % 0" in words
+    assert "held by a budget" not in read(write_report(write_run(tmp_path / "none", jobs))).text

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apportion.core.errors import UserError
-from apportion.core.units import UNLIMITED, format_duration, parse_duration_ms, parse_mem_kib, parse_mem_mib
+from apportion.core.units import UNLIMITED, counted, format_duration, parse_duration_ms, parse_mem_kib, parse_mem_mib
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,9 @@ def test_sizes(text, kib):
 def test_what_is_no_size(text):
     with pytest.raises(UserError, match="is not a memory size"):
         parse_mem_mib(text)
+
+
+def test_numbers_with_their_nouns():
+    said = [counted(n, "job") for n in (0, 1, 2, 12_345)]
+    assert said == ["0 jobs", "1 job", "2 jobs", "12,345 jobs"]
+    assert [counted(n, "job has", "jobs have") for n in (1, 2)] == ["1 job has", "2 jobs have"]

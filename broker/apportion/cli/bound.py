@@ -8,6 +8,7 @@ import click
 
 from apportion.cli.options import print_json, print_plain
 from apportion.cli.startup import load_numba
+from apportion.core.units import counted
 
 
 @click.command(short_help="Compare placements with the best that could be, for few jobs.")
@@ -48,7 +49,7 @@ def bound(scenario: str, *, jobs: int, skip: int, seconds: float, as_json: bool)
     given = read_input(load_scenario(scenario), Conventions(), say)
     few = first_jobs(given.workload, skip, jobs)
     moves = moves_of(given.scenario, few, data_times(given.scenario))
-    say(f"look for the best schedule of {len(few)} jobs")
+    say(f"look for the best schedule of {counted(len(few), 'job')}")
     best = solve(few, compile_federation(given.scenario, few, moves), seconds)
     rows = []
     for placement in PLACEMENTS:
@@ -66,7 +67,7 @@ def bound(scenario: str, *, jobs: int, skip: int, seconds: float, as_json: bool)
         optimum = {"mean_wait_s": mean_best, "at_least_s": mean_least, "is_optimal": best.is_optimal}
         print_json({"jobs": len(few), "best": optimum, "placements": found})
         return
-    click.echo(f"{len(few)} jobs, of which {int(moves.movable.sum())} may move; machines empty at first")
+    click.echo(f"{counted(len(few), 'job')}, of which {int(moves.movable.sum())} may move; machines empty at first")
     lines = [("best", f"{mean_best:,.0f} s", "optimal" if best.is_optimal else f"at least {mean_least:,.0f} s", "")]
     for name, wait, moved in sorted(rows, key=lambda row: (row[1], row[0])):
         gap = _gap(wait, best.least_wait_s)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from apportion.core.units import counted
+
 if TYPE_CHECKING:
     from pandas import DataFrame
     from rich.console import Console
@@ -121,7 +123,7 @@ def _print(comparison: Comparison, out: Path | None) -> None:
                 _print_groups(console, by, table)
     how = comparison.bootstrap
     console.print(
-        f"Ranges: {how.confidence:.0%} confidence, {how.replicates:,} draws of blocks of {how.block_days:g} d; "
+        f"Ranges: {how.confidence:.0%} confidence, {counted(how.replicates, 'draw')} of blocks of {how.block_days:g} d; "
         "* marks those that leave out 0.",
         style="dim",
     )
@@ -140,7 +142,9 @@ def _numbers(comparison: Comparison, pair: Pair) -> Table:
 
     base = comparison.labels[comparison.baseline]
     how = "each compared with itself" if comparison.paired else "unpaired"
-    table = Table(title=f"{pair.run} against {base}: {pair.jobs:,} jobs, {how}", title_justify="left", box=None)
+    table = Table(
+        title=f"{pair.run} against {base}: {counted(pair.jobs, 'job')}, {how}", title_justify="left", box=None
+    )
     table.add_column("")
     for name in (base, pair.run, "difference", f"{comparison.bootstrap.confidence:.0%} range"):
         table.add_column(Text(name), justify="right")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from apportion.cli.options import print_json
+from apportion.core.units import counted
 
 if TYPE_CHECKING:
     from apportion.sim.conventions import Conventions
@@ -87,7 +88,7 @@ def _print_summary(target: Path, schedule: Any, metrics: dict[str, Any], compare
     jobs = pd.read_parquet(target / "jobs.parquet", columns=["home", "center", "moved", "wait_s"])
     before = pd.read_parquet(target / BASELINE / "jobs.parquet", columns=["wait_s"])["wait_s"] if compared else None
     rate = len(jobs) / max(schedule.loop_s, 1e-9)
-    click.echo(f"{len(jobs):,} jobs, {int(jobs['moved'].sum()):,} of them ran away from home")
+    click.echo(f"{counted(len(jobs), 'job')}, {int(jobs['moved'].sum()):,} of them ran away from home")
     head = f"{'CENTER':<16}{'JOBS':>10}{'MOVED OUT':>11}{'MOVED IN':>10}{'MEAN WAIT':>12}"
     click.echo(head + (f"{'HOME ONLY':>12}" if compared else ""))
     for center in [*(name for name in jobs["center"].cat.categories if name), ""]:

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -37,6 +38,7 @@ COMMANDS = {
 
 
 INTERRUPTED = 128 + signal.SIGINT  # as shells count
+CLOSED = 128 + signal.SIGPIPE
 
 
 class LazyGroup(click.Group):
@@ -55,9 +57,18 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a subcommand; one that is interrupted says so in one line, after it has cleaned up behind itself."""
+        """Run a subcommand; one that is interrupted says so in one line, after it has cleaned up behind itself.
+
+        One whose reader has closed the pipe (``| head``) ends without a word.
+        """
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            _leave_quietly()
+        except SystemExit as leaving:
+            if isinstance(leaving.__context__, BrokenPipeError):  # so rich takes it
+                _leave_quietly()
+            raise
         except KeyboardInterrupt:
             over = "\r" if sys.stderr.isatty() else ""  # over the terminal's own ^C
             click.echo(f"{over}apportion: interrupted; nothing half-written is left", err=True)
@@ -100,7 +111,7 @@ def cli() -> None:
 
     \b
     Exit codes: 0 done, 1 failed, 2 usage, 3 a check found problems, 4 center unreachable, 5 parity broken,
-    130 interrupted, 143 terminated (129 by a hang-up).
+    130 interrupted, 141 its reader closed the pipe, 143 terminated (129 by a hang-up).
     """
 
 
@@ -146,6 +157,15 @@ def main(args: list[str] | None = None) -> NoReturn:
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:
     """End by an exception, so that what is half-written is removed on the way out."""
     sys.exit(128 + number)
+
+
+def _leave_quietly() -> NoReturn:
+    """End after a closed pipe; what is still to be written goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # a stream without a file
+            os.dup2(nowhere, stream.fileno())
+    sys.exit(CLOSED)
 
 
 def _say_and_exit(line: str, code: int) -> NoReturn:

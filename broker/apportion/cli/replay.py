@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from apportion.cli.options import SLURM_TIME, print_json, split_list
 from apportion.cli.startup import load_numba
+from apportion.core.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -402,7 +403,9 @@ def _print_summary(
         return "-" if value is None else f"{value * scale:,.{digits}f}{unit}"
 
     rate = len(workload) / max(timings["replay"], 1e-9)
-    click.echo(f"{len(workload):,} jobs on {workload.jobs.capacity['cpu']:,} processors ({workload.capacity_from})")
+    click.echo(
+        f"{counted(len(workload), 'job')} on {counted(workload.jobs.capacity['cpu'], 'processor')} ({workload.capacity_from})"
+    )
     click.echo(f"mean wait            {show('service.wait_s.mean', ' s')}")
     click.echo(f"bounded slowdown     {show('service.bounded_slowdown.mean', '', 1, 2)}")
     click.echo(f"utilization          {show('utilization.used_fraction', ' %', 100, 2)}")
@@ -413,10 +416,10 @@ def _print_summary(
     refused = waiting.refused(schedule)
     if refused:
         by_reason = ", ".join(f"{count:,} {reason}" for reason, count in refused.items())
-        click.echo(f"rejected             {sum(refused.values()):,} jobs: {by_reason}")
+        click.echo(f"rejected             {counted(sum(refused.values()), 'job')}: {by_reason}")
     left_out = len(workload.trace) - len(workload)
     if left_out:
-        click.echo(f"not replayed         {left_out:,} jobs, which never started or have no size or no run time")
+        click.echo(f"not replayed         {counted(left_out, 'job')} that never started, or without size or run time")
     for job in waiting.explain(workload, schedule, policy, most=1):
         more = f" (and {len(waiting.pending(schedule)) - 1:,} more)" if len(waiting.pending(schedule)) > 1 else ""
         click.echo(f"never started        job {job['job_id']}{more}: {'; '.join(job['reasons'])}")

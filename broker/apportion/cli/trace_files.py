@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from apportion.core.errors import TraceError
+from apportion.core.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +60,7 @@ def save(trace: Trace, output: str) -> None:
         write_swf(trace, output)
     else:
         _write_gzipped(trace, output)
-    tell(f"{output}: {len(trace):,} jobs")
+    tell(f"{output}: {counted(len(trace), 'job')}")
 
 
 def check_output(output: str, *sources: str) -> None:

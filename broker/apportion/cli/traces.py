@@ -9,6 +9,7 @@ import click
 from apportion.cli.options import print_json, print_table
 from apportion.cli.trace_files import check_output, load, reading, save, spare, tell, writing
 from apportion.cli.trace_transforms import COMMANDS
+from apportion.core.units import counted
 
 
 @click.group(short_help="Read, clean, convert, describe and make job traces.")
@@ -103,7 +104,7 @@ def list_(text: str, *, as_json: bool, parsable: bool) -> None:
 
 
 def _machine(entry: Any) -> str:
-    return f"{entry.procs:,}" if entry.procs > 0 else f"{entry.nodes:,} nodes" if entry.nodes > 0 else ""
+    return f"{entry.procs:,}" if entry.procs > 0 else counted(entry.nodes, "node") if entry.nodes > 0 else ""
 
 
 @traces.command(short_help="Find public traces, and download them if need be.")
@@ -215,7 +216,7 @@ def clean(
         (o.rule.name, o.rule.action if o.on else f"off ({o.rule.action})", f"{o.jobs:,}", o.rule.finds, _example(o))
         for o in shown
     ]
-    title = f"{found.trace}: {found.jobs_before:,} jobs read, {found.jobs_after:,} kept"
+    title = f"{found.trace}: {counted(found.jobs_before, 'job')} read, {found.jobs_after:,} kept"
     print_table(
         ("RULE", "ACTION", "JOBS", "FINDS", "DETAIL OR FIRST EXAMPLE"),
         rows,
@@ -266,7 +267,7 @@ def stats(trace: str, *, format_: str | None, tz: str | None, html: str | None, 
 
         thanks = f"Thanks to {entry.acknowledge}. {entry.licence}. {entry.page}" if entry else ""
         write_text(html, page(read, figures, acknowledge=thanks))
-        tell(f"{html}: statistics of {len(read):,} jobs")
+        tell(f"{html}: statistics of {counted(len(read), 'job')}")
     if as_json:
         print_json(figures)
         return

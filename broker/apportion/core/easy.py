@@ -154,6 +154,7 @@ def full_pass(s: State, now: int) -> None:
             if quota.held(s, job):
                 closed = stops
             elif fits_now(s, job):
+                lifecycle.note_turn(s, now, job)
                 lifecycle.start(s, now, job)
                 queue.remove(q, i - 1)
                 continue

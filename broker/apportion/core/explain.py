@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from apportion.core import share
 from apportion.core.engines import condor, kai, lsf
+from apportion.core.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +96,7 @@ def in_words(explanation: Explanation, names: Sequence[str]) -> list[str]:
         Of the associations, by row.
     """
     e = explanation
-    rank = f", rank {e.rank} of {e.users} users" if e.rank else ""
+    rank = f", rank {e.rank} of {counted(e.users, 'user')}" if e.rank else ""
     lines = [f"{names[e.row]}: fair-share factor {e.factor:.6g} by {e.engine}{rank}"]
     for level in e.levels:
         terms = ", ".join(f"{term.name} {term.value:.6g}{' ' + term.unit if term.unit else ''}" for term in level.terms)

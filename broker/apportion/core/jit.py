@@ -13,6 +13,8 @@ import fcntl
 import hashlib
 import logging
 import os
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache, partial
@@ -51,6 +53,27 @@ def _cache_dir() -> str:
 
 
 CACHE_DIR = _cache_dir()
+UNUSED_S = 30 * 86_400  # after which the folder of another version goes
+
+
+@cache
+def _date_folder() -> None:
+    """Say that the folder is in use, once a process."""
+    os.utime(CACHE_DIR)
+
+
+@cache
+def _remove_unused() -> None:
+    """Remove folders of other versions of the kernels that nobody has used for a month.
+
+    They are told by their names and the locks in them. Who still runs on such a version has its kernels in memory, and makes the folder anew to
+    compile others.
+    """
+    here = Path(CACHE_DIR)
+    for folder in here.parent.iterdir():
+        is_ours = re.fullmatch(r"kernels-[0-9a-f]{16}(-checked)?", folder.name) and any(folder.glob("apportion.*.lock"))
+        if is_ours and not folder.is_symlink() and here.stat().st_mtime - folder.stat().st_mtime > UNUSED_S:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -63,6 +86,8 @@ def _alone(name: str, signature: str) -> Iterator[None]:
         file = None
         with suppress(OSError):  # a file system without locks, or without room: each for itself
             Path(CACHE_DIR).mkdir(parents=True, exist_ok=True)
+            with suppress(PermissionError):
+                _date_folder()
             file = stack.enter_context(Path(CACHE_DIR, f"{name}.lock").open("a+", encoding="utf-8"))
             file.seek(0)
             if signature in file.read().splitlines():
@@ -75,6 +100,7 @@ def _alone(name: str, signature: str) -> Iterator[None]:
             with suppress(OSError):
                 file.write(signature + "\n")
                 file.flush()
+                _remove_unused()
 
 
 def kernel(function: F, *, inline: bool = False) -> F:

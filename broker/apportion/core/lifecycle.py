@@ -156,6 +156,20 @@ def note_first_in_line(s: State, job: int) -> None:
     s.live.reasons[job] |= RESOURCES
 
 
+@inlined
+def note_turn(s: State, now: int, job: int) -> None:
+    """Note why a job that starts as the first in line has waited, if no pass has looked at it before since too little was free for anybody.
+
+    Of several in one pass only the first was first in line before.
+    """
+    if s.jobs.submit[job] < now:
+        pool = s.jobs.pool[job]
+        turned = s.pools.turned[pool]
+        s.pools.turned[pool] = now
+        if s.live.reasons[job] == 0 and turned < now:
+            s.live.reasons[job] = RESOURCES | PRIORITY if turned > s.jobs.submit[job] else RESOURCES
+
+
 @kernel
 def leave(s: State) -> None:
     """A pending job leaves the queue."""

@@ -123,7 +123,7 @@ class Pools(NamedTuple):
     (n_pools, n_extra) likewise. ``largest``, ``extra_largest`` : the most there will ever be. ``min_procs`` :
     no pending job of the pool asks for less (a lower bound). ``flavor`` : of the quotas, where they name any.
     ``head`` : first blocked job or a HEAD code; ``shadow``, ``spare`` : its reserved start in ms (-1 until somebody needs it) and the
-    processors that it leaves free then (EASY).
+    processors that it leaves free then (EASY). ``turned`` : when a job that had waited last started as the first in line, ms.
     ``step_first`` (n_pools + 1), ``step_next``, ``step_time``, ``step_procs``, ``step_extra`` : capacity changes known in advance, by
     pool and time; rows before ``step_next`` have happened.
     """
@@ -139,6 +139,7 @@ class Pools(NamedTuple):
     head: Ints
     shadow: Ints
     spare: Ints
+    turned: Ints
     step_first: Ints
     step_next: Ints
     step_time: Ints

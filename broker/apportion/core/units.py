@@ -21,6 +21,11 @@ _MEMORY = re.compile(r"(?P<number>\d{1,18}(\.\d{1,9})?)\s*(?:(?P<unit>[KMGTP])(?
 _KIB_PER: Final = {"": 1024, "K": 1, "M": 1024, "G": 1024**2, "T": 1024**3, "P": 1024**4}
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Write a number with its noun: "1 job", "2,000 jobs"; ``plural`` is the noun with an "s" unless it is given."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def parse_duration_ms(text: str) -> int:
     """Milliseconds of a time in one of Slurm's notations.
 

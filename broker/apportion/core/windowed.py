@@ -57,7 +57,11 @@ def decide(s: State, now: int) -> None:
             if s.rules.assoc_limit_stop == 1:
                 s.pools.head[pool] = HEAD_CLOSED
             continue
-        if s.pools.head[pool] == HEAD_CLOSED or try_start(s, now, job):
+        if s.pools.head[pool] == HEAD_CLOSED:
+            continue
+        if try_start(s, now, job):
+            if not blocked:
+                lifecycle.note_turn(s, now, job)
             continue
         if not blocked and quota.may_reserve(s, job):
             lifecycle.note_first_in_line(s, job)

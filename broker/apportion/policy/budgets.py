@@ -68,7 +68,7 @@ def build_budgets(
                     f"the budget of {entry.Account} cannot be counted exactly: {name} x hours are too many",
                     "lower the Budget, or the time limits of the jobs",
                 )
-            begin, end, length = _period(entry, origin_ms)
+            begin, end, length = first_period(entry, origin_ms)
             rows.append(
                 (
                     tres.index(name),
@@ -100,7 +100,7 @@ def build_budgets(
     )
 
 
-def _period(entry: AccountEntry, origin_ms: int) -> tuple[int, int, int]:
+def first_period(entry: AccountEntry, origin_ms: int) -> tuple[int, int, int]:
     """Begin and end of the period that holds the origin, and its length if that is always the same; ms."""
     if entry.BudgetDays is None:
         return origin_ms, next_reset(PERIODS[entry.BudgetPeriod], origin_ms), 0

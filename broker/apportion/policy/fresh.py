@@ -72,6 +72,7 @@ def pools(plan: PoolPlan, flavors: tuple[str, ...]) -> Pools:
         head=np.full(n, codes.HEAD_NONE, np.int64),
         shadow=np.zeros(n, np.int64),
         spare=np.zeros(n, np.int64),
+        turned=np.full(n, -NEVER, np.int64),
         step_first=first,
         step_next=first[:-1].copy(),
         step_time=np.array([step[1] for step in plan.steps], np.int64),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from apportion.policy.sections import Association, QosEntry
 
 WEIGHTS = ("Age", "Assoc", "Fairshare", "JobSize", "Partition", "QOS")
+_NO_LIMIT = "give a time, or leave it out where there is no limit"
 RESOLUTION = 1000  # Slurm's manual: below it a factor's differences are lost when the priority is made a whole number
 
 
@@ -170,6 +171,16 @@ def _limits(policy: Policy) -> Iterator[Finding]:
     )
     if limited and "limits" not in policy.enforce:
         yield Finding("AccountingStorageEnforce", "there are limits that are not enforced", 'add "limits"')
+    for partition in policy.partitions:
+        if partition.MaxTime == 0:
+            yield Finding("MaxTime", f"0 holds every job of partition {partition.PartitionName}", _NO_LIMIT)
+    if "limits" in policy.enforce:
+        owners: list[tuple[str, JobLimits]] = [(f"account {entry.Account}", entry) for entry in policy.accounts]
+        owners += [(f"user {entry.User}", entry) for entry in policy.users]
+        owners += [(f"QOS {entry.Name}", entry) for entry in policy.qos]
+        for whose, limits in owners:
+            if limits.MaxWall == 0:
+                yield Finding("MaxWall", f"0 holds every job of {whose}", _NO_LIMIT)
     if policy.Licenses and any(name.startswith("license/") for entry in policy.partitions for name in entry.TRES):
         yield Finding("Licenses", "licences are stated for the machine and for a partition", "keep one")
 

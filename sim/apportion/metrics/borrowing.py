@@ -18,6 +18,8 @@ from numpy import float64, int64
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from apportion.metrics.run import Run
 
 Ints = NDArray[int64]
@@ -68,8 +70,8 @@ def quota_use(run: Run, bins: int = 240) -> QuotaUse | None:
     edges = np.linspace(begin, end, bins + 1)
     index = {node.name: k for k, node in enumerate(nodes)}
     codes, names = run.codes("account")
-    owner = np.where(_is_counted(run), np.array([index.get(of_account(name), -1) for name in names], int64)[codes], -1)
-    row, start, stop, flavor = _stretches(run)
+    owner = np.where(is_counted(run), np.array([index.get(of_account(name), -1) for name in names], int64)[codes], -1)
+    row, start, stop, flavor = stretches(run)
     whose = owner[row]
     procs = run.procs[row]
     amounts = {name: np.zeros((len(nodes), bins)) for name in AMOUNTS}
@@ -120,14 +122,7 @@ def _nodes(run: Run) -> tuple[list[Node], Any]:
 
     cohorts = {entry["Cohort"]: CohortEntry.model_validate(entry) for entry in policy.get("cohorts", [])}
     accounts = {entry["Account"]: AccountEntry.model_validate(entry) for entry in given}
-    above = {str(entry["Account"]): str(entry.get("Parent", "")) for entry in policy.get("accounts", [])}
-    is_federation = "federation" in run.manifest
-
-    def parent_of(account: str) -> str:
-        if account == ROOT:
-            return ""
-        center, mark, _ = account.partition("/")
-        return above.get(account) or (center if is_federation and mark and account not in above else ROOT)
+    parent_of = parents(run)
 
     def node_of(account: str) -> str:
         while account and account not in accounts:
@@ -156,6 +151,21 @@ def _nodes(run: Run) -> tuple[list[Node], Any]:
     return [node for node in nodes if node.tree in governed], node_of
 
 
+def parents(run: Run) -> Callable[[str], str]:
+    """Tell what is above an account: what the policy says, else in a federation its center, else root; "" above root."""
+    listed = (run.manifest.get("policy") or {}).get("accounts", [])
+    above = {str(entry["Account"]): str(entry.get("Parent", "")) for entry in listed}
+    is_federation = "federation" in run.manifest
+
+    def parent_of(account: str) -> str:
+        if account == ROOT:
+            return ""
+        center, mark, _ = account.partition("/")
+        return above.get(account) or (center if is_federation and mark and account not in above else ROOT)
+
+    return parent_of
+
+
 def _node(name: str, tree: str, entry: Any) -> Node:
     def procs(counts: dict[str, dict[str, int]]) -> dict[str, float]:
         return {flavor: float(tres[RESOURCE]) for flavor, tres in counts.items() if RESOURCE in tres}
@@ -163,7 +173,7 @@ def _node(name: str, tree: str, entry: Any) -> Node:
     return Node(name, tree, procs(entry.NominalQuota), procs(entry.LendingLimit))
 
 
-def _is_counted(run: Run) -> NDArray[np.bool_]:
+def is_counted(run: Run) -> NDArray[np.bool_]:
     """Which jobs the quotas are about: in a federation all that the broker bound, and all at managed centers."""
     if "federation" not in run.manifest:
         return np.ones(len(run.jobs), bool)
@@ -171,7 +181,7 @@ def _is_counted(run: Run) -> NDArray[np.bool_]:
     return np.isin(run.labels("center"), managed) | ~np.isnan(run.seconds("bound_s"))
 
 
-def _stretches(run: Run) -> tuple[Ints, Floats, Floats, NDArray[Any]]:
+def stretches(run: Run) -> tuple[Ints, Floats, Floats, NDArray[Any]]:
     """When jobs held processors: row of the job, begin, end, flavour; the last run of each, and those that were cut short."""
     rows = np.flatnonzero(run.started)
     begin, end = run.start_s[rows], run.stop_s[rows]

@@ -15,6 +15,7 @@ from numpy import float64
 from numpy.typing import NDArray
 
 from apportion.core.errors import RunError
+from apportion.core.units import counted
 from apportion.metrics.blocksums import LOWER_IS_BETTER, BlockSums
 from apportion.metrics.bootstrap import Bootstrap, block_edges, block_of, draws, interval
 from apportion.metrics.glossary import GLOSSARY
@@ -198,7 +199,7 @@ def _notes(base: Run, pairs: list[Pair], how: Bootstrap) -> list[str]:
     notes = []
     n = len(block_edges(base.window_s, how.block_days)) - 1
     if n < FEW_BLOCKS:
-        notes.append(f"intervals rest on {n} block{'s' * (n > 1)} of {how.block_days:g} d only, and are too narrow")
+        notes.append(f"intervals rest on {counted(n, 'block')} of {how.block_days:g} d only, and are too narrow")
     for pair in pairs:
         if pair.jobs_left_out:
             notes.append(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from apportion.core.errors import RunError
+from apportion.core.units import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +51,7 @@ def first_divergence(a: Path, b: Path) -> Divergence:
     only_state = ~differ & (state_a != state_b)
     lines = [_conventions(one, two)] if _conventions(one, two) else []
     if not differ.any():
-        said = f"all {len(one.jobs):,} jobs start alike"
+        said = f"all of {counted(len(one.jobs), 'job')} start alike"
         if only_state.any():
             said += f"; {int(only_state.sum()):,} end in another state"
         return Divergence(None, None, 0, (said, *lines))
@@ -61,10 +62,11 @@ def first_divergence(a: Path, b: Path) -> Divergence:
     row = one.jobs.iloc[job]
     lines.insert(
         0,
-        f"{int(differ.sum()):,} of {len(differ):,} jobs start at another time; until {first:g} s all decisions are the same",
+        f"{int(differ.sum()):,} of {counted(len(differ), 'job')} started at another time; until {first:g} s all decisions are the same",
     )
     lines.append(
-        f"at {first:g} s: job {row['job_id']} ({row['procs']} processors, limit {row['limit_s']:g} s, submitted {row['submit_s']:g} s)"
+        f"at {first:g} s: job {row['job_id']} ({counted(int(row['procs']), 'processor')}, "
+        f"limit {row['limit_s']:g} s, submitted {row['submit_s']:g} s)"
         f" starts {_when(start_a[job])} in {one.name} and {_when(start_b[job])} in {two.name}"
     )
     if len(tied) > 1:
@@ -102,8 +104,8 @@ def _around(run: Run, time_s: float) -> list[str]:
     procs = sum(int(pool["procs"]) for pool in run.manifest.get("pools", []))
     lines = [
         (
-            f"just before: {len(running):,} jobs run on {int(running['procs'].sum()):,} of {procs:,} processors, "
-            f"{len(waiting):,} wait for {int(waiting['procs'].sum()):,}"
+            f"just before: {counted(len(running), 'job runs', 'jobs run')} on {int(running['procs'].sum()):,} of {counted(procs, 'processor')}, "
+            f"{counted(len(waiting), 'waits', 'wait')} for {int(waiting['procs'].sum()):,}"
         )
     ]
     lines += _list("waiting longest", waiting, "submit_s")

@@ -28,7 +28,7 @@ from apportion.sim import placements, waiting
 from apportion.sim.failures import PROCS_LOST
 from apportion.sim.inputs import write_failures, write_workload
 from apportion.sim.replay import Schedule
-from apportion.sim.workload import STATUS_NAMES, Workload
+from apportion.sim.workload import STATUS_NAMES, Workload, recorded_procs, recorded_resources
 from apportion.traces.schema import UNKNOWN, Status
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 STOP_REASONS = ("", "Preempt", "InClusterQueue", "InCohortReclamation")  # by code
 STOP_MODES = ("NODE_FAIL", "CANCEL", "REQUEUE", "CHECKPOINT", "SUSPEND")  # by code
+RESOURCES = {"node": "nodes", "mem": "mem_mib", "gres/gpu": "gpus"}  # columns by TRES
 MS_PER_HOUR = 3_600_000
 LIBRARIES = ("numba", "numpy", "pandas", "pyarrow", "simpy")
 
@@ -48,7 +49,7 @@ LIBRARIES = ("numba", "numpy", "pandas", "pyarrow", "simpy")
 def jobs_table(workload: Workload, schedule: Schedule) -> pd.DataFrame:
     """One row a job of the cleaned trace, in submit order; times in seconds from the trace's origin.
 
-    Jobs that were not replayed (cancelled before they started, or without size) are there with no start and their recorded state.
+    Jobs that were not replayed (cancelled before they started, or without size) are there as the trace tells of them, with no start.
     Where jobs follow others, ``submit_s`` is when they were submitted here, and ``recorded_submit_s`` when they were by the trace. The index
     is the row of the trace.
     """
@@ -70,19 +71,21 @@ def jobs_table(workload: Workload, schedule: Schedule) -> pd.DataFrame:
     submit = schedule.compiled.state.jobs.submit
     cancelled = live.state == CANCELLED
     gone = np.where(cancelled, workload.cancel_ms, end)
+    procs = np.maximum(recorded_procs(trace), 0)
+    limit = trace.column("limit_ms")
     table = {
         "job_id": trace.jobs["job_id"].to_numpy(),
         "user": _all_labels(trace.labels("user")),
-        "account": _spread_labels(compiled.account.codes, compiled.account.names, row, n),
-        "qos": _spread_labels(compiled.qos.codes, compiled.qos.names, row, n),
+        "account": _spread_labels(compiled.account.codes, compiled.account.names, row, trace.labels("account")),
+        "qos": _spread_labels(compiled.qos.codes, compiled.qos.names, row, trace.labels("qos")),
         "center": _center(trace),
-        "partition": _partition(workload, schedule, n),
-        "procs": spread(workload.jobs.procs, 0, np.int64),
+        "partition": _partition(workload, schedule),
+        "procs": spread(workload.jobs.procs, procs, np.int64),
         "submit_s": trace.column("submit_ms") / 1000.0,
         "start_s": seconds(start - origin, started),
         "end_s": seconds(gone - origin, ended | cancelled),
         "run_s": seconds(end - start, ended),
-        "limit_s": seconds(workload.jobs.limit_ms, np.ones(len(row), bool)),
+        "limit_s": spread(workload.jobs.limit_ms / 1000.0, np.where(limit > 0, limit / 1000.0, np.nan), np.float64),
         "wait_s": seconds(start - submit, started),
         "state": _states(workload, schedule, n),
         "restarts": spread(live.restarts, 0, np.int64),
@@ -90,9 +93,10 @@ def jobs_table(workload: Workload, schedule: Schedule) -> pd.DataFrame:
         "planned_start_s": seconds(live.first_plan - origin, live.first_plan >= 0),
         "reasons": _reasons(workload, schedule, n),
     }
-    for name, tres in (("nodes", "node"), ("mem_mib", "mem"), ("gpus", "gres/gpu")):
+    recorded = recorded_resources(trace, np.arange(n), procs)
+    for tres, name in RESOURCES.items():
         if tres in workload.jobs.resources:
-            table[name] = spread(workload.jobs.resources[tres], 0, np.int64)
+            table[name] = spread(workload.jobs.resources[tres], recorded.get(tres, 0), np.int64)
     if compiled.node_names:
         lists, held = placements.node_lists(compiled)
         table["node_list"] = spread(lists, "", object)
@@ -124,10 +128,18 @@ def _all_labels(labels: tuple[Ints, list[str]]) -> Any:
     return categorical(labels[0], tuple(labels[1]))
 
 
-def _spread_labels(codes: Ints, names: tuple[str, ...], row: Ints, n: int) -> Any:
-    column = np.full(n, UNKNOWN, np.int64)
+def _spread_labels(codes: Ints, names: tuple[str, ...], row: Ints, recorded: tuple[Ints, list[str]]) -> Any:
+    """Labels by which jobs were replayed, and for the others those of the trace."""
+    trace_codes, trace_names = recorded
+    left_out = np.ones(len(trace_codes), bool)
+    left_out[row] = False
+    used = np.unique(trace_codes[left_out & (trace_codes >= 0)])
+    index = {name: k for k, name in enumerate(names)}
+    lookup = np.full(len(trace_names) + 1, UNKNOWN, np.int64)
+    lookup[used] = [index.setdefault(trace_names[code], len(index)) for code in used.tolist()]
+    column = lookup[trace_codes]
     column[row] = codes
-    return categorical(column, names)
+    return categorical(column, tuple(index))
 
 
 def categorical(codes: Ints, names: tuple[str, ...]) -> Any:
@@ -138,12 +150,12 @@ def categorical(codes: Ints, names: tuple[str, ...]) -> Any:
     return dictionary(np.where(codes < 0, len(names), codes), [*names, ""])
 
 
-def _partition(workload: Workload, schedule: Schedule, n: int) -> Any:
+def _partition(workload: Workload, schedule: Schedule) -> Any:
     """The policy's partition of each job, else the trace's own label."""
     names = schedule.compiled.partition_names
     if names == ("",):
         return _all_labels(workload.trace.labels("partition"))
-    return _spread_labels(schedule.compiled.partition, names, workload.row, n)
+    return _spread_labels(schedule.compiled.partition, names, workload.row, workload.trace.labels("partition"))
 
 
 def _states(workload: Workload, schedule: Schedule, n: int) -> Any:

@@ -35,7 +35,7 @@ class Workload:
     cancel_ms : int64[n]
         When a job that still waits gives up, ms since the epoch; NEVER if it does not.
     killed : bool[n]
-        The job is cut off at its limit.
+        The job is cut off at its limit; so was one that the trace logs as timed out when it had run up to the limit.
     status : int8[n]
         `Status` that the trace records.
     row : int64[n]
@@ -88,9 +88,7 @@ def from_trace(
         )
     run = trace.column("run_ms")
     wait = trace.column("wait_ms")
-    used, asked = trace.column("procs_used"), trace.column("procs_req")
-    first, second = (used, asked) if conventions.size == "allocated" else (asked, used)
-    width = np.where(first > 0, first, second)
+    width = recorded_procs(trace, conventions.size)
     never_ran = run < 0
     replayed = width > 0
     if conventions.cancelled == "drop":
@@ -125,7 +123,7 @@ def from_trace(
         partition=_labels(trace, "partition", row),
         origin_ms=origin,
         capacity={"cpu": cpu},
-        resources=_resources(trace, row, width),
+        resources=recorded_resources(trace, row, width),
     )
     if policy is not None and conventions.limit == "requested":
         jobs = replace(jobs, limit_ms=np.where(asked_ms > 0, jobs.limit_ms, default_times(policy, jobs)))
@@ -133,6 +131,8 @@ def from_trace(
     if conventions.over_limit == "raise":
         jobs = replace(jobs, limit_ms=np.maximum(jobs.limit_ms, run))
         over[:] = False
+    status = trace.column("status")[row].astype(np.int8)
+    killed = over | ((status == Status.TIMEOUT) & (run >= jobs.limit_ms))
     # It is not known how long a job that gave up would have run: its limit is the most the scheduler may count on.
     gives_up = never_ran[row]
     run = np.where(gives_up, jobs.limit_ms, np.minimum(run, jobs.limit_ms))
@@ -147,8 +147,8 @@ def from_trace(
         jobs=jobs,
         run_ms=run,
         cancel_ms=np.where(gives_up, at + wait[row], NEVER),
-        killed=over,
-        status=trace.column("status")[row].astype(np.int8),
+        killed=killed,
+        status=status,
         row=row.astype(np.int64),
         trace=trace,
         capacity_from=source,
@@ -161,7 +161,14 @@ def _labels(trace: Trace, name: str, row: Ints) -> Labels:
     return Labels(np.ascontiguousarray(codes[row]), tuple(names))
 
 
-def _resources(trace: Trace, row: Ints, width: Ints) -> dict[str, Ints]:
+def recorded_procs(trace: Trace, size: str = "allocated") -> Ints:
+    """Processors of each job, allocated or requested first (see `CHOICES`); 0 or less where neither is known."""
+    used, asked = trace.column("procs_used"), trace.column("procs_req")
+    first, second = (used, asked) if size == "allocated" else (asked, used)
+    return np.where(first > 0, first, second)
+
+
+def recorded_resources(trace: Trace, row: Ints, width: Ints) -> dict[str, Ints]:
     """Nodes, memory in MiB of the whole job, and GPUs, where the trace knows them: requested, else used."""
     found: dict[str, Ints] = {}
     for tres, asked, used in (

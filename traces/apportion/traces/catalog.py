@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from apportion.core.errors import TraceError
+from apportion.core.units import counted
 from apportion.traces.schema import Trace
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def with_machine(trace: Trace) -> Trace:
     entry = by_sha256(trace.meta.sha256) if trace.meta.sha256 else None
     if entry is None or trace.meta.max_procs > 0 or entry.procs <= 0:
         return trace
-    note = f"the size of the machine, {entry.procs} processors, is the catalog's"
+    note = f"the size of the machine, {counted(entry.procs, 'processor')}, is the catalog's"
     meta = replace(trace.meta, max_procs=entry.procs, notes=(*trace.meta.notes, note))
     return Trace(trace.jobs, meta)
 

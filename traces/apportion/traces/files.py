@@ -139,6 +139,7 @@ class TraceFile:
     def blocks(self, size: int = BLOCK) -> Iterator[tuple[NDArray[np.uint8], int]]:
         """Yield the text in blocks of whole lines, each ended by a line end, and the count of lines in each.
 
+        Where lines end in a bare carriage return, as on old Macs, line feeds take its place.
         A block is a view of one buffer and holds only until the next one is asked for.
 
         Raises
@@ -152,12 +153,18 @@ class TraceFile:
         filled = 0
         done = 0
         ended = False
+        returns = None  # whether lines end in carriage returns, once that is known
         while not ended:
+            begin = filled
             with reading(self.path):
                 while filled < size and not ended:
                     count = self._plain.readinto(view[filled:size])  # type: ignore[attr-defined]
                     filled += count
                     ended = count == 0
+            if returns is None:
+                returns = buffer.find(b"\n", 0, filled) < 0 <= buffer.find(b"\r", 0, filled)
+            if returns:
+                view[begin:filled] = bytes(view[begin:filled]).replace(b"\r", b"\n")
             if ended and filled and buffer[filled - 1] != 10:
                 buffer[filled] = 10
                 filled += 1

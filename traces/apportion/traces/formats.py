@@ -133,7 +133,7 @@ def _of_line(first: str, marks: set[str]) -> str | None:
     cells = first.split("|")
     if len(cells) == 26 and all(_TIME.fullmatch(cell) for cell in cells[10:14]):
         return "sacct"
-    names = {word.strip().lower() for word in first.split(",")}
+    names = {word.strip().strip('"').lower() for word in first.split(",")}
     if {"timestamp", "duration", "num_gpus"} <= names:
         return "philly"
     if {"submit_time", "run_time", "node_num"} <= names:

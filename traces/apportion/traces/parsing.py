@@ -23,6 +23,7 @@ TOO_LONG = 2
 NOT_WHOLE = 3
 TOO_FEW = 4
 TOO_MANY = 5
+BAD_QUOTE = 6
 
 NEWLINE = 10
 LARGEST = 4_000_000_000_000_000_000
@@ -225,12 +226,42 @@ def swf_block(
 
 
 @kernel
+def unquote(data: Bytes, at: int, stop: int, quote: int, separator: int) -> tuple[int, int]:
+    """Find the end of the quoted field that begins at ``at``, and make each two quotes within it one.
+
+    Returns
+    -------
+    right, end : int
+        Behind the last byte of the field, and of its closing quote with the blanks that follow; ``end`` is -1 where there is no
+        closing quote on the line, or something else than a separator behind it.
+    """
+    right = end = at + 1
+    while True:
+        while end < stop and data[end] != quote:
+            data[right] = data[end]
+            right += 1
+            end += 1
+        if end >= stop:
+            return right, -1
+        end += 1
+        if end >= stop or data[end] != quote:
+            break
+        data[right] = quote
+        right += 1
+        end += 1
+    while end < stop and data[end] <= 32 and data[end] != separator:
+        end += 1
+    return right, end if end >= stop or data[end] == separator else -1
+
+
+@kernel
 def split_block(
     data: Bytes,
     size: int,
     separator: int,
     rest: int,
     comment: int,
+    quote: int,
     skip: int,
     fields: NDArray[np.int64],
     line_of: Ints,
@@ -247,6 +278,9 @@ def split_block(
         1: the last field takes the rest of the line, separators included.
     comment : int
         Lines that begin with this byte are left out; -1 for none. Empty lines always are.
+    quote : int
+        Byte around fields that may hold separators, as in CSV; -1 for none. Two of them within stand for one, which is written over
+        ``data``. Blanks within belong to the field.
     skip : int
         Data lines at the top that are passed over, whatever they look like.
     fields : int64 array (fields, 2, rows)
@@ -283,6 +317,22 @@ def split_block(
         at = start
         while True:
             end = at
+            if quote >= 0:
+                while at < stop and data[at] <= 32 and data[at] != separator:
+                    at += 1
+                if at < stop and data[at] == quote:
+                    right, end = unquote(data, at, stop, quote, separator)
+                    if end < 0:
+                        return rows, lines, skip, BAD_QUOTE, field + 1
+                    if field < n_fields:
+                        fields[field, 0, rows] = at + 1
+                        fields[field, 1, rows] = right
+                    field += 1
+                    if end >= stop:
+                        break
+                    at = end + 1
+                    continue
+                end = at
             if rest == 1 and field == n_fields - 1:
                 end = stop
             elif separator == 32:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from apportion.core.units import format_duration
+from apportion.core.units import counted, format_duration
 from apportion.traces import stats
 from apportion.traces.svg import Line, bars, heat, lines
 
@@ -195,7 +195,7 @@ def _accuracy_card(trace: Trace, figures: dict[str, Any]) -> str:
     common = sum(limit["share"] for limit in estimates["commonest_limits_s"])
     words = (
         f"Run time as % of requested time. {estimates['distinct_limits']:,} different requests, the five commonest "
-        f"make {common:.0%}. {estimates['over_limit']:,} jobs ran over."
+        f"make {common:.0%}. {counted(estimates['over_limit'], 'job')} ran over."
     )
     return _card(
         "Accuracy of estimates", words, bars(labels[: len(counts)], [counts.tolist()], axis="% of requested time")
@@ -227,7 +227,11 @@ def _user_cards(trace: Trace, figures: dict[str, Any]) -> list[str]:
     in_several = found["users_in_several_groups"]
     return [
         _card("Concentration", words, lines(curves, x_ticks=ticks, y_max=100, axis="least active users")),
-        _card("Most active users", f"{figures['users']:,} users, {in_several:,} of them in several groups.", table),
+        _card(
+            "Most active users",
+            f"{counted(figures['users'], 'user')}, {in_several:,} of them in several groups.",
+            table,
+        ),
     ]
 
 

@@ -6,6 +6,7 @@ of text is coded first, and each conversion then runs over the distinct values o
 
 from __future__ import annotations
 
+import csv
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apportion.core.errors import TraceError, UserError
+from apportion.core.units import counted
 from apportion.traces import categories, parsing
 from apportion.traces.files import TraceFile, head
 from apportion.traces.schema import UNKNOWN
@@ -268,6 +270,7 @@ def read_table(
     *,
     separator: str,
     comment: str = "",
+    quote: str = "",
     rest: bool = False,
     skip_lines: int = 0,
     remedy: str = "",
@@ -283,6 +286,8 @@ def read_table(
         One ASCII character; a blank stands for any run of blanks.
     comment : str
         Lines that begin with it are left out.
+    quote : str
+        What may stand around a field that holds separators.
     rest : bool
         The last field takes the rest of the line.
     skip_lines : int
@@ -300,16 +305,21 @@ def read_table(
     numbers: list[Ints] = []
     lines = 0
     skip = skip_lines
-    mark = ord(comment) if comment else -1
+    mark, quotes = (ord(sign) if sign else -1 for sign in (comment, quote))
     with TraceFile(path) as file:
         for block, count in file.blocks():
             fields = np.empty((len(names), 2, count), dtype=np.int64)
             line_of = np.empty(count, dtype=np.int64)
             rows, done, skip, code, found = parsing.split_block(
-                parsing.indexable(block), block.size, ord(separator), int(rest), mark, skip, fields, line_of
+                parsing.indexable(block), block.size, ord(separator), int(rest), mark, quotes, skip, fields, line_of
             )
+            if code == parsing.BAD_QUOTE:
+                what = f"field {found} has a quote that is not closed at its end, on its line"
+                raise TraceError(
+                    what, "double quotes within a quoted field, and leave line breaks out", path=path, line=lines + done
+                )
             if code:
-                what = f"the line has {found} fields instead of {len(names)}"
+                what = f"the line has {counted(found, 'field')} instead of {len(names)}"
                 raise TraceError(what, remedy or "correct or remove the line", path=path, line=lines + done)
             for name, k in wanted.items():
                 spans[name].add(block, fields[k, 0, :rows], fields[k, 1, :rows])
@@ -320,6 +330,11 @@ def read_table(
     if line.size == 0:
         raise TraceError("has no jobs", "give a trace with at least one job", path=path)
     return TextTable(path, {name: span.column() for name, span in spans.items()}, line, sha256)
+
+
+def csv_names(line: str) -> list[str]:
+    """Names in the header line of a comma-separated file, quoted or not."""
+    return [name.strip() for name in next(csv.reader([line], skipinitialspace=True))]
 
 
 def first_line(path: str, comment: str = "") -> str:

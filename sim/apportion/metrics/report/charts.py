@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from apportion.metrics.borrowing import QuotaUse
+    from apportion.metrics.budgeting import BudgetUse
     from apportion.metrics.report.clock import Clock
     from apportion.metrics.run import Run
 
@@ -115,6 +116,24 @@ def quota_chart(use: QuotaUse, clock: Clock, taken: dict[str, int]) -> dict[str,
         for k in shown
     ]
     return {**time_axis(clock, use.edges_s[:-1]), "lines": lines}
+
+
+def budget_chart(times: Floats, budgets: list[BudgetUse], clock: Clock, taken: dict[str, int]) -> dict[str, Any]:
+    """Part of its budget that each account has used so far in the period, of those that came nearest to it."""
+    fullest = np.array([np.nanmax(one.percent, initial=0.0) for one in budgets])
+    shown = [budgets[k] for k in np.argsort(-fullest, kind="stable")[:TOP_SHARES].tolist()]
+    names = [budget_name(one) for one in shown]
+    colour = hues(names, taken)
+    lines = [
+        {"name": name, "hue": colour[name], "percent": column(one.percent)}
+        for name, one in zip(names, shown, strict=True)
+    ]
+    return {**time_axis(clock, times), "lines": lines}
+
+
+def budget_name(budget: BudgetUse) -> str:
+    """Whose budget it is, and of what if not of processors."""
+    return budget.account if budget.tres == "cpu" else f"{budget.account}, {budget.tres}"
 
 
 def error_chart(run: Run, by: str, clock: Clock) -> dict[str, Any] | None:

@@ -23,7 +23,7 @@ from apportion.metrics.report.figures import (
     signed,
 )
 from apportion.metrics.report.run_page import look
-from apportion.metrics.report.tables import UNKNOWN, text
+from apportion.metrics.report.tables import UNKNOWN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +93,7 @@ def _pair(pair: Pair, comparison: Comparison) -> dict[str, Any]:
     rows = [difference(item) | _picture(item, widest[item.key]) for item in told(comparison, pair)]
     return {
         "run": pair.run,
-        "jobs": count(pair.jobs),
+        "jobs": jobs(pair.jobs),
         "rows": rows,
         "words": in_words(comparison, pair),
         "groups": [groups(by, table) for by, table in pair.groups.items() if len(table) > 1],
@@ -257,7 +257,7 @@ def _run(run: Run, label: str, clock: Clock) -> dict[str, Any]:
         "label": label,
         "machine": provenance.machine_words(run),
         "window": f"{clock.date(begin)} to {clock.date(end)}",
-        "jobs": text(f"{len(run.jobs):,}").text,
+        "jobs": jobs(len(run.jobs)),
         "facts": provenance.facts(run),
         "timings": provenance.timings(run),
     }

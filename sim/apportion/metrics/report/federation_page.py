@@ -5,8 +5,10 @@ from __future__ import annotations
 from math import cos, pi, sin
 from typing import TYPE_CHECKING, Any, Final
 
+from apportion.core.units import counted
 from apportion.metrics import federation
 from apportion.metrics.borrowing import quota_use
+from apportion.metrics.budgeting import budget_use
 from apportion.metrics.compare import compare
 from apportion.metrics.report import charts, compare_page, tables
 from apportion.metrics.report.clock import Clock
@@ -56,6 +58,11 @@ def page(run: Run, baseline: Run) -> dict[str, Any]:
     quotas = quota_use(run, charts.OVERLAY_BINS)
     if quotas is not None:
         context["charts"]["quotas"] = charts.quota_chart(quotas, clock, {str(name): i for i, name in enumerate(names)})
+    times, budgets = budget_use(run, charts.OVERLAY_BINS)
+    if budgets:
+        context["charts"]["budgets"] = charts.budget_chart(
+            times, budgets, clock, {str(name): i for i, name in enumerate(names)}
+        )
     context["pairs"][0]["words"] = compare_page.in_words(comparison, comparison.pairs[0], who="the broker")
     context |= {
         "title": str(run.manifest.get("scenario_name") or run.name),
@@ -68,6 +75,7 @@ def page(run: Run, baseline: Run) -> dict[str, Any]:
         "predictions": _predictions(run),
         "refusals": _refusals(run),
         "quotas": tables.quota_rows(run, quotas) if quotas is not None else None,
+        "budgets": tables.budget_rows(budgets, clock) if budgets else None,
         "received": _received(run),
         "stopped": tables.stop_table(run),
         "totals": _totals(table, before),
@@ -78,7 +86,7 @@ def page(run: Run, baseline: Run) -> dict[str, Any]:
 
 def _summary(run: Run, table: pd.DataFrame, before: pd.DataFrame, facts: dict[str, Any]) -> list[str]:
     moved = int(table["moved_out"].sum())
-    what = f"{len(run.jobs):,} jobs of {len(table)} centers; {facts['movable']:,} of them may move"
+    what = f"{counted(len(run.jobs), 'job')} of {counted(len(table), 'center')}; {facts['movable']:,} of them may move"
     lines = [f"{what}, and {moved:,} ran away from home ({facts['placement']} placement)."]
     for word, sign in (("less", -1), ("longer", 1)):
         names = [
@@ -215,7 +223,7 @@ def _flow(run: Run, table: pd.DataFrame) -> dict[str, Any]:
                     f"{x:.1f},{y:.1f}"
                     for x, y in (tip, (b[0] - uy * head, b[1] + ux * head), (b[0] + uy * head, b[1] - ux * head))
                 ),
-                "words": f"{row['home']} to {row['center']}: {row['jobs']:,} jobs, {row['core_h']:,.0f} core-hours",
+                "words": f"{row['home']} to {row['center']}: {counted(row['jobs'], 'job')}, {row['core_h']:,.0f} core-hours",
             }
         )
     nodes = [
@@ -225,7 +233,7 @@ def _flow(run: Run, table: pd.DataFrame) -> dict[str, Any]:
             "y": round(y, 1),
             "r": round(r, 1),
             "below": round(y + r + 20 if y >= middle else y - r - 24, 1),  # on the side where no arrow ends
-            "procs": f"{procs:,} processors",
+            "procs": counted(procs, "processor"),
         }
         for (name, (x, y, r)), procs in zip(place.items(), table["procs"].tolist(), strict=True)
     ]

@@ -6,6 +6,8 @@ import math
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
+from apportion.core.units import counted
+
 NONE: Final = "–"
 MINUS: Final = "\N{MINUS SIGN}"
 UNITS_S: Final = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
@@ -72,8 +74,7 @@ def decimal(value: float | None, unit: str = "") -> Figure:
 
 def jobs(value: float) -> str:
     """Number of jobs in words: "no jobs", "1 job", "12 jobs"."""
-    shown = count(value).text
-    return "no jobs" if shown == "0" else f"{shown} job{'' if shown == '1' else 's'}"
+    return counted(round(value), "job") if round(value) else "no jobs"
 
 
 def percent(value: float | None) -> Figure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from apportion.core.units import counted
 from apportion.metrics.report.figures import Figure, count, duration
 from apportion.metrics.run import Run
 
@@ -56,9 +57,9 @@ def machine_words(run: Run) -> str:
     if len(pools) > 1:
         parts = ", ".join(f"{pool.get('name')} {count(pool.get('procs')).text}" for pool in pools[:6])
         more = f" and {len(pools) - 6} more" if len(pools) > 6 else ""
-        return f"{most:,.0f} processors in {len(pools)} pools ({parts}{more})"
+        return f"{counted(round(most), 'processor')} in {len(pools)} pools ({parts}{more})"
     source = run.manifest.get("capacity_from")
-    return f"{most:,.0f} processors" + (f" ({source})" if source else "")
+    return counted(round(most), "processor") + (f" ({source})" if source else "")
 
 
 def shares_are_set(run: Run) -> bool:

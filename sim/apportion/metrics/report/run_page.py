@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from apportion.core.units import counted
 from apportion.metrics.borrowing import quota_use
+from apportion.metrics.budgeting import budget_use
 from apportion.metrics.glossary import NOTATION, meaning
 from apportion.metrics.report import charts, provenance, stretches, tables
 from apportion.metrics.report.clock import Clock
@@ -48,7 +50,7 @@ HEADLINE: Final = (
         "Share error",
         (("fairness.account.share_error_demand_mean", "among those with work"),),
     ),
-    ("fairness.user.jain_service", "Evenness between users", (("fairness.user.groups", "users whose jobs took time"),)),
+    ("fairness.user.jain_service", "Evenness between users", (("fairness.user.groups", "with jobs that took time"),)),
     (
         "fairness.fair_start_sample.arrival_order.unfair_fraction",
         "Started later than fair",
@@ -99,6 +101,9 @@ def page(run: Run, metrics: dict[str, Any], asked: tuple[float, float] | None = 
     quotas = quota_use(run, charts.OVERLAY_BINS)
     if quotas is not None:
         drawn["quotas"] = charts.quota_chart(quotas, clock, taken if by == "account" else {})
+    times, budgets = budget_use(run, charts.OVERLAY_BINS)
+    if budgets:
+        drawn["budgets"] = charts.budget_chart(times, budgets, clock, taken if by == "account" else {})
     trace = provenance.trace_of(run)
     name = str(trace.get("name") or run.name)
     return {
@@ -117,6 +122,7 @@ def page(run: Run, metrics: dict[str, Any], asked: tuple[float, float] | None = 
         "shares": tables.share_bars(groups[by], by, are_set=promised) if by and has_work else None,
         "fairness": _fairness(metrics, with_shares=promised),
         "quotas": tables.quota_rows(run, quotas) if quotas is not None else None,
+        "budgets": tables.budget_rows(budgets, clock) if budgets else None,
         "longest": tables.longest_table(run, clock),
         "longest_words": _longest_words(run),
         "patient": tables.patient_table(groups),
@@ -174,11 +180,11 @@ def _summary(run: Run, clock: Clock, metrics: dict[str, Any]) -> list[dict[str, 
     begin, end = run.window_s
     trace = provenance.trace_of(run)
     in_trace, replayed = trace.get("jobs"), int(trace.get("replayed") or len(run.jobs))
-    size = f"{count(in_trace or replayed).text} jobs"
+    size = counted(int(in_trace or replayed), "job")
     if in_trace and in_trace != replayed:
         size += f", {count(replayed).text} of them replayed"
     measured = int(run.is_measured.sum())
-    which = "all jobs" if measured == len(run.jobs) else f"the {count(measured).text} jobs submitted in it"
+    which = "all jobs" if measured == len(run.jobs) else f"the {counted(measured, 'job')} submitted in it"
     rows = [
         ("Trace", f"{trace.get('name') or run.name}: {size}"),
         ("Policy", str(run.manifest.get("policy_name") or "unnamed")),

@@ -9,9 +9,10 @@ from markupsafe import Markup, escape
 from numpy import float64
 from numpy.typing import NDArray
 
+from apportion.core.units import counted
 from apportion.metrics.gantt import gantt
 from apportion.metrics.report.charts import HUES, hues
-from apportion.metrics.report.figures import count, duration
+from apportion.metrics.report.figures import count, duration, jobs
 from apportion.metrics.series import timeline
 from apportion.metrics.starvation import waits_so_far
 
@@ -138,7 +139,7 @@ def draw(run: Run, stretch: Stretch, clock: Clock, by: str, taken: dict[str, int
         "name": stretch.name,
         "why": stretch.why,
         "when": f"{clock.moment(stretch.from_s)} to {clock.moment(stretch.to_s)}",
-        "jobs": count(bars["job_id"].nunique()),
+        "jobs": jobs(bars["job_id"].nunique()),
         "left_out": count(left_out) if left_out else None,
         "svg": _svg(bars, stretch, top, by, colour),
         "marks": marks,
@@ -181,7 +182,8 @@ def _svg(bars: pd.DataFrame, stretch: Stretch, top: int, by: str, colour: dict[s
         key = (job, start)
         if key not in head:
             who = ", ".join(str(part) for part in (user, account) if part)
-            words = f"job {job}{f' of {who}' if who else ''}: {procs:,} processors, waited {duration(waited).text}, ran {duration(end - start).text}"
+            size = f"job {job}{f' of {who}' if who else ''}: {counted(procs, 'processor')}"
+            words = f"{size}, waited {duration(waited).text}, ran {duration(end - start).text}"
             outline = " o" if procs >= tall else ""
             head[key] = f'class="g{colour.get(str(group), HUES)} w{tone}{outline}"><title>{escape(words)}</title>'
             paths[key] = []

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
+from apportion.core.units import counted
 from apportion.metrics.borrowing import QuotaUse, quota_table
 from apportion.metrics.glossary import WHY, flatten, meaning
+from apportion.metrics.report.charts import budget_name
 from apportion.metrics.report.figures import (
     Figure,
     core_hours,
@@ -25,6 +27,7 @@ from apportion.metrics.series import longest_waits, per_group, slowdown_heatmap
 from apportion.metrics.stops import stops_by_kind
 
 if TYPE_CHECKING:
+    from apportion.metrics.budgeting import BudgetUse
     from apportion.metrics.report.clock import Clock
     from apportion.metrics.run import Run
 
@@ -121,6 +124,44 @@ def quota_rows(run: Run, use: QuotaUse) -> Table:
     }
 
 
+def budget_rows(budgets: list[BudgetUse], clock: Clock) -> Table:
+    """Whose budget was how large, how much of it was used, and when it was fullest; the fullest first."""
+    rows: list[tuple[float, Row]] = []
+    for one in budgets:
+        parts = [period.used / period.given if period.given > 0 else np.nan for period in one.periods]
+        known = [part for part in parts if part == part]  # noqa: PLR0124  (NaN)
+        most = parts.index(max(known)) if known else 0
+        fullest = one.periods[most]
+        unit = "core-h" if one.tres == "cpu" else f"{one.tres} h"
+        cells = [
+            text(budget_name(one)),
+            decimal(one.amount, unit),
+            count(len(one.periods)),
+            decimal(sum(period.used for period in one.periods), unit),
+            text(f"{clock.date(fullest.begin_s)} to {clock.date(fullest.end_s)}"),
+            decimal(fullest.given, unit),
+            percent(parts[most]),
+            count(one.held_jobs),
+        ]
+        rows.append((max(known, default=0.0), cells))
+    rows.sort(key=lambda row: -row[0])
+    head = [
+        "Account",
+        "Budget",
+        "Periods",
+        "Used in them",
+        "Fullest period",
+        "It had",
+        "Used of it",
+        "Jobs held by a budget",
+    ]
+    return {"head": head, "left": 1, "rows": [cells for _, cells in rows[:TOP]], "note": _fullest(len(rows))}
+
+
+def _fullest(n: int) -> str:
+    return f"The {TOP} fullest of {n}." if n > TOP else ""
+
+
 def _rest(n: int) -> str:
     return f"The {TOP} that used most of {n}." if n > TOP else ""
 
@@ -191,7 +232,8 @@ def heat_map(run: Run) -> dict[str, Any] | None:
                 continue
             slow = float(row.mean_bounded_slowdown)
             exact = (
-                f"{size} processors, {length.replace('<', 'under').replace('>=', 'at least')}: {row.jobs:,} jobs, "
+                f"{size} processor{'' if size == '1' else 's'}, {length.replace('<', 'under').replace('>=', 'at least')}: "
+                f"{counted(row.jobs, 'job')}, "
                 f"mean slowdown {slow:.4g}, median {row.median_bounded_slowdown:.4g}, "
                 f"mean wait {duration(row.mean_wait_s).text}"
             )

@@ -95,7 +95,7 @@ def jobs_table(given: FederationInput, schedule: FederationSchedule) -> pd.DataF
         "energy_j": watts * jobs.procs * run_s,
         "cost": price * jobs.procs * run_s / 3600.0,
     }
-    for name, tres in (("nodes", "node"), ("mem_mib", "mem"), ("gpus", "gres/gpu")):
+    for tres, name in runfolder.RESOURCES.items():
         if tres in jobs.resources:
             table[name] = jobs.resources[tres]
     if any(compiled.node_names for compiled in schedule.compiled.centers):

@@ -11,6 +11,7 @@ import numpy as np
 
 from apportion.core.errors import TraceError
 from apportion.core.tables import NEVER
+from apportion.core.units import counted
 from apportion.policy.workload import Labels, Submissions
 from apportion.sim.releases import Precedence
 
@@ -156,7 +157,7 @@ def first_jobs(workload: FederationWorkload, skip: int, count: int) -> Federatio
     """Leave ``skip`` jobs out and keep ``count``, and the others that come in the same millisecond as the last of them."""
     submit = workload.jobs.submit_ms
     if skip >= len(submit):
-        raise TraceError(f"there are only {len(submit):,} jobs", "skip fewer")
+        raise TraceError(f"no more than {counted(len(submit), 'job')} can be skipped", "skip fewer")
     begin, end = int(submit[skip]), int(submit[min(skip + count, len(submit)) - 1]) + 1
     return merge(workload.centers, [window(part, begin, end) for part in workload.parts])
 

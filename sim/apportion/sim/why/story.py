@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from apportion.core.units import counted
 from apportion.metrics.glossary import WHY
 
 REFUSED: Final = {
@@ -83,8 +84,7 @@ def _heading(facts: dict[str, Any]) -> str:
     name = f"Job {facts['job_id']}"
     if facts.get("own_id"):
         name += f" ({facts['home']}/{facts['own_id']})"
-    plural = "" if facts["procs"] == 1 else "s"
-    size = f": {facts['procs']} processor{plural}" if facts["procs"] > 0 else ""
+    size = f": {counted(facts['procs'], 'processor')}" if facts["procs"] > 0 else ""
     limit = f" for at most {span(facts['limit_s'])}" if size and facts["limit_s"] is not None else ""
     return f"{name}, user {facts['user'] or 'unknown'}{account}{size}{limit}."
 
@@ -110,7 +110,7 @@ def _submission(facts: dict[str, Any], clock: Callable[[float], str]) -> list[st
     if ran["jobs"]:
         at = f" at {facts['center']}" if facts.get("home") else ""
         lines.append(
-            f"    Then {_count(ran['jobs'])} ran{at} on {ran['procs']:,} processors, the widest of them {_jobs(ran['largest'])}."
+            f"    Then {counted(ran['jobs'], 'job')} ran{at} on {counted(ran['procs'], 'processor')}, the widest of them {_jobs(ran['largest'])}."
         )
     return lines
 
@@ -139,12 +139,12 @@ def _meanwhile(facts: dict[str, Any], clock: Callable[[float], str]) -> list[str
         earlier, later = ahead["started_submitted_earlier"], ahead["started_submitted_later"]
         if earlier["jobs"]:
             lines.append(
-                f"    While it waited, {_count(earlier['jobs'])} that had come before it started ({earlier['core_h']:,.1f} core-hours), "
+                f"    While it waited, {counted(earlier['jobs'], 'job')} that had come before it started ({earlier['core_h']:,.1f} core-hours), "
                 f"the widest {_jobs(earlier['largest'])}."
             )
         if later["jobs"]:
             lines.append(
-                f"    {_count(later['jobs'])} that came after it started before it ({later['core_h']:,.1f} core-hours), "
+                f"    {counted(later['jobs'], 'job')} that came after it started before it ({later['core_h']:,.1f} core-hours), "
                 f"the widest {_jobs(later['largest'])}."
             )
     return lines
@@ -254,7 +254,7 @@ def _end(facts: dict[str, Any], clock: Callable[[float], str]) -> list[str]:
     if facts.get("end_s") is not None and facts.get("run_s") is not None:
         how = ENDS.get(facts["state"], facts["state"])
         restarts = int(facts.get("restarts") or 0)
-        again = f", after {restarts} restart{'' if restarts == 1 else 's'}" if restarts else ""
+        again = f", after {counted(restarts, 'restart')}" if restarts else ""
         lines.append(f"{clock(facts['end_s'])}  {how} after {span(facts['run_s'])} of running{again}.")
     return lines
 
@@ -281,8 +281,8 @@ def _change(change: dict[str, Any], clock: Callable[[float], str]) -> str:
         "limit_s": ("A limit", span(change["to"]), f"even a limit of {span(change['to'])}, which its run needs"),
         "procs": (
             "With",
-            f"{change['to']} processors",
-            f"even with {change['to']} processor{'' if change['to'] == 1 else 's'}",
+            counted(change["to"], "processor"),
+            f"even with {counted(change['to'], 'processor')}",
         ),
     }[kind]
     if change["start_s"] is None:
@@ -299,10 +299,6 @@ def _gain(change: dict[str, Any]) -> str:
 
 def _jobs(ids: list[Any]) -> str:
     return ", ".join(str(one) for one in ids)
-
-
-def _count(jobs: int) -> str:
-    return "1 job" if jobs == 1 else f"{jobs:,} jobs"
 
 
 def _ordinal(n: int) -> str:

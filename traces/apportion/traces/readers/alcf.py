@@ -25,9 +25,10 @@ import numpy as np
 import pandas as pd
 
 from apportion.core.errors import TraceError
+from apportion.core.units import counted
 from apportion.traces.files import stem
 from apportion.traces.schema import Status, Trace, TraceMeta
-from apportion.traces.texts import first_line, read_table
+from apportion.traces.texts import csv_names, first_line, read_table
 
 _NEEDED: Final = ("job", "node_num", "submit_time", "run_time")
 _STATUS: Final = {"Pass": Status.COMPLETED, "Failed": Status.FAILED, "Killed": Status.CANCELLED}
@@ -41,11 +42,11 @@ def read(path: str) -> Trace:
     TraceError
         With the file, the line and what to do.
     """
-    header = [name.strip() for name in first_line(path).split(",")]
+    header = csv_names(first_line(path))
     lacking = [name for name in _NEEDED if name not in header]
     if lacking:
         raise TraceError(f"the header line has no {lacking[0]}", "is this an ALCF job table?", path=path, line=1)
-    table = read_table(path, header, separator=",", skip_lines=1)
+    table = read_table(path, header, separator=",", quote='"', skip_lines=1)
     nodes = table.numbers("node_num")
     jobs: dict[str, Any] = {
         "job_id": table.numbers("job"),
@@ -70,7 +71,7 @@ def read(path: str) -> Trace:
             jobs[name] = table[source].category(missing=("", "0", "0.0"), rename=lambda text: text.removesuffix(".0"))
             unknown = int(np.asarray(jobs[name].codes < 0).sum())
             if unknown:
-                notes.append(f"{unknown} jobs have the {source} 0, which means unknown")
+                notes.append(f"{counted(unknown, 'job has', 'jobs have')} the {source} 0, which means unknown")
     if "new_status" in table:
         jobs["status"] = table.each("new_status", lambda text: _STATUS.get(text, Status.UNKNOWN)).astype(np.int8)
         jobs["status_raw"] = table["new_status"].category()

@@ -23,7 +23,7 @@ from apportion.core.errors import TraceError
 from apportion.traces.files import stem
 from apportion.traces.readers.swf import UNIX_TIMES_S
 from apportion.traces.schema import UNKNOWN, Status, Trace, TraceMeta
-from apportion.traces.texts import TextTable, first_line, read_table
+from apportion.traces.texts import TextTable, csv_names, first_line, read_table
 
 COLUMNS: Final = [
     "JobID", "SubmitTime", "WaitTime", "RunTime", "NProcs", "AverageCPUTimeUsed", "UsedMemory", "ReqNProcs",
@@ -95,11 +95,11 @@ def _archive(path: str, first: str) -> Trace:
 
 def _comma(path: str, first: str) -> Trace:
     known = {name.lower(): name for name in (*COLUMNS, "WorkflowID", "Dependencies")} | {"nproc": "NProcs"}
-    names = [known.get(word.strip().lower(), word.strip()) for word in first.split(",")]
+    names = [known.get(word.lower(), word) for word in csv_names(first)]
     lacking = [name for name in ("JobID", "SubmitTime", "RunTime") if name not in names]
     if lacking:
         raise TraceError(f"the header line has no {lacking[0]}", "is this a GWF file?", path=path, line=1)
-    table = read_table(path, names, separator=",", comment="#", skip_lines=1)
+    table = read_table(path, names, separator=",", comment="#", quote='"', skip_lines=1)
     jobs: dict[str, Any] = {
         "job_id": _ids(table),
         "submit_ms": table.times("SubmitTime"),

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from apportion.core.errors import TraceError
+from apportion.core.units import counted
 from apportion.traces.schema import UNKNOWN
 
 if TYPE_CHECKING:
@@ -115,7 +116,9 @@ class Clock:
         if self.tz is None and self.local:
             notes.append("times are local without a zone and were taken as UTC; give the zone if you know it")
         if self.repeated:
-            notes.append(f"{self.repeated} times fall into the hour that clocks show twice; the first was taken")
+            notes.append(
+                f"{counted(self.repeated, 'time falls', 'times fall')} into the hour that clocks show twice; the first was taken"
+            )
         return notes
 
 

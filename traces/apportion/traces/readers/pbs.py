@@ -1,9 +1,9 @@
 """Reader of PBS and Torque accounting logs (``MM/DD/YYYY HH:MM:SS;type;id;key=value ...``).
 
-A job is put together from its records. What counts is its last ``E`` (ended); without one, its last ``S`` (started;
-still running when the log ends, or aborted), else its ``Q`` (queued) with a ``D`` (deleted) or ``A`` (aborted) that
-says when it left. Jobs that were queued before the log begins and deleted in it have no submit time: they are left out,
-and a note says how many. Other records (``L``, ``R``, ...) say nothing of jobs that these do not.
+A job is put together from its records. What counts is its last ``E`` (ended); without one, its last ``S`` (started),
+else its ``Q`` (queued) with a ``D`` (deleted) or ``A`` (aborted) that says when it left. Jobs that were queued before
+the log begins and deleted in it have no submit time: they are left out, and a note says how many. Other records
+(``L``, ``R``, ...) say nothing of jobs that these do not.
 
 Conventions
 -----------
@@ -12,6 +12,9 @@ Conventions
 - Processors: requested ``ncpus`` of ``Resource_List``, else the sum over ``select`` or ``nodes`` of chunks times
   ``ncpus`` or ``ppn``; used ``resources_used.ncpus``, else the count of slots in ``exec_host``, else as requested.
 - GPUs: ``ngpus``, else ``gpus`` in ``nodes`` or ``select``. Memory is the job's (``mem_basis`` is ``job``).
+- A job that started and has no ``E`` is running. Without ``D`` or ``A`` after its start it **still ran** when the log
+  ended, and has the run time until then, as in dumps of Slurm; the end of the log is the last of its Unix times. If its
+  limit had passed by then, the log has lost its end, and the run time is unknown. Notes count both.
 - Status: exit status 0 is completed; 271 (256 + SIGTERM) is cancelled, since ``qdel`` and the limit both end a job so;
   -4 to -1 and others failed; ``status_raw`` holds it. Deleted and aborted jobs that never started are cancelled, with
   the time until then as their wait.
@@ -32,7 +35,7 @@ from numpy.typing import NDArray
 
 from apportion.core.errors import TraceError
 from apportion.core.jit import kernel
-from apportion.core.units import parse_duration_ms
+from apportion.core.units import counted, parse_duration_ms
 from apportion.traces import categories, parsing
 from apportion.traces.files import stem
 from apportion.traces.readers.local_times import Clock
@@ -99,19 +102,24 @@ def read(path: str, *, tz: str | None = None) -> Trace:
     rows = TextTable(path, columns, table.lines[chosen], table.sha256)
     jobs = _jobs(rows, table["id"].take(chosen))
     queue_time = np.where(queued[job] >= 0, when[np.maximum(queued[job], 0)], UNKNOWN)
-    leave_time = np.where(left[job] >= 0, when[np.maximum(left[job], 0)], UNKNOWN)
+    leave_time = np.where(left[job] > began[job], when[np.maximum(left[job], 0)], UNKNOWN)
     started = (ended[job] >= 0) | (began[job] >= 0)
-    _times(jobs, rows, queue_time, leave_time, started, ended[job] >= 0)
+    lost = _times(jobs, rows, queue_time, leave_time, started, ended[job] >= 0)
     if not _known(jobs["submit_ms"]):
         raise TraceError("says of no job when it was submitted", "give a log with Q or E records", path=path)
 
     notes = []
     if arrays:
-        notes.append(f"{arrays} records of whole job arrays left out; their tasks are jobs of their own")
+        notes.append(f"{counted(arrays, 'record')} of whole job arrays left out; their tasks are jobs of their own")
     if gone:
-        notes.append(f"{gone} jobs were deleted whose submission is not in the log; they are left out")
+        notes.append(f"{counted(gone, 'job')} left out that the log says deleted, but not submitted")
     if not started.all():
-        notes.append(f"{int((~started).sum())} jobs never started")
+        notes.append(f"{counted(int((~started).sum()), 'job')} never started")
+    unfinished = int(((jobs["status"] == Status.RUNNING) & (jobs["run_ms"] != UNKNOWN)).sum())
+    if unfinished:
+        notes.append(f"{counted(unfinished, 'job')} still ran when the log ended, with the run time until then")
+    if lost:
+        notes.append(f"{counted(lost, 'job')} started whose end is not in the log although the limit had passed")
     meta = TraceMeta(
         name=stem(path),
         format="pbs",
@@ -273,17 +281,22 @@ def _times(
     left: Ints,
     started: NDArray[np.bool_],
     ended: NDArray[np.bool_],
-) -> None:
-    """Fill submit, wait, run and status."""
+) -> int:
+    """Fill submit, wait, run and status; return the number of jobs whose end the log has lost."""
     submit = rows.times("ctime")
     submit = np.where(submit > 0, submit, rows.times("qtime"))
-    submit = np.where(submit > 0, submit, queued)
     start, end = rows.times("start"), rows.times("end")
+    until = max(int(times.max(initial=0)) for times in (submit, start, end))  # the records' own times are local
+    submit = np.where(submit > 0, submit, queued)
     began = started & (start > 0) & (submit > 0)
     gone = ~started & (left != UNKNOWN) & (submit > 0)
     jobs["submit_ms"] = submit
     jobs["wait_ms"] = np.where(began, start - submit, np.where(gone, left - submit, UNKNOWN))
     jobs["run_ms"] = np.where(ended & (start > 0) & (end > 0), end - start, UNKNOWN)
+    running = began & ~ended & (left == UNKNOWN)
+    lost = running & (jobs["limit_ms"] > 0) & (until - start > jobs["limit_ms"])
+    running &= ~lost
+    jobs["run_ms"][running] = (until - start)[running]
 
     code = rows.numbers("Exit_status")
     given = rows["Exit_status"].marks(bool)
@@ -298,6 +311,7 @@ def _times(
     jobs["status_raw"] = (
         rows["Exit_status"].category() if given.any() else categories.of_ids(np.full(len(rows), UNKNOWN))
     )
+    return int(lost.sum())
 
 
 def _chunks(text: str, keys: tuple[str, ...], default: int) -> int:

@@ -20,7 +20,7 @@ from apportion.core.errors import TraceError
 from apportion.traces.files import stem
 from apportion.traces.readers.local_times import Clock
 from apportion.traces.schema import Trace, TraceMeta
-from apportion.traces.texts import first_line, read_table
+from apportion.traces.texts import csv_names, first_line, read_table
 
 _NEEDED: Final = ("timestamp", "duration", "num_gpus")
 
@@ -40,11 +40,11 @@ def read(path: str, *, tz: str | None = None) -> Trace:
         With the file, the line and what to do.
     """
     clock = Clock(path, tz)
-    header = [name.strip() for name in first_line(path).split(",")]
+    header = csv_names(first_line(path))
     lacking = [name for name in _NEEDED if name not in header]
     if lacking:
         raise TraceError(f"the header line has no {lacking[0]}", "is this a Philly job table?", path=path, line=1)
-    table = read_table(path, header, separator=",", skip_lines=1)
+    table = read_table(path, header, separator=",", quote='"', skip_lines=1)
     gpus = table.numbers("num_gpus")
     jobs: dict[str, Any] = {
         "job_id": np.arange(1, len(table) + 1, dtype=np.int64),

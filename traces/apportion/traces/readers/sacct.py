@@ -1,8 +1,8 @@
 """Reader of Slurm accounting dumps: ``sacct --parsable2`` with any columns, and the headerless kind of 26.
 
 With a header line, the columns may be any and in any order, and the delimiter any character that is no part of a word.
-Needed are ``JobID`` (or ``JobIDRaw``), ``Submit``, and ``Elapsed`` or ``Start`` and ``End``. Without a header line the
-26 columns of `HEADERLESS` are taken, which is what accounting collectors store.
+Needed are ``JobID`` (or ``JobIDRaw``), ``Submit``, ``Elapsed`` or ``Start`` and ``End``, and a size (one of `SIZES`, best
+``NCPUS``). Without a header line the 26 columns of `HEADERLESS` are taken, which is what accounting collectors store.
 
 Conventions
 -----------
@@ -12,6 +12,7 @@ Conventions
 - A job **never started** if it has no nodes (``None assigned``), 0 CPUs or no start time: then ``run_ms`` and what it used are
   unknown, and ``wait_ms`` is the time until it was cancelled, as SWF has it (Slurm repeats the end as the start of such
   a job).
+- A job that **still ran** when the dump was made has the run time until then, with a note; so have those of PBS logs.
 - ``UNLIMITED`` and ``Partition_Limit`` are no limit that the file tells: -1, with a note.
 - Memory is the job's (``mem_basis`` is ``job``): from ReqTRES, else from ReqMem times CPUs or nodes, whichever it
   counts by.
@@ -32,6 +33,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from apportion.core.errors import TraceError
+from apportion.core.units import counted
 from apportion.traces.files import stem
 from apportion.traces.readers import slurm_values as slurm
 from apportion.traces.readers.local_times import Clock
@@ -54,11 +56,12 @@ USED: Final = frozenset(
     }
 )  # fmt: skip
 DUMP: Final = (
-    "dump with sacct -a -X -P -o JobID,User,Account,Partition,QOS,Submit,Start,End,Elapsed,State,"
+    "dump with sacct -a -X -P --format=JobID,User,Account,Partition,QOS,Submit,Start,End,Elapsed,State,"
     "NNodes,NCPUS,ReqCPUS,ReqMem,ReqTRES,AllocTRES,Timelimit,NodeList"
 )
 _DELIMITER: Final = re.compile(r"^(?:.*[A-Za-z0-9])?([^A-Za-z0-9_ %]?)JobID(?:Raw)?([^A-Za-z0-9_ %]?)", re.IGNORECASE)
 _CPUS: Final = ("alloccpus", "ncpus")  # allocated; two names of one number
+SIZES: Final = (*_CPUS, "reqcpus", "alloctres", "reqtres", "nnodes", "allocnodes", "reqnodes")
 _LABELS: Final = {
     "user": "user",
     "group": "group",
@@ -98,7 +101,7 @@ def read(path: str, *, tz: str | None = None) -> Trace:
         jobs["wait_ms"] = wait
     jobs["run_ms"] = np.where(unstarted, UNKNOWN, _run(table, start, end))
     if unstarted.any():
-        notes.append(f"{int(unstarted.sum())} jobs never started")
+        notes.append(f"{counted(int(unstarted.sum()), 'job')} never started")
 
     used, asked = _sizes(table)
     jobs |= {name: np.where(unstarted, UNKNOWN, values) for name, values in used.items()} | asked
@@ -114,7 +117,7 @@ def read(path: str, *, tz: str | None = None) -> Trace:
         jobs["status_raw"] = table["state"].category()
         unfinished = int(((jobs["status"] == Status.RUNNING) & (jobs["run_ms"] != UNKNOWN)).sum())
         if unfinished:
-            notes.append(f"{unfinished} jobs still ran when the dump was made; they have the run time until then")
+            notes.append(f"{counted(unfinished, 'job')} still ran when the dump was made, with the run time until then")
     for source, name in _LABELS.items():
         if source in table:
             jobs[name] = table[source].category()
@@ -155,6 +158,8 @@ def _table(path: str) -> tuple[TextTable, list[str]]:
         lacking.append("Submit")
     if not {"elapsed", "elapsedraw"} & set(names) and not {"start", "end"} <= set(names):
         lacking.append("Elapsed")
+    if not set(SIZES) & set(names):
+        lacking.append("NCPUS")
     if lacking:
         raise TraceError(f"has no column {' or '.join(lacking)}", DUMP, path=path, line=1)
     wanted = [name if name in USED else "" for name in names]
@@ -164,7 +169,7 @@ def _table(path: str) -> tuple[TextTable, list[str]]:
     steps = table[_id_column(table)].marks(lambda text: "." in text)
     if steps.all():
         raise TraceError("has steps only, no jobs", DUMP, path=path)
-    notes = [f"{int(steps.sum())} job steps left out"] if steps.any() else []
+    notes = [f"{counted(int(steps.sum()), 'job step')} left out"] if steps.any() else []
     return table.take(~steps), notes
 
 
@@ -239,7 +244,9 @@ def _limit(table: TextTable, notes: list[str]) -> Ints | None:
     if "timelimit" in table:
         without = table["timelimit"].marks(lambda text: text in slurm.NO_LIMIT)
         if without.any():
-            notes.append(f"{int(without.sum())} jobs have no time limit of their own (UNLIMITED, Partition_Limit)")
+            notes.append(
+                f"{counted(int(without.sum()), 'job has', 'jobs have')} no time limit of their own (UNLIMITED, Partition_Limit)"
+            )
         return table.each("timelimit", slurm.limit_ms)
     if "timelimitraw" in table:
         return table.each("timelimitraw", slurm.limit_ms)

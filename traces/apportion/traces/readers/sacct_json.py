@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 
 from apportion.core.errors import TraceError
+from apportion.core.units import counted
 from apportion.traces.files import TraceFile, stem
 from apportion.traces.readers import slurm_values as slurm
 from apportion.traces.schema import UNKNOWN, Status, Trace, TraceMeta
@@ -259,12 +260,12 @@ def _meta(path: str, sha256: str, rows: list[dict[str, Any]]) -> TraceMeta:
     count: Callable[[str], int] = lambda name: sum(row[name] == UNKNOWN for row in rows)  # noqa: E731
     notes = []
     if count("run_ms"):
-        notes.append(f"{count('run_ms')} jobs never started")
+        notes.append(f"{counted(count('run_ms'), 'job')} never started")
     if count("limit_ms"):
-        notes.append(f"{count('limit_ms')} jobs have no time limit of their own")
+        notes.append(f"{counted(count('limit_ms'), 'job has', 'jobs have')} no time limit of their own")
     unfinished = sum(row["status"] == Status.RUNNING and row["run_ms"] != UNKNOWN for row in rows)
     if unfinished:
-        notes.append(f"{unfinished} jobs still ran when the dump was made; they have the run time until then")
+        notes.append(f"{counted(unfinished, 'job')} still ran when the dump was made, with the run time until then")
     return TraceMeta(
         name=stem(path), format="sacct-json", path=path, sha256=sha256, origin_ms=0, mem_basis="job", notes=tuple(notes)
     )

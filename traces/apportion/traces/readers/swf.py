@@ -33,6 +33,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from apportion.core.errors import TraceError
+from apportion.core.units import counted
 from apportion.traces import categories, parsing, swf_header
 from apportion.traces.files import TraceFile, stem
 from apportion.traces.schema import UNKNOWN, Status, Trace, TraceMeta
@@ -173,7 +174,7 @@ def _error(block: NDArray[np.uint8], code: int, at: int, pos: int, width: int, p
         count = len(text.split())
         expected = max(width, parsing.SWF_FIELDS)
         where = "the line" if width in (count, 0) else "the line, unlike the first one,"
-        return TraceError(f"{where} has {count} fields instead of {expected}", _REMEDY, path=path, line=line)
+        return TraceError(f"{where} has {counted(count, 'field')} instead of {expected}", _REMEDY, path=path, line=line)
     words = text.split(None, 1)
     word = words[0].decode("ascii", "replace") if words else ""
     shown = "".join(c if c.isprintable() else "?" for c in word)

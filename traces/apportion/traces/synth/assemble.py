@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from apportion.core.errors import TraceError
+from apportion.core.units import counted
 from apportion.traces.schema import Status, Trace, TraceMeta
 
 Ints = NDArray[np.int64]
@@ -93,7 +94,7 @@ def assemble(
     how = json.dumps(parameters, sort_keys=True)
     header = [
         "; Version: 2.2",
-        f"; Computer: synthetic, {procs} processors" if procs > 0 else "; Computer: synthetic",
+        f"; Computer: synthetic, {counted(procs, 'processor')}" if procs > 0 else "; Computer: synthetic",
         f"; Information: {source}",
         f"; MaxJobs: {n_jobs}",
         f"; MaxRecords: {n_jobs}",

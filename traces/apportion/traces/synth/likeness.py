@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from apportion.core.units import counted
 from apportion.traces.synth.assemble import HOUR_MS
 from apportion.traces.synth.population import zipf_exponent
 
@@ -181,7 +182,7 @@ class LikenessReport:
         """Text to read: one line a figure."""
         lines = [
             f"likeness of a synthetic trace to {self.source or 'its source'}",
-            f"{self.jobs.synthetic} jobs for {self.jobs.source}; left out, without run time or size: {self.left_out}",
+            f"{counted(int(self.jobs.synthetic), 'job')} for {self.jobs.source}; left out, without run time or size: {self.left_out}",
             "",
             f"{'distance of distributions (KS, 0 = equal)':<44}{'':>10}{'distance':>11}",
         ]

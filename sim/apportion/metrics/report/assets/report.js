@@ -185,6 +185,16 @@
         ]),
       };
     },
+    budgets(d, el) {
+      const rank = d.lines.map((l) => l.hue).sort((a, b) => a - b);
+      const tip = tooltip((item) => moment(item.value[0], d.calendar), percent), write = tip.formatter;
+      tip.formatter = (items) => write([...new Map(items.map((item) => [item.seriesName, item])).values()]);  // at the end of a period, what has begun
+      return {
+        ...base(), useUTC: true, tooltip: tip, legend: { ...base().legend, type: "scroll", data: d.lines.map((l) => l.name) }, grid: { ...fixed, left: 52, right: 28, top: 44, bottom: 64 },
+        xAxis: timeAxis(d.calendar, el), yAxis: value("", (v) => `${v} %`, { min: 0 }), dataZoom: zoom([0]),
+        series: d.lines.map((l) => line(l.name, d.t, l.percent, hue(l.hue), { lineStyle: { width: 1.4, type: dashes[rank.indexOf(l.hue) % 4] } })),
+      };
+    },
     centers(d, el) { return this.overlay(d, el); },
     overlay(d, el) {
       const slim = narrow(el), left = slim ? 46 : 56, axis = { align: "left" };
