@@ -348,6 +348,7 @@ def test_a_comparison_on_a_full_disk_leaves_nothing_half_written(trace, tmp_path
 @pytest.mark.skipif(jit.JIT_DISABLED, reason="nothing is compiled")
 def test_a_first_run_says_once_why_it_takes_a_while(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(jit, "CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(jit.log, "disabled", False)
 
     def more(number):
         return number + 1

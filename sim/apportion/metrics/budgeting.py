@@ -67,7 +67,7 @@ def budget_use(run: Run, bins: int = 240) -> tuple[Floats, list[BudgetUse]]:
     entries = [entry for entry in (run.manifest.get("policy") or {}).get("accounts", []) if entry.get("Budget")]
     if not entries or end <= begin:
         return np.zeros(0), []
-    from apportion.policy.model import AccountEntry
+    from apportion.policy.sections import AccountEntry
 
     given = [AccountEntry.model_validate(entry) for entry in entries]
     turns = [_turns(entry, int(run.manifest.get("origin_ms") or 0), end) for entry in given]
