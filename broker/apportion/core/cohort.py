@@ -137,32 +137,78 @@ def _change_cell(Q: Quotas, node: int, cell: int, amount: int, sign: int) -> Non
 
 
 @kernel
-def _change_usage(Q: Quotas, jobs: Jobs, j: int, flavor: int, sign: int) -> None:
-    """Add what a job asks for in a flavour, and in all flavours together, to the usage of its node, or take it off (-1)."""
+def _change_in_flavor(Q: Quotas, jobs: Jobs, j: int, flavor: int, sign: int) -> None:
+    """Add what a job asks for to the usage of its node in a flavour, or take it off (-1)."""
     node = node_of(Q, jobs, j)
     for resource in range(Q.tres.size):
-        amount = tres_count(jobs, j, Q.tres[resource])
-        if Q.in_use.shape[0] > 0:
-            Q.in_use[association_of(jobs, j), resource] += sign * amount
-        _change_cell(Q, node, cell_of(Q, ALL_FLAVORS, resource), amount, sign)
-        if flavor != ALL_FLAVORS:
-            _change_cell(Q, node, cell_of(Q, flavor, resource), amount, sign)
+        _change_cell(Q, node, cell_of(Q, flavor, resource), tres_count(jobs, j, Q.tres[resource]), sign)
+
+
+@kernel
+def _change_usage(Q: Quotas, jobs: Jobs, j: int, sign: int) -> None:
+    """The same in all flavours together, and in each that the job has its quota in."""
+    if Q.in_use.shape[0] > 0:
+        for resource in range(Q.tres.size):
+            Q.in_use[association_of(jobs, j), resource] += sign * tres_count(jobs, j, Q.tres[resource])
+    _change_in_flavor(Q, jobs, j, ALL_FLAVORS, sign)
+    if Q.counted[j] != ALL_FLAVORS:
+        _change_in_flavor(Q, jobs, j, Q.counted[j], sign)
+    for flavor in range(Q.held.shape[1]):
+        if Q.held[j, flavor] == 1:
+            _change_in_flavor(Q, jobs, j, flavor, sign)
+
+
+@kernel
+def _has_quota(Q: Quotas, j: int, flavor: int) -> bool:
+    """Whether a job has its quota in a flavour."""
+    if Q.counted[j] == NOT_COUNTED:
+        return False
+    return flavor in (ALL_FLAVORS, Q.counted[j]) or (Q.held.shape[1] > 0 and Q.held[j, flavor] == 1)
 
 
 @kernel
 def reserve(Q: Quotas, jobs: Jobs, j: int, flavor: int) -> None:
-    """Let a job have its quota in a flavour, if it has none yet."""
-    if node_of(Q, jobs, j) >= 0 and Q.counted[j] == NOT_COUNTED:
-        Q.counted[j] = flavor
-        _change_usage(Q, jobs, j, flavor, 1)
+    """Let a job have its quota in a flavour, and in no other."""
+    if node_of(Q, jobs, j) < 0 or (Q.counted[j] == flavor and Q.held.shape[1] == 0):
+        return
+    release(Q, jobs, j)
+    count_in(Q, jobs, j, flavor)
+
+
+@kernel
+def hold(Q: Quotas, jobs: Jobs, j: int, flavor: int) -> None:
+    """Let a job have its quota in one more flavour, until it is known in which it starts and `reserve` lets the others go."""
+    if Q.counted[j] == NOT_COUNTED:
+        reserve(Q, jobs, j, flavor)
+    elif not _has_quota(Q, j, flavor):
+        Q.held[j, flavor] = 1
+        _change_in_flavor(Q, jobs, j, flavor, 1)
 
 
 @kernel
 def release(Q: Quotas, jobs: Jobs, j: int) -> None:
     """Take back the quota of a job, if it has any."""
-    if node_of(Q, jobs, j) >= 0 and Q.counted[j] != NOT_COUNTED:
-        _change_usage(Q, jobs, j, Q.counted[j], -1)
+    count_out(Q, jobs, j)
+    for flavor in range(Q.held.shape[1]):
+        Q.held[j, flavor] = 0
+
+
+@kernel
+def count_out(Q: Quotas, jobs: Jobs, j: int) -> int:
+    """See what would be if a job had no quota, until `count_in`; returns ``counted`` for it."""
+    counted = int(Q.counted[j])
+    if counted != NOT_COUNTED:
+        _change_usage(Q, jobs, j, -1)
         Q.counted[j] = NOT_COUNTED
+    return counted
+
+
+@kernel
+def count_in(Q: Quotas, jobs: Jobs, j: int, counted: int) -> None:
+    """The reverse of `count_out`."""
+    if counted != NOT_COUNTED:
+        Q.counted[j] = counted
+        _change_usage(Q, jobs, j, 1)
 
 
 @kernel
@@ -228,16 +274,23 @@ def _binding_in(Q: Quotas, node: int, cell: int, amount: int) -> int:
 
 @kernel
 def binding(Q: Quotas, jobs: Jobs, j: int, flavor: int) -> int:
-    """Mask of the quotas that hold a pending job in a flavour; 0 if it fits, or has its quota already."""
+    """Mask of the quotas that hold a pending job in a flavour; 0 if it fits, or has its quota already.
+
+    A job that has its quota in another flavour lacks only what this one has of its own.
+    """
     node = node_of(Q, jobs, j)
-    if node < 0 or Q.counted[j] != NOT_COUNTED:
+    if node < 0 or _has_quota(Q, j, flavor):
         return 0
-    mask = JOB_HELD_ADMIN if Q.stopped[node] == 1 else 0
-    if Q.strict[node] == STRICT_FIFO and Q.oldest[node] >= 0 and Q.oldest[node] != j:
+    mask = 0
+    is_new = Q.counted[j] == NOT_COUNTED
+    if is_new and Q.stopped[node] == 1:
+        mask |= JOB_HELD_ADMIN
+    if is_new and Q.strict[node] == STRICT_FIFO and Q.oldest[node] >= 0 and Q.oldest[node] != j:
         mask |= QUOTA_ORDER
     for resource in range(Q.tres.size):
         amount = tres_count(jobs, j, Q.tres[resource])
-        mask |= _binding_in(Q, node, cell_of(Q, ALL_FLAVORS, resource), amount)
+        if is_new:
+            mask |= _binding_in(Q, node, cell_of(Q, ALL_FLAVORS, resource), amount)
         if flavor != ALL_FLAVORS:
             mask |= _binding_in(Q, node, cell_of(Q, flavor, resource), amount)
     return mask
@@ -254,12 +307,12 @@ def explain(Q: Quotas, jobs: Jobs, j: int, flavor: int, rows: Ints) -> int:
         in use than may be), what is asked.
     """
     node = node_of(Q, jobs, j)
-    if node < 0 or Q.counted[j] != NOT_COUNTED:
+    if node < 0 or _has_quota(Q, j, flavor):
         return 0
     n = 0
     for resource in range(Q.tres.size):
         amount = tres_count(jobs, j, Q.tres[resource])
-        for own in range(1 if flavor == ALL_FLAVORS else 2):
+        for own in range(0 if Q.counted[j] == NOT_COUNTED else 1, 1 if flavor == ALL_FLAVORS else 2):
             cell = cell_of(Q, flavor if own == 1 else ALL_FLAVORS, resource)
             mask = _binding_in(Q, node, cell, amount)
             if mask != 0 and n < rows.shape[0]:

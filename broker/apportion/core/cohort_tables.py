@@ -17,7 +17,7 @@ from apportion.core.handle import table
 from apportion.core.tables import NEVER
 
 if TYPE_CHECKING:
-    from apportion.core.tables import Ints
+    from apportion.core.tables import Bytes, Ints
 
 UNLIMITED: Final = -1
 ALL_FLAVORS: Final = -1  # flavour of the quotas that name none
@@ -45,7 +45,8 @@ class Quotas(NamedTuple):
     ``lease_end`` (nodes) : ms from which nothing is lent, NEVER. ``lease_length`` : ms after which it is decided anew whether to lend, 0
     never; ``lease_next`` : when next, ms. ``lent`` : 1 while the node lends. ``waiting`` : its pending jobs.
     ``turn`` : int64[1], next time at which a lease ends or is decided anew, ms.
-    ``counted`` (jobs) : flavour in which a job's usage is counted, NOT_COUNTED.
+    ``counted`` (jobs) : flavour in which a job's usage is counted, NOT_COUNTED. ``held`` (jobs, flavours) : 1 for each further one in which it
+    is, as the job may yet start there; empty where no job waits in several.
     ``oldest``, ``newest`` (nodes), ``older``, ``newer`` (jobs) : pending jobs of the nodes with STRICT_FIFO, as lists; -1 at the ends. The
     columns by jobs are empty without such nodes. ``moved_up`` : int64[1], how often a job has become the oldest of such a node because the one
     before it left.
@@ -72,6 +73,7 @@ class Quotas(NamedTuple):
     waiting: Ints
     turn: Ints
     counted: Ints
+    held: Bytes
     oldest: Ints
     newest: Ints
     older: Ints
@@ -116,6 +118,7 @@ def new_quotas(
         waiting=np.zeros(nodes, np.int64),
         turn=np.full(1, NEVER, np.int64),
         counted=np.full(n_jobs, NOT_COUNTED, np.int64),
+        held=np.zeros((0, 0), np.int8),
         oldest=np.full(nodes, -1, np.int64),
         newest=np.full(nodes, -1, np.int64),
         older=np.full(in_line, -1, np.int64),

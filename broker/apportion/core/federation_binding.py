@@ -106,6 +106,9 @@ def place_pending(f: Federation, now: int) -> None:
             continue
         if f.rules.placement == PLACE_REDUNDANT:
             everywhere.send(f, now, job)
+            if b.quotas.held.shape[1] > 0 and f.places.where[job] == ARRIVED:
+                f.clock.stale[0] = 1  # if it starts at once, it leaves quota elsewhere to the next
+                break
             seen += b.live.state[job] == PENDING
             continue
         target = placement.choose(f, now, job)

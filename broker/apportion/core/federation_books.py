@@ -120,6 +120,7 @@ def write_off(f: Federation, job: int) -> None:
         limit_usage.on_cancel_pending(b.limits, b.counters, b.jobs, job)
     if b.rules.quotas == 1:
         cohort.leave(b.quotas, b.jobs, job)
+        cohort.release(b.quotas, b.jobs, job)
 
 
 @kernel
@@ -207,6 +208,8 @@ def _keep(f: Federation, now: int, center: int, job: int) -> None:
     """A job that was sent everywhere has started for the first time, and so is bound to this center."""
     b = f.broker
     f.places.center[job] = center
+    if b.quotas.held.shape[1] > 0:
+        f.clock.stale[0] = 1  # it has quota no longer where it did not start
     dataset = f.places.dataset[job]
     if dataset >= 0 and f.data_due[dataset, center] < NEVER:
         f.places.travel[job] = max(f.data_due[dataset, center] - f.places.bound[job], 0)
@@ -228,6 +231,17 @@ def _learn(f: Federation, now: int, center: int, job: int) -> None:
     centers = f.centers
     centers.waited[center, kind] += (now - since) / 1000.0 - centers.waited[center, kind] * MEMORY
     centers.foreseen[center, kind] += f.places.foreseen[job] / 1000.0 - centers.foreseen[center, kind] * MEMORY
+
+
+@kernel
+def hold_quota(f: Federation, target: int, job: int) -> None:
+    """Let a job that is sent everywhere have its quota at a target as well, if its center may start it without asking the broker again."""
+    b = f.broker
+    if b.rules.quotas == 0 or f.centers.managed[f.targets.center[target]] == 1:
+        return
+    if b.rules.turns == 1:
+        turns.note_entry(b.quotas, b.jobs, b.turns, job)
+    cohort.hold(b.quotas, b.jobs, job, placement.flavor(f, target))
 
 
 @kernel

@@ -4,6 +4,9 @@ A copy of the job is submitted to a center only once its data are there. Data th
 the job; when they have come, a copy follows unless the job has started elsewhere meanwhile. A job whose data are under way to all of its centers
 waits nowhere yet: it is SENT, and bound to no center; from its first copy on it is ARRIVED.
 
+An autonomous center starts what it has without asking, so a job that is sent to one, or whose data are, has its quota from then on: once, and in each
+flavour of an autonomous center that may start it, until one does. A managed center asks at the start.
+
 Source: Casanova, "Benefits and drawbacks of redundant batch requests", J. Grid Computing 5, 2007, doi:10.1007/s10723-007-9068-x.
 """
 
@@ -40,6 +43,7 @@ def send(f: Federation, now: int, job: int) -> None:
             if f.data_due[dataset, c] == NEVER:
                 f.data_due[dataset, c] = now + f.data_ms[dataset, c]
             books.tell(f, dataset * n_centers + c, FETCH)
+            books.hold_quota(f, best, job)
             fetched += 1
         else:
             submitted += _submit_copy(f, now, c, best, job)
@@ -82,6 +86,7 @@ def _submit_copy(f: Federation, now: int, center: int, target: int, job: int) ->
         step.apply(core, now, SUBMIT, job)
     if core.live.state[job] != PENDING:
         return False
+    books.hold_quota(f, target, job)
     f.seen.owed[books.seen_of(f, center, job)] += books.area(f, center, job)
     return True
 
@@ -110,10 +115,10 @@ def follow_data(f: Federation, now: int, center: int) -> None:
 
 @kernel
 def _target_later(f: Federation, now: int, center: int, job: int) -> int:
-    """Best target of a center for a job that was sent before; its quota was asked for then."""
+    """Best target of a center for a job that was sent before; a managed one asks for its quota when it starts."""
     for t in range(f.reason.size):
         f.reason[t] = placement.refusal(f, job, t)
-        if f.reason[t] == NO_QUOTA:
+        if f.reason[t] == NO_QUOTA and f.centers.managed[center] == 1:
             f.reason[t] = ALLOWED
         if f.reason[t] == ALLOWED:
             placement.judge(f, now, job, t)

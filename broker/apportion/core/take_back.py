@@ -92,24 +92,10 @@ def may_ask(s: State, job: int) -> bool:
         return False
     if s.rules.limited == 1 and not limits.may_start(s.limits, s.counters, s.jobs, job):
         return False
-    counted = _give_up_quota(s, job)
+    counted = cohort.count_out(q, s.jobs, job)  # what a broker has bound has its quota already, and may yet lack room
     hopeless = reclaim.is_hopeless(q, s.jobs, job, flavor, s.reclaim)
-    _have_quota_again(s, job, counted)
+    cohort.count_in(q, s.jobs, job, counted)
     return not hopeless
-
-
-@kernel
-def _give_up_quota(s: State, job: int) -> int:
-    """A job that a broker has bound has its quota already, and may yet lack room: count it out. Its flavour, or NOT_COUNTED."""
-    counted = s.quotas.counted[job]
-    cohort.release(s.quotas, s.jobs, job)
-    return int(counted)
-
-
-@kernel
-def _have_quota_again(s: State, job: int, counted: int) -> None:
-    if counted != NOT_COUNTED:
-        cohort.reserve(s.quotas, s.jobs, job, counted)
 
 
 @kernel
@@ -118,13 +104,13 @@ def choose(s: State, now: int, job: int) -> int:
     p, pool = s.preemption, s.jobs.pool[job]
     if not preempt.has_waited(s, now, job):
         return 0
-    counted = _give_up_quota(s, job)
+    counted = cohort.count_out(s.quotas, s.jobs, job)
     n = _collect(s, now, job)
     preempt.set_short(s, job)
     flavor = s.pools.flavor[pool]
     stopped = s.live.restarts[job] > 0
     m = reclaim.victims(s.quotas, s.jobs, job, flavor, n, s.live.start, stopped, s.reclaim, p.short, s.nodes, p.victims)
-    _have_quota_again(s, job, counted)
+    cohort.count_in(s.quotas, s.jobs, job, counted)
     return m if m > 0 and preempt.is_worth_it(s, now, job, m) else 0
 
 

@@ -100,6 +100,9 @@ def compile_federation(scenario: Scenario, workload: FederationWorkload, moves: 
     broker = compile_policy(base, workload.jobs, partition, more_pools=elsewhere)
     state = broker.state
     state = state._replace(jobs=state.jobs._replace(submit=state.jobs.submit.copy()))  # jobs that follow others
+    if scenario.broker.Placement == "redundant" and state.rules.quotas and len(managed) < len(scenario.centers):
+        held = np.zeros((len(workload), len(flavors_of(base))), np.int8)
+        state = state._replace(quotas=state.quotas._replace(held=held))
     broker = replace(broker, state=state)
     if state.rules.metered:
         raise UserError(
