@@ -35,6 +35,8 @@ class Machine(NamedTuple):
 @table
 class Row(NamedTuple):
     machines: list
+    first: Machine
+    share: float
 
 
 def machine_of(first, second):
@@ -83,12 +85,21 @@ def test_what_is_never_asked_is_not_compiled():
 
 @kernel
 def sum_of_a_list(row):
-    return 10 * asks(row.machines[0], 3) + asks(row.machines[1], 3)
+    return 10 * asks(row.machines[0], 3) + asks(row.machines[1], 3) + row.share * asks(row.first, 3)
+
+
+def rows():
+    one, other = machine_of(Known(0), Known(1)), machine_of(Known(1), 0)
+    return [Row([one, other], first, share) for first in (one, other) for share in (1, 0.5)]
 
 
 def test_tables_of_a_list_are_of_one_kind_whatever_is_known_of_each():
-    row = Row([machine_of(Known(0), Known(1)), machine_of(Known(1), 0)])
-    assert sum_of_a_list(handle(row)) == 10 * 12 + 3
+    assert [sum_of_a_list(handle(row)) for row in rows()] == [123 + 12, 123 + 6, 123 + 3, 123 + 1.5]
+
+
+@pytest.mark.skipif(JIT_DISABLED, reason="nothing is compiled")
+def test_with_a_list_and_with_whole_numbers_for_real_ones_the_kind_is_the_same():
+    assert len({handle(row)._numba_type_ for row in rows()}) == 1
 
 
 POOLS = {"easy": [Pool(8)], "several": [Pool(8), Pool(3)]}

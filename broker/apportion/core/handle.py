@@ -99,7 +99,7 @@ def handle(state: Any, *, with_known: bool = True) -> Any:
         Fields are C-contiguous arrays of one or two dimensions, ints, floats, tables again (see `table`), or lists of
         tables of one kind, which kernels index.
     with_known : bool
-        Whether kernels may be compiled for the `Known` numbers in it; in a list, whose tables must be of one kind, they are not.
+        Whether kernels may be compiled for the `Known` numbers in it; where it has lists, whose tables must be of one kind, they are not.
 
     Returns
     -------
@@ -110,6 +110,7 @@ def handle(state: Any, *, with_known: bool = True) -> Any:
         return state
     words: list[int] = []
     kept: list[Any] = []
+    with_known &= not any(isinstance(value, list) for value in state)
     kind = _lay_out(state, words, kept, with_known=with_known)
     return Handle((state, kept), kind, np.array(words, np.int64))
 
@@ -139,8 +140,10 @@ def _lay_out(state: Any, words: list[int], kept: list[Any], *, with_known: bool)
                 raise ValueError(f"column {name} is not contiguous")
             kind = types.Array(numba.from_dtype(value.dtype), value.ndim, "C")
             words += [value.ctypes.data, *value.shape]
-        elif isinstance(value, float):
-            kind = types.float64
+        elif isinstance(value, float) or _is_declared_real(state, name):
+            kind = (
+                types.float64
+            )  # as declared, also where a whole number is given: another type would have all kernels compiled anew
             words.append(int(np.float64(value).view(np.int64)))
         else:
             kind = types.int64
@@ -149,6 +152,11 @@ def _lay_out(state: Any, words: list[int], kept: list[Any], *, with_known: bool)
                 known[name] = int(value)
         fields.append((name, kind, offset))
     return TableType.of(type(state).__name__, tuple(fields), known)
+
+
+def _is_declared_real(state: Any, name: str) -> bool:
+    declared = type(state).__annotations__[name]
+    return getattr(declared, "__forward_arg__", declared) in {"float", float}
 
 
 class TableType(types.Type):
