@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import operator
-from functools import reduce
+from functools import cache, reduce
 from typing import Any, ClassVar, TypeVar
 
 import numba
@@ -138,7 +138,7 @@ def _lay_out(state: Any, words: list[int], kept: list[Any], *, with_known: bool)
         elif isinstance(value, np.ndarray):
             if not value.flags.c_contiguous:
                 raise ValueError(f"column {name} is not contiguous")
-            kind = types.Array(numba.from_dtype(value.dtype), value.ndim, "C")
+            kind = _column(value.dtype, value.ndim)
             words += [value.ctypes.data, *value.shape]
         elif isinstance(value, float) or _is_declared_real(state, name):
             kind = (
@@ -152,6 +152,12 @@ def _lay_out(state: Any, words: list[int], kept: list[Any], *, with_known: bool)
                 known[name] = int(value)
         fields.append((name, kind, offset))
     return TableType.of(type(state).__name__, tuple(fields), known)
+
+
+@cache
+def _column(dtype: Any, ndim: int) -> Any:
+    """Numba's type of a column, which takes a while to make."""
+    return types.Array(numba.from_dtype(dtype), ndim, "C")
 
 
 def _is_declared_real(state: Any, name: str) -> bool:
