@@ -142,3 +142,26 @@ def test_a_policy_with_something_unusual_is_compiled_with_all(unusual, keys):
     assert getattr(rules, unusual) != 0
     assert not any(isinstance(value, Known) for value in rules)
     assert without_the_unusual(rules._replace(bare=1)) == rules._replace(bare=1)
+
+
+USAGE = {"Order": "multifactor", "PriorityWeightFairshare": 1000}
+ACCOUNT = {"Account": "a", "NominalQuota": "cpu=4", "AdmissionMode": "UsageBasedAdmissionFairSharing"}
+UNUSUAL = [
+    USAGE,
+    {**USAGE, "ShareEngine": "moab", "ShareParameters": {"FSDECAY": 1}},
+    {**USAGE, "ShareEngine": "karma", "ShareParameters": {"Alpha": 1, "InitialCredits": 3}},
+    {"accounts": [ACCOUNT], "UsageHalfLifeTime": "1:00:00", "ResourceWeights": "cpu=2"},
+    {"accounts": [{**ACCOUNT, "FairWeight": 2}], "UsageHalfLifeTime": "1:00:00", "FairSharing": True},
+    {"accounts": [{"Account": "a", "Budget": "cpu=4"}], "FairShareDampeningFactor": 3},
+    {"Backfill": "easy", "Predictor": "quantile", "PredictorQuantile": 1},
+    {"qos": [{"Name": "q", "MaxWait": "1:00:00", "UsageFactor": 2}], "MaxWaitReserveAt": 1},
+]
+
+
+@pytest.mark.skipif(JIT_DISABLED, reason="nothing is compiled")
+def test_all_unusual_policies_are_of_one_kind():
+    kinds = {}
+    for keys in UNUSUAL:
+        policy = compile_policy(from_dict({**machine(POOLS["easy"]), **keys}), submissions([], 8))
+        kinds.setdefault(handle(policy.state)._numba_type_, []).append(keys)
+    assert len(kinds) == 1, list(kinds.values())

@@ -46,7 +46,7 @@ def build_turns(
         half_life_ms=(policy.UsageHalfLifeTime or 0) * 1000 if by_usage else 0,
         interval_ms=policy.UsageSamplingInterval * 1000 if by_usage else 0,
         origin_ms=int(jobs.submit_ms[0]) if len(jobs) else 0,
-        factor=np.array([policy.ResourceWeights.get(tres[number], 1.0) for number in quotas.tres.tolist()]),
+        factor=np.array([policy.ResourceWeights.get(tres[number], 1.0) for number in quotas.tres.tolist()], np.float64),
         weight=weight,
         n_jobs=len(jobs),
         n_cells=quotas.nominal.shape[1],
