@@ -102,7 +102,7 @@ def test_with_a_list_and_with_whole_numbers_for_real_ones_the_kind_is_the_same()
     assert len({handle(row)._numba_type_ for row in rows()}) == 1
 
 
-POOLS = {"easy": [Pool(8)], "several": [Pool(8), Pool(3)]}
+POOL = [Pool(8)]
 PLAIN = [
     {"Order": order, "Backfill": backfill}
     for order in ("fcfs", "sjf", "wfp3")
@@ -110,21 +110,27 @@ PLAIN = [
 ]
 
 
-def rules_of(policy, jobs, pools=POOLS["easy"]):
+def rules_of(policy, jobs, pools=POOL):
     return compile_policy(from_dict({**machine(pools), **policy}), submissions(jobs, 8)).state.rules
 
 
-@given(job_lists(POOLS["several"], cancels=True))
+@given(job_lists(POOL, cancels=True))
 @settings(max_examples=10, deadline=None)
 def test_kernels_without_the_unusual_decide_alike(jobs):
     for policy in PLAIN:
         hashes = []
         for with_known in (True, False):
-            made = compile_policy(from_dict({**machine(POOLS["several"]), **policy}), submissions(jobs, 8))
+            made = compile_policy(from_dict({**machine(POOL), **policy}), submissions(jobs, 8))
             core, around = handle(made.state, with_known=with_known), handle(world(jobs, made))
             assert compiled.replay(core, around, 20_000)
             hashes.append(made.state.digest.tolist())
         assert hashes[0] == hashes[1]
+
+
+def test_several_pools_are_unusual():
+    rules = rules_of({"Order": "fcfs"}, [], [Pool(8), Pool(3)])
+    assert (rules.bare, rules.several) == (1, 1)
+    assert not any(isinstance(value, Known) for value in rules)
 
 
 @pytest.mark.parametrize(
@@ -162,6 +168,6 @@ UNUSUAL = [
 def test_all_unusual_policies_are_of_one_kind():
     kinds = {}
     for keys in UNUSUAL:
-        policy = compile_policy(from_dict({**machine(POOLS["easy"]), **keys}), submissions([], 8))
+        policy = compile_policy(from_dict({**machine(POOL), **keys}), submissions([], 8))
         kinds.setdefault(handle(policy.state)._numba_type_, []).append(keys)
     assert len(kinds) == 1, list(kinds.values())

@@ -30,7 +30,7 @@ REFUSED = 2  # open, and a job that fits was refused
 @kernel
 def block(s: State, job: int) -> None:
     """Make ``job`` the head of its pool."""
-    pool = s.jobs.pool[job]
+    pool = lifecycle.pool_of(s, job)
     lifecycle.note_first_in_line(s, job)
     s.pools.head[pool] = job
     s.pools.shadow[pool] = UNKNOWN
@@ -74,14 +74,14 @@ def _work_out_shadow(s: State, pool: int) -> None:
 @kernel
 def fits_now(s: State, job: int) -> bool:
     """Whether there is room for the job at this instant."""
-    fits = s.jobs.procs[job] <= s.pools.free[s.jobs.pool[job]]
+    fits = s.jobs.procs[job] <= s.pools.free[lifecycle.pool_of(s, job)]
     return fits and (s.rules.placement == POOLED or lifecycle.fits_now(s, job))
 
 
 @inlined
 def try_backfill(s: State, now: int, job: int) -> bool:
     """Start ``job`` if it does not delay the head of its pool."""
-    pool = s.jobs.pool[job]
+    pool = lifecycle.pool_of(s, job)
     need = s.jobs.procs[job]
     if not fits_now(s, job):
         return False
@@ -118,7 +118,7 @@ def next_candidate(s: State, q: Queue, now: int, i: int) -> int:
 @kernel
 def full_pass(s: State, now: int) -> None:
     """Walk the queue in order: start, block, backfill."""
-    n_pools = s.pools.free.size
+    n_pools = lifecycle.n_pools(s)
     in_order = s.rules.backfill == BACKFILL_EASY
     open_pools = 0
     for pool in range(n_pools):
@@ -142,7 +142,7 @@ def full_pass(s: State, now: int) -> None:
             break
         job = q.order[i]
         i += 1
-        pool = s.jobs.pool[job]
+        pool = lifecycle.pool_of(s, job)
         if s.work[pool] == CLOSED:
             continue
         if s.live.state[job] != PENDING:
@@ -202,7 +202,7 @@ def _shortest_first(s: State, now: int) -> None:
         if s.live.state[job] != PENDING:
             queue.bury(q, i - 1)
             continue
-        head = s.pools.head[s.jobs.pool[job]]
+        head = s.pools.head[lifecycle.pool_of(s, job)]
         if head >= 0 and head != job and try_backfill(s, now, job):
             queue.remove(q, i - 1)
 
@@ -214,7 +214,7 @@ def arrival_pass(s: State, now: int, job: int) -> bool:
     Since the last pass nothing else has happened, so all others would be refused again: what is free has not grown and the time
     to the shadow has only become shorter.
     """
-    pool = s.jobs.pool[job]
+    pool = lifecycle.pool_of(s, job)
     need = s.jobs.procs[job]
     head = s.pools.head[pool]
     if head == HEAD_UNKNOWN:

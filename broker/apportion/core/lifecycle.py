@@ -38,10 +38,22 @@ def decide(s: State, now: int, job: int, what: int) -> None:
     digest.record(s.digest, now, job, what)
 
 
+@inlined
+def n_pools(s: State) -> int:
+    """Number of pools; where it is known to be 1, loops over them vanish."""
+    return s.pools.free.size if s.rules.several == 1 else 1
+
+
+@inlined
+def pool_of(s: State, job: int) -> int:
+    """Pool of a job."""
+    return s.jobs.pool[job] if s.rules.several == 1 else 0
+
+
 @kernel
 def fits_ever(s: State, job: int) -> bool:
     """Whether the pool, empty, has ever room for the job."""
-    pool = s.jobs.pool[job]
+    pool = pool_of(s, job)
     return s.jobs.procs[job] <= s.pools.largest[pool] and (s.rules.bare == 1 or _rest_fits_ever(s, job, pool))
 
 
@@ -56,7 +68,7 @@ def _rest_fits_ever(s: State, job: int, pool: int) -> bool:
 @kernel
 def fits_now(s: State, job: int) -> bool:
     """Whether the pool has all that the job asks for free at this instant."""
-    pool = s.jobs.pool[job]
+    pool = pool_of(s, job)
     if s.jobs.procs[job] > s.pools.free[pool]:
         return False
     for e in range(s.pools.extra.shape[1]):
@@ -68,7 +80,7 @@ def fits_now(s: State, job: int) -> bool:
 @inlined
 def enter(s: State, job: int) -> None:
     """Put an accepted job into the queue."""
-    pool = s.jobs.pool[job]
+    pool = pool_of(s, job)
     s.live.state[job] = PENDING
     if s.rules.predictor != PREDICT_LIMIT:
         predict.note_submit(s, job)
@@ -90,7 +102,7 @@ def enter(s: State, job: int) -> None:
 @inlined
 def start(s: State, now: int, job: int) -> None:
     """Start a pending job that fits."""
-    pool = s.jobs.pool[job]
+    pool = pool_of(s, job)
     s.live.start[job] = now
     s.pools.free[pool] -= s.jobs.procs[job]
     running.add(s.running, s.live.state, pool, now + s.jobs.expected[job], s.jobs.procs[job], job)
@@ -163,7 +175,7 @@ def note_turn(s: State, now: int, job: int) -> None:
     Of several in one pass only the first was first in line before.
     """
     if s.jobs.submit[job] < now:
-        pool = s.jobs.pool[job]
+        pool = pool_of(s, job)
         turned = s.pools.turned[pool]
         s.pools.turned[pool] = now
         if s.live.reasons[job] == 0 and turned < now:
@@ -190,7 +202,7 @@ def end(s: State, now: int, job: int) -> None:
 @inlined
 def release(s: State, now: int, job: int) -> None:
     """A job that ran gives its resources back; its state says already that it runs no longer."""
-    pool = s.jobs.pool[job]
+    pool = pool_of(s, job)
     s.pools.free[pool] += s.jobs.procs[job]
     running.remove(s.running, pool, s.live.start[job] + s.jobs.expected[job], job)
     if s.rules.bare == 0:

@@ -285,7 +285,7 @@ def _decide_easy(s: State, now: int) -> None:
     if s.counters.accrue_since.size > 0 and rank.refresh(s, now):  # jobs begin to age when they are ranked
         s.clock.stale[0] = 1
     if _hopeless(s):
-        for pool in range(s.pools.free.size):
+        for pool in range(lifecycle.n_pools(s)):
             if s.pools.head[pool] < 0 or s.clock.stale[0] == 1 or s.rules.order != ORDER_ARRIVAL:
                 s.pools.head[pool] = HEAD_UNKNOWN
         return
@@ -305,7 +305,7 @@ def _decide_easy(s: State, now: int) -> None:
 @kernel
 def _hopeless(s: State) -> bool:
     """Whether no pool has as many processors free as any of its pending jobs asks for."""
-    for pool in range(s.pools.free.size):
+    for pool in range(lifecycle.n_pools(s)):
         if s.pools.free[pool] >= s.pools.min_procs[pool]:
             return False
     return True

@@ -270,7 +270,8 @@ class Rules(NamedTuple):
     ``preemptive`` : 1 if jobs may preempt others; ``reclaims`` : 1 if accounts may take back what they lend by stopping jobs;
     ``assoc_limit_stop`` : 1 if a held job also holds those behind it. ``quotas`` : 1 if accounts have quotas, ``budgets`` : budgets.
     ``turns`` : 1 if shares or usage decide whose turn it is. ``holds`` : 1 if limits, quotas or budgets may hold a job that there is room for.
-    ``guarded`` : 1 if some jobs have a wait bound. ``timed`` : 1 if time alone may change what starts.
+    ``guarded`` : 1 if some jobs have a wait bound. ``several`` : 1 if there are more pools than one.
+    ``timed`` : 1 if time alone may change what starts.
     ``age_weight``, ``fairshare_weight``, ``max_age`` (ms) : of the multifactor priority.
     ``bf_*``, ``main_depth``, ``sched_interval`` : Slurm's SchedulerParameters (times in ms, 0 unlimited). ``calc_period`` :
     PriorityCalcPeriod in ms, 0 if there are no ticks. ``incr_only`` : 1 if a priority never falls.
@@ -297,6 +298,7 @@ class Rules(NamedTuple):
     turns: int
     holds: int
     guarded: int
+    several: int
     timed: int
     age_weight: float
     fairshare_weight: float
@@ -329,6 +331,7 @@ _UNUSUAL = (
     "turns",
     "holds",
     "guarded",
+    "several",
     "incr_only",
     "predictor",
     "placement",

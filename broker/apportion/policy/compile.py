@@ -232,6 +232,7 @@ def compile_policy(
         limited=has_limits,
         metered=metered,
         guarded=guarded,
+        several=len(plan.names) > 1,
         quotas=with_quotas,
         budgets=with_budgets,
     )
@@ -519,6 +520,7 @@ def _rules(
     limited: bool,
     metered: bool,
     guarded: bool,
+    several: bool,
     quotas: bool,
     budgets: bool,
 ) -> Rules:
@@ -554,6 +556,7 @@ def _rules(
         turns=int(has_turns(policy)),
         holds=int(limited or quotas or budgets),
         guarded=int(guarded),
+        several=int(several),
         timed=int(charged or quotas or budgets or reserves or stops or policy.Predictor != "limit"),
         age_weight=float(policy.PriorityWeightAge),
         fairshare_weight=float(policy.PriorityWeightFairshare),
