@@ -141,9 +141,8 @@ def _lay_out(state: Any, words: list[int], kept: list[Any], *, with_known: bool)
             kind = _column(value.dtype, value.ndim)
             words += [value.ctypes.data, *value.shape]
         elif isinstance(value, float) or _is_declared_real(state, name):
-            kind = (
-                types.float64
-            )  # as declared, also where a whole number is given: another type would have all kernels compiled anew
+            # As declared, also where a whole number is given: for another type all kernels would be compiled anew.
+            kind = types.float64
             words.append(int(np.float64(value).view(np.int64)))
         else:
             kind = types.int64
