@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import random
 import subprocess
@@ -44,6 +45,27 @@ def test_fair_tree_with_the_ties_of_slurm_26(root: Node):
     """Rows depth first, so that tied accounts of a list come in the order in which the oracle finds them."""
     got = factors(FAIR_TREE_SLURM_26, root, walk(root))
     assert {node.name: got[node.name] for node in users(root)} == oracle.fair_tree(root, merge_ties=False)
+
+
+@settings(deadline=None, max_examples=300)
+@given(data=st.data())
+def test_users_with_the_same_shares_tie_where_rounding_makes_their_levels_equal(data: st.DataObject):
+    """Usages a few last digits apart, or so small or large beside the whole that levels lose digits, or all of them."""
+    ordinary, extreme = [1.0, 1.9, 7.8], [0.0, 5e-324, 2e-308, 1e-295, 1e-285, 1e17, 1e285, 1e300]
+    bases = data.draw(st.sampled_from([ordinary, ordinary + extreme]))
+    usages = st.lists(st.tuples(st.sampled_from(bases), st.integers(0, 40)), min_size=2, max_size=12)
+    near = [base + digits * math.ulp(base) for base, digits in data.draw(usages)]
+    whole = data.draw(
+        st.sampled_from([0.0, 1.0, 1.7, 6.9, max(near), 1e10, 1e300])
+    )  # rounding may part it from their sum
+    n = len(near)
+    accounts, _ = table(Node("root", 1, children=[user(f"u{i}", 5, 0.0) for i in range(n)]))
+    with np.errstate(all="ignore"):
+        level = (np.float64(1) / n) / (np.array(near) / max(whole, np.finfo(np.float64).tiny))
+    state = share_state(FAIR_TREE, accounts)
+    for usage in near, near[::-1], near:
+        fairshare_factors(handle(accounts), np.array([whole, *usage]), handle(state))
+    assert state.fairshare[1:].tolist() == [(n - int((level > one).sum())) / n for one in level]
 
 
 @pytest.mark.parametrize("engine", [FAIR_TREE, FAIR_TREE_SLURM_26])

@@ -12,7 +12,6 @@ user of the next one ties with the user before. Both can be had.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from apportion.core.decay import SMALLEST
@@ -29,150 +28,208 @@ MERGED_BY_VALUE = 2  # lists were merged whose members compare by usage
 
 UNKNOWN = -1
 
+# Two usages with a larger quotient, and with the same shares, have different levels: eight times what rounding can do.
+APART = 1 + 2.0**-48
+# Times less, or more, than the account above: there levels may be rounded more coarsely, to infinity at last.
+EXTREME = 1e290
+
 
 @kernel
 def fair_tree(accounts: Accounts, usage: Floats, state: ShareState, merge_ties: bool) -> None:
-    """Rank all users; see `apportion.core.share.fairshare_factors`.
+    """Rank all users; see `apportion.core.share.update_factors`.
 
-    Cost: one pass over the associations, and one comparison for each while their order stays as it was. Ranks rest on the order of each
-    list and on its ties alone, so they are given out anew only when one of these has changed; and as long as ties stay as they were and
-    those who changed places have none, only to these. Save where accounts that have been used tie, as then users of several lists are
-    compared.
+    Cost: one pass over the associations that are compared with others, and one comparison for each while their order stays as it was.
+    Ranks rest on the order of each list and on its ties alone, so they are given out anew only when one of these has changed; and as long
+    as ties stay as they were and those who changed places have none, only to these. Save where accounts that have been used tie, as then
+    users of several lists are compared.
 
     Parameters
     ----------
     merge_ties : bool
         Merge accounts with equal level fairshare, or visit them in the order of their indices.
     """
-    _level_fs(usage, state.ratio, state.compared_in, state.effective_usage, state.level_fs)
-    rank_by_level(accounts.is_user, state, merge_ties)
+    rank_by_level(accounts.is_user, usage, state, merge_ties, True)
 
 
 @kernel
-def rank_by_level(is_user: Ints, state: ShareState, merge_ties: bool) -> None:
-    """Rank all users by walking the lists, those of the highest ``state.level_fs`` first."""
-    lists, start, memory = state.lists, state.start, state.memory
+def rank_by_level(is_user: Ints, usage: Floats, state: ShareState, merge_ties: bool, of_usage: bool) -> None:
+    """Rank all users by walking the lists, those of the highest level first: Fair Tree's, ``of_usage``, or else ``state.level_fs``."""
+    lists, memory = state.lists, state.memory
     from_scratch = memory[0] != RANKED
     for k in range(memory[1]):
-        from_scratch |= state.effective_usage[state.merged[k]] > 0.0
+        from_scratch |= usage[state.merged[k]] > 0.0
     for k in range(lists.shape[0]):
-        account = lists[k]
-        begin, end = _sort_list(state, start[account], start[account + 1])
+        begin, end = _sort_list(usage, state, lists[k], of_usage)
         if begin == end:
             continue
         if from_scratch or begin == UNKNOWN or state.next_rank[begin] == UNKNOWN:
             from_scratch = True
         else:  # if a list above has changed, too, its turn puts right what this one may get wrong
-            _rank(is_user, state, merge_ties, begin, end, state.next_rank[begin])
+            _rank(is_user, usage, state, merge_ties, of_usage, begin, end, state.next_rank[begin])
     if from_scratch:
         memory[0], memory[1] = REMEMBERS_NOTHING, 0
-        memory[0] = _rank(is_user, state, merge_ties, start[0], start[1], state.rank_value.shape[0] - 1)
+        memory[0] = _rank(
+            is_user, usage, state, merge_ties, of_usage, state.start[0], state.start[1], state.rank_value.shape[0] - 1
+        )
 
 
 @kernel
-def _level_fs(usage: Floats, ratio: Floats, compared_in: Ints, effective_usage: Floats, level_fs: Floats) -> None:
-    n = ratio.shape[0]
-    for i in range(n):
-        effective_usage[i] = max(usage[compared_in[i]], SMALLEST)
-    for i in range(n):  # without a branch or a look-up, so that several are divided at once
-        effective = usage[i] / effective_usage[i]
-        effective_usage[i] = effective
-        level = ratio[i] / effective  # infinite where nothing was used, as both quotients are never below 0
-        level_fs[i] = level if ratio[i] > 0.0 else 0.0
+def _level(ratio: float, effective: float) -> float:
+    """Level fairshare; infinite where nothing was used, as both are never below 0."""
+    level = ratio / effective
+    return level if ratio > 0.0 else 0.0
 
 
 @kernel
-def _sort_list(state: ShareState, begin: int, end: int) -> tuple[int, int]:
-    """Sort ``pool[begin:end]`` by falling level fairshare.
+def _note_levels(usage: Floats, state: ShareState, account: int, of_usage: bool) -> None:
+    """Note the levels of those in the list of an account, in its order."""
+    rows, in_order, ratios = state.pool, state.in_order, state.ratio_in_order
+    begin, end = state.start[account], state.start[account + 1]
+    if not of_usage:
+        for k in range(begin, end):
+            in_order[k] = state.level_fs[rows[k]]
+        return
+    for k in range(begin, end):
+        in_order[k] = usage[rows[k]]
+        ratios[k] = state.ratio[rows[k]]
+    whole = max(usage[account], SMALLEST)
+    for k in range(begin, end):  # without a branch or a look-up, so that several are divided at once
+        in_order[k] = _level(ratios[k], in_order[k] / whole)
+
+
+@kernel
+def note_levels(usage: Floats, state: ShareState) -> None:
+    """Work out ``effective_usage`` and ``level_fs`` of all associations, for who asks what their ranks rest on."""
+    for i in range(state.ratio.shape[0]):
+        state.effective_usage[i] = usage[i] / max(usage[state.compared_in[i]], SMALLEST)
+        state.level_fs[i] = _level(state.ratio[i], state.effective_usage[i])
+
+
+@kernel
+def _sort_list(usage: Floats, state: ShareState, account: int, of_usage: bool) -> tuple[int, int]:
+    """Sort the list of an account by falling level.
+
+    Of members with the same shares who used less has no lower a level, so that nothing need be divided.
 
     Returns
     -------
     tuple of int
         Begin and end of the places that changed hands, equal if none did; UNKNOWN begin if a tie begins or ends, or somebody there ties.
     """
-    rows, tied, level_fs, in_order = state.pool, state.tied, state.level_fs, state.in_order
-    for k in range(begin, end):
-        in_order[k] = level_fs[rows[k]]
+    rows, tied, in_order = state.pool, state.tied, state.in_order
+    begin, end = state.start[account], state.start[account + 1]
+    alike = of_usage and state.alike[account] == 1
+    if alike:
+        for k in range(begin, end):
+            in_order[k] = -usage[rows[k]]
+    else:
+        _note_levels(usage, state, account, of_usage)
     unsorted = False
-    changed = False
-    for k in range(begin + 1, end):  # without a branch or a look-up, so that several are compared at once
+    for k in range(begin + 1, end):  # without a branch, so that several are compared at once
         unsorted |= in_order[k] > in_order[k - 1]
-        changed |= (in_order[k] == in_order[k - 1]) != (tied[k] != 0)
-    if not unsorted and not changed:
-        return begin, begin
+    first, last = begin, begin
     if unsorted:
-        sort_down(rows, begin, end, level_fs, state.spare)
-    first, last = end, begin
+        first, last = sort_down(rows, in_order, begin, end)
+    if alike and _may_tie(in_order, begin, end, max(usage[account], SMALLEST)):
+        _note_levels(usage, state, account, of_usage)
     changed = False
-    before = math.nan
-    for k in range(begin, end):
-        level = level_fs[rows[k]]
-        if level != in_order[k]:
-            first = min(first, k)
-            last = k + 1
-        tie = 1 if level == before else 0
-        changed |= tie != tied[k]
-        tied[k] = tie
-        before = level
+    for k in range(begin + 1, end):
+        changed |= (in_order[k] == in_order[k - 1]) != (tied[k] != 0)
+    if changed:
+        for k in range(begin + 1, end):
+            tied[k] = in_order[k] == in_order[k - 1]
     for k in range(first, min(last + 1, end)):
         changed |= tied[k] != 0
     return UNKNOWN if changed else first, last
 
 
 @kernel
-def sort_down(rows: Ints, begin: int, end: int, key: Floats, spare: Ints) -> None:
-    """Sort ``rows[begin:end]`` by falling ``key``, in place; the order of equals is left open.
+def _may_tie(less: Floats, begin: int, end: int, whole: float) -> bool:
+    """Whether two of a list, with the same shares and different usage (``less``: minus that), may have the same level, as it is rounded twice."""
+    least, most = whole / EXTREME, whole * EXTREME
+    may = False
+    for k in range(begin, end):
+        may |= (less[k] < 0.0) & ((less[k] > -least) | (less[k] < -most))
+    for k in range(begin + 1, end):
+        may |= (less[k] >= less[k - 1] * APART) & (less[k] != less[k - 1])
+    return may
 
-    Insertion, as lists hardly change between two evaluations; merging once that turns out wrong, so that no order is
-    slow.
+
+@kernel
+def sort_down(rows: Ints, key: Floats, begin: int, end: int) -> tuple[int, int]:
+    """Sort ``rows[begin:end]`` by falling ``key``, both in place; the order of equals is left open.
+
+    Insertion, as lists hardly change between two evaluations; a heap once that turns out wrong, so that no order is slow.
+
+    Returns
+    -------
+    tuple of int
+        Begin and end of the places that changed hands; they may be fewer where insertion turned out wrong.
     """
     moves = 8 * (end - begin)
-    before = math.inf
-    for k in range(begin, end):
-        row = rows[k]
-        value = key[row]
-        if value <= before:
-            before = value
+    first, last = end, begin
+    for k in range(begin + 1, end):
+        value = key[k]
+        if value <= key[k - 1]:
             continue
+        row = rows[k]
         at = k
-        while at > begin and key[rows[at - 1]] < value:
-            rows[at] = rows[at - 1]
+        while at > begin and key[at - 1] < value:
+            rows[at], key[at] = rows[at - 1], key[at - 1]
             at -= 1
-        rows[at] = row
+        rows[at], key[at] = row, value
+        first, last = min(first, at), k + 1
         moves -= k - at
         if moves < 0:
-            _merge_sort(rows, begin, end, key, spare)
+            _heap_sort(rows, key, begin, end)
+            return begin, end
+    return first, last
+
+
+@kernel
+def _heap_sort(rows: Ints, key: Floats, begin: int, end: int) -> None:
+    """Sort by falling key: the least goes to the end, again and again."""
+    n = end - begin
+    for k in range(n // 2 - 1, -1, -1):
+        _sift_down(rows, key, begin, k, n)
+    for left in range(n - 1, 0, -1):
+        last = begin + left
+        rows[begin], rows[last] = rows[last], rows[begin]
+        key[begin], key[last] = key[last], key[begin]
+        _sift_down(rows, key, begin, 0, left)
+
+
+@kernel
+def _sift_down(rows: Ints, key: Floats, begin: int, k: int, n: int) -> None:
+    """Put right, from entry ``k`` down, a heap of ``n`` entries, the least of them first."""
+    while 2 * k + 1 < n:
+        child = 2 * k + 1
+        if child + 1 < n and key[begin + child + 1] < key[begin + child]:
+            child += 1
+        low, high = begin + k, begin + child
+        if key[low] <= key[high]:
             return
+        rows[low], rows[high] = rows[high], rows[low]
+        key[low], key[high] = key[high], key[low]
+        k = child
 
 
 @kernel
-def _merge_sort(rows: Ints, begin: int, end: int, key: Floats, spare: Ints) -> None:
-    width = 1
-    while width < end - begin:
-        for low in range(begin, end - width, 2 * width):
-            middle = low + width
-            high = min(middle + width, end)
-            for k in range(low, middle):
-                spare[k - low] = rows[k]
-            left, right, at = 0, middle, low
-            while left < width:
-                if right < high and key[rows[right]] > key[spare[left]]:
-                    rows[at] = rows[right]
-                    right += 1
-                else:
-                    rows[at] = spare[left]
-                    left += 1
-                at += 1
-        width *= 2
-
-
-@kernel
-def _rank(is_user: Ints, state: ShareState, merge_ties: bool, begin: int, end: int, counter: int) -> int:
+def _rank(
+    is_user: Ints,
+    usage: Floats,
+    state: ShareState,
+    merge_ties: bool,
+    of_usage: bool,
+    begin: int,
+    end: int,
+    counter: int,
+) -> int:
     """Walk ``pool[begin:end]`` and all below depth first and give out ranks, from ``counter`` downwards; return what to remember.
 
     ``ties`` says of a list that its first user ties with the one visited before.
     """
-    level_fs, start, pool, spare = state.level_fs, state.start, state.pool, state.spare
+    in_order, start, pool = state.in_order, state.start, state.pool
     fairshare, rank_value, next_rank = state.fairshare, state.rank_value, state.next_rank
     position, stop, ties = state.stack[0], state.stack[1], state.stack[2]
     n = is_user.shape[0]
@@ -189,12 +246,12 @@ def _rank(is_user: Ints, state: ShareState, merge_ties: bool, begin: int, end: i
             continue
         tied = ties[depth] != 0
         ties[depth] = 0
-        level = level_fs[pool[k]]
+        level = in_order[k]
         row = pool[k]
         while k < end:
             row = pool[k]
-            if level_fs[row] != level:
-                level = level_fs[row]
+            if in_order[k] != level:
+                level = in_order[k]
                 tied = False
             next_rank[k] = UNKNOWN if tied else counter
             if is_user[row] == 0:
@@ -208,7 +265,7 @@ def _rank(is_user: Ints, state: ShareState, merge_ties: bool, begin: int, end: i
         first = k
         account = row
         n_accounts = 0
-        while k < end and level_fs[pool[k]] == level:  # all that tie with this account, users first
+        while k < end and in_order[k] == level:  # all that tie with this account, users first
             row = pool[k]
             k += 1
             if is_user[row] == 0:
@@ -231,16 +288,17 @@ def _rank(is_user: Ints, state: ShareState, merge_ties: bool, begin: int, end: i
             for j in range(first, k):
                 row = pool[j]
                 if is_user[row] == 0:
+                    _note_levels(usage, state, row, of_usage)
                     for place in range(start[row], start[row + 1]):
                         child = pool[place]
-                        pool[free] = child
+                        pool[free], in_order[free] = child, in_order[place]
                         free += 1
-                        if state.effective_usage[child] > 0.0:
+                        if usage[child] > 0.0:
                             memory = MERGED_BY_VALUE
                         elif state.memory[0] == REMEMBERS_NOTHING:
                             state.merged[state.memory[1]] = child
                             state.memory[1] += 1
-            sort_down(pool, merged, free, level_fs, spare)
+            sort_down(pool, in_order, merged, free)
             depth += 1
             position[depth], stop[depth], ties[depth] = merged, free, tied
         else:

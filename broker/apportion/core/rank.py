@@ -108,7 +108,7 @@ def _rank_anew(s: State, now: int) -> bool:
 def _refresh_scores(s: State, now: int) -> bool:
     order = s.rules.order
     if s.rules.charged == 1 and s.clock.tick[0] != s.usage.clock[LAST_TICK]:
-        share.fairshare_factors(s.accounts, s.usage.value[0], s.share)
+        share.update_factors(s.accounts, s.usage.value[0], s.share)
         if s.rules.limited == 1:
             for i in range(s.counters.fairshare.size):
                 s.counters.fairshare[i] = s.share.fairshare[i]

@@ -18,7 +18,7 @@ import numpy as np
 from apportion.core.classic import classic, depth_oblivious
 from apportion.core.engines import condor, drf, flux, kai, karma, lsf, moab, oar, windows
 from apportion.core.engines.history import LAST_TICK, WINDOW, History, no_history, take_stock, to_window, window_of
-from apportion.core.fairtree import REMEMBERS_NOTHING, fair_tree, rank_by_level
+from apportion.core.fairtree import REMEMBERS_NOTHING, fair_tree, note_levels, rank_by_level
 from apportion.core.handle import table
 from apportion.core.jit import kernel
 from apportion.core.tables import SHARES_PARENT
@@ -59,7 +59,7 @@ BY_VALUE = (CLASSIC, DEPTH_OBLIVIOUS, MOAB, OAR)  # engines whose factor is not 
 class ShareState(NamedTuple):
     """Input, output and scratch space of a share engine; columns have one row per association.
 
-    Written by the engine:
+    Written by the engine (in Fair Tree all but the factor by `fairshare_factors` only):
     ``fairshare`` : the factor, 0 to 1. An engine that ranks gives one to users only and leaves 0 at accounts.
     ``level_fs`` : what associations are compared by, larger is better; in Fair Tree share over usage among siblings,
     infinite for who used nothing or has ``parent`` shares.
@@ -73,6 +73,7 @@ class ShareState(NamedTuple):
     ``compared_in`` : the account whose usage an association's usage is compared with; root's is root.
     ``start`` (n + 1) : the list of account i is ``pool[start[i]:start[i + 1]]``.
     ``lists`` : the accounts whose list has more than one member.
+    ``alike`` : 1 where the members of an account's list have one ratio, neither 0 nor infinite.
     ``rank_value`` (n_users + 1) : rank / n_users.
 
     Moved by jobs and ticks:
@@ -80,11 +81,11 @@ class ShareState(NamedTuple):
 
     Scratch:
     ``pool`` (2 n) : the lists of those compared with each other, kept in order from one evaluation to the next, then
-    merged lists.
-    ``spare`` (n) : for merging. ``stack`` (3, n + 1) : of the walk down the tree.
+    merged lists. ``in_order`` (2 n) : what their members are compared by. ``ratio_in_order`` (n) : Fair Tree's ``ratio`` of the members.
+    ``stack`` (3, n + 1) : of the walk down the tree.
 
     Remembered of the last evaluation (Fair Tree):
-    ``tied`` (2 n) : 1 where the member of a list equals the one before. ``in_order`` (2 n) : level fairshare of the members.
+    ``tied`` (n) : 1 where the member of a list equals the one before.
     ``next_rank`` (2 n) : rank that the first user at or below each member has, -1 where it ties with one before. ``merged`` (n) : members of
     merged lists that had used nothing. ``memory`` (2) : what is known at all, and the number of the latter.
     """
@@ -100,12 +101,13 @@ class ShareState(NamedTuple):
     compared_in: Ints
     start: Ints
     lists: Ints
+    alike: Ints
     rank_value: Floats
     pool: Ints
-    spare: Ints
+    in_order: Floats
+    ratio_in_order: Floats
     stack: Ints
     tied: Ints
-    in_order: Floats
     next_rank: Ints
     merged: Ints
     memory: Ints
@@ -199,17 +201,22 @@ def share_state(engine: int, accounts: Accounts, dampening: float = 1.0, history
         compared_in=np.array(compared_in, np.int64),
         start=start,
         lists=np.flatnonzero(np.diff(start) > 1),
+        alike=np.array([_is_one_quotient(ratio[members]) for members in lists], np.int64),
         rank_value=np.arange(n_users + 1) / max(n_users, 1),
         pool=pool,
-        spare=np.zeros(n, np.int64),
-        stack=np.zeros((3, n + 1), np.int64),
-        tied=np.zeros(2 * n, np.int64),
         in_order=np.zeros(2 * n),
+        ratio_in_order=np.zeros(n),
+        stack=np.zeros((3, n + 1), np.int64),
+        tied=np.zeros(n, np.int64),
         next_rank=np.zeros(2 * n, np.int64),
         merged=np.zeros(n, np.int64),
         memory=np.zeros(2, np.int64),
         history=history,
     )
+
+
+def _is_one_quotient(ratio: Floats) -> bool:
+    return len(ratio) > 0 and 0.0 < ratio[0] < np.inf and bool((ratio == ratio[0]).all())
 
 
 def _groups(parent: list[int], is_user: list[int]) -> list[list[int]]:
@@ -247,6 +254,14 @@ def advance(accounts: Accounts, state: ShareState, now: int) -> None:
 
 @kernel
 def fairshare_factors(accounts: Accounts, usage: Floats, state: ShareState) -> None:
+    """Compute the factor of every association, and what it rests on, for who reads that; arguments as for `update_factors`."""
+    update_factors(accounts, usage, state)
+    if state.engine in (FAIR_TREE, FAIR_TREE_SLURM_26):
+        note_levels(usage, state)
+
+
+@kernel
+def update_factors(accounts: Accounts, usage: Floats, state: ShareState) -> None:
     """Compute the factor of every association into ``state.fairshare``. Allocates nothing.
 
     Parameters
@@ -269,7 +284,7 @@ def fairshare_factors(accounts: Accounts, usage: Floats, state: ShareState) -> N
     else:
         _levels(accounts, state)
         state.memory[0] = REMEMBERS_NOTHING
-        rank_by_level(accounts.is_user, state, True)
+        rank_by_level(accounts.is_user, usage, state, True, False)
 
 
 @kernel
