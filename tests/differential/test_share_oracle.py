@@ -21,6 +21,7 @@ from apportion.core.share import (
     DEPTH_OBLIVIOUS,
     FAIR_TREE,
     FAIR_TREE_SLURM_26,
+    ShareState,
     fairshare_factors,
     share_state,
 )
@@ -103,6 +104,29 @@ def test_what_was_seen_before_leaves_no_trace(engine: int, seed: int):
         fairshare_factors(handle(accounts), usage, handle(fresh))
         for column in ("fairshare", "level_fs", "effective_usage"):
             assert getattr(kept, column).tolist() == getattr(fresh, column).tolist(), column
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_long_lists_in_any_order(seed: int):
+    """So that an insertion sort gives up; those of two accounts that tie, too."""
+    rng = random.Random(seed)
+    n = rng.choice([40, 150])
+    kept: dict[int, ShareState] = {}
+    for _ in range(3):
+        usages = [rng.choice([0.0, rng.randrange(9), rng.random()]) for _ in range(n)]
+        lists = [
+            [user(f"{name}{i}", 1 + (i + seed) % 3 // 2, float(used)) for i, used in enumerate(rng.sample(usages, n))]
+            for name in "abc"
+        ]
+        root = account("root", 1, account("A", 2, *lists[0]), account("B", 2, *lists[1]), *lists[2])
+        root.children[1].usage = root.children[0].usage  # summed in another order, it need not be
+        accounts, rows = table(root)
+        for engine in (FAIR_TREE, FAIR_TREE_SLURM_26):
+            state = kept.setdefault(engine, share_state(engine, accounts))
+            fairshare_factors(handle(accounts), usage_of(rows), handle(state))
+            got = dict(zip([node.name for node in rows], state.fairshare.tolist(), strict=True))
+            expected = oracle.fair_tree(root, merge_ties=engine == FAIR_TREE)
+            assert {node.name: got[node.name] for node in users(root)} == expected
 
 
 @settings(deadline=None, max_examples=150)

@@ -101,14 +101,14 @@ def test_ranks_are_a_competition(engine: int, root: Node):
 
 
 def test_a_large_tree_in_a_bad_order_is_still_quick():
-    """Usage that rises with the row is the worst case of an insertion sort."""
+    """Usage that falls with the row is the worst case of an insertion sort."""
     n = 20_000
     accounts, _ = table(Node("root", 1, children=[Node(f"u{i}", 1, is_user=True) for i in range(n)]))
     state = share_state(FAIR_TREE, accounts)
-    usage = np.arange(n + 1, dtype=np.float64)
+    usage = np.arange(n + 1, 0, -1, dtype=np.float64)
     usage[0] = usage[1:].sum()
     fairshare_factors(handle(accounts), usage, handle(state))
-    assert state.fairshare[1:].tolist() == (np.arange(n, 0, -1) / n).tolist()
+    assert state.fairshare[1:].tolist() == (np.arange(1, n + 1) / n).tolist()
 
 
 @relaxed

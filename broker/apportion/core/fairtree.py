@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 # What is remembered of the last evaluation.
 REMEMBERS_NOTHING = 0
 RANKED = 1
-MERGED_BY_VALUE = 2  # lists were merged whose members compare by usage
 
 UNKNOWN = -1
 
@@ -68,9 +67,10 @@ def rank_by_level(is_user: Ints, usage: Floats, state: ShareState, merge_ties: b
             _rank(is_user, usage, state, merge_ties, of_usage, begin, end, state.next_rank[begin])
     if from_scratch:
         memory[0], memory[1] = REMEMBERS_NOTHING, 0
-        memory[0] = _rank(
+        _rank(
             is_user, usage, state, merge_ties, of_usage, state.start[0], state.start[1], state.rank_value.shape[0] - 1
         )
+        memory[0] = RANKED
 
 
 @kernel
@@ -224,8 +224,8 @@ def _rank(
     begin: int,
     end: int,
     counter: int,
-) -> int:
-    """Walk ``pool[begin:end]`` and all below depth first and give out ranks, from ``counter`` downwards; return what to remember.
+) -> None:
+    """Walk ``pool[begin:end]`` and all below depth first and give out ranks, from ``counter`` downwards.
 
     ``ties`` says of a list that its first user ties with the one visited before.
     """
@@ -236,7 +236,6 @@ def _rank(
     rank = counter
     free = n  # behind the lists of the accounts
     depth = 0
-    memory = RANKED
     position[0], stop[0], ties[0] = begin, end, 0
     while depth >= 0:
         k = position[depth]
@@ -293,9 +292,7 @@ def _rank(
                         child = pool[place]
                         pool[free], in_order[free] = child, in_order[place]
                         free += 1
-                        if usage[child] > 0.0:
-                            memory = MERGED_BY_VALUE
-                        elif state.memory[0] == REMEMBERS_NOTHING:
+                        if state.memory[0] == REMEMBERS_NOTHING:
                             state.merged[state.memory[1]] = child
                             state.memory[1] += 1
             sort_down(pool, in_order, merged, free)
@@ -316,4 +313,3 @@ def _rank(
                     depth += 1
                     position[depth], stop[depth] = start[row], start[row + 1]
                     ties[depth] = tied or n_accounts > 0
-    return memory

@@ -87,7 +87,8 @@ class ShareState(NamedTuple):
     Remembered of the last evaluation (Fair Tree):
     ``tied`` (n) : 1 where the member of a list equals the one before.
     ``next_rank`` (2 n) : rank that the first user at or below each member has, -1 where it ties with one before. ``merged`` (n) : members of
-    merged lists that had used nothing. ``memory`` (2) : what is known at all, and the number of the latter.
+    merged lists, which are ranked anew each time once they have used something. ``memory`` (2) : what is known at all, and the number of the
+    latter.
     """
 
     fairshare: Floats
