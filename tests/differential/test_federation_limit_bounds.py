@@ -229,6 +229,26 @@ def test_who_waits_for_quota_is_looked_at_when_a_job_is_placed_anew(engine):
     assert played.schedule.center.tolist() == [0, 1, 1, 0]
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("placement", ["urgent", "redundant"])
+def test_who_is_submitted_counts_for_the_partition_where_it_is(engine, placement):
+    """One job may be submitted to the partition of B at a time. Job 1 is there from 1 to 11, as A is full until 50: another is refused at 5, not
+    at 12, and again at 13. A's partition has its own count."""
+    policy = {"qos": [{"Name": "q", "GrpSubmitJobs": 3}, {"Name": "one", "GrpSubmitJobs": 1}]}
+    data = scenario(MANAGED, policy, placement)
+    for entry, qos in zip(data["centers"], ("q", "one"), strict=True):
+        entry["partitions"] = [{"PartitionName": "p", "Procs": 4, "QOS": qos}]
+    own = Job(0, 1, 10, 10, user="stays")
+    jobs = {
+        "A": [own._replace(procs=4, run=50, limit=72_000), Job(1, 3, 10, 10)],
+        "B": [own._replace(submit=k) for k in (5, 12, 13)],
+    }
+    played = play(data, jobs, engine)
+    assert played.schedule.state.tolist() == [ENDED, ENDED, REJECTED, ENDED, REJECTED]
+    assert starts(played) == [0, 1, -1, 12, -1]
+    check_books(played)
+
+
 class Twin:
     """Who counts against the limits of a broker, from where the jobs are, and whether that is within them; knows no counters.
 
@@ -387,7 +407,7 @@ def cases(draw):
     accounts += [{"Account": f"{center}/{name}", "Parent": center, **draw(ACCOUNT)} for center in "AB" for name in "ab"]
     policy = {
         "accounts": accounts,
-        "qos": [{"Name": name, **draw(QOS)} for name in ("q", "r")],
+        "qos": [{"Name": name, **draw(QOS)} for name in ("q", "r")] + [{"Name": f"of {name}"} for name in names],
         "assign": [
             {"Match": {"User": [f"{center}/{user}"]}, "Set": {"QOS": qos}}
             for center in names
@@ -401,7 +421,9 @@ def cases(draw):
     for entry in data["centers"]:
         entry["Policy"] = draw(st.sampled_from(["fcfs", "easy", "conservative", "slurm"]))
         entry["ExchangeRate"] = draw(st.sampled_from([1, 1, 2]))
-        if entry["Mode"] == "autonomous":
+        if entry["Mode"] == "managed":
+            entry["partitions"] = [{"PartitionName": "p", "Procs": 4, "QOS": f"of {entry['Center']}"}]
+        else:
             entry["Latency"] = draw(st.sampled_from([0, 2, 20]))
             entry["PollInterval"] = draw(st.sampled_from([1, 7]))
     if draw(st.booleans()):

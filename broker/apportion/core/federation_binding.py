@@ -55,6 +55,7 @@ def arrive(f: Federation, now: int, job: int) -> None:
     f.seen.on_way[books.seen_of(f, center, job)] -= area
     books.touch(f, now, center)
     if f.centers.managed[center] == 1:
+        books.submit_to(f, center, job)
         step.join(core, job)
         f.seen.owed[books.seen_of(f, center, job)] += area
         return
@@ -268,6 +269,8 @@ def reconsider(f: Federation, now: int) -> None:
                     b = f.broker  # as if it had never been counted as running
                     limit_usage.on_end(b.limits, b.counters, b.jobs, job, now, b.rules.second_factor)
                     limit_usage.on_submit(b.limits, b.counters, b.jobs, job)
+                if f.centers.managed[center] == 1:
+                    books.submit_back(f, center, job)
                 books.take_back(f, now, center, job)
                 # _send appends to the list that is walked: it is put where the job itself would have stayed
                 f.clock.watched[0] = kept

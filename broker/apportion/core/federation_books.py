@@ -215,6 +215,7 @@ def _keep(f: Federation, now: int, center: int, job: int) -> None:
     if dataset >= 0 and f.data_due[dataset, center] < NEVER:
         f.places.travel[job] = max(f.data_due[dataset, center] - f.places.bound[job], 0)
     if f.centers.managed[center] == 1:
+        submit_to(f, center, job)
         return  # it shares the broker's tables
     if b.rules.limited == 1:
         limit_usage.on_start(b.limits, b.counters, b.jobs, job, now)
@@ -306,6 +307,22 @@ def forget(f: Federation, now: int, center: int, job: int) -> None:
         limit_usage.on_cancel_pending(b.limits, b.counters, b.jobs, job)
     else:
         limit_usage.on_end(b.limits, b.counters, b.jobs, job, now, b.rules.second_factor)
+
+
+@kernel
+def submit_to(f: Federation, center: int, job: int) -> None:
+    """Count a job of the broker among those submitted to the partition where a managed center has it."""
+    b = f.broker
+    if b.rules.limited == 1:
+        limit_usage.on_move(b.limits, b.counters, b.jobs, f.cores[center].jobs, job)
+
+
+@kernel
+def submit_back(f: Federation, center: int, job: int) -> None:
+    """The reverse of `submit_to`."""
+    b = f.broker
+    if b.rules.limited == 1:
+        limit_usage.on_move(b.limits, b.counters, f.cores[center].jobs, b.jobs, job)
 
 
 @kernel

@@ -166,11 +166,14 @@ def cancel(f: Federation, now: int, job: int) -> None:
             continue
         books.touch(f, now, c)
         f.seen.owed[books.seen_of(f, c, job)] -= books.area(f, c, job)
+        is_new = f.places.center[job] < 0  # it has never started
         if f.centers.managed[c] == 0:
-            if f.places.center[job] >= 0:
-                books.forget(f, now, c, job)
-            else:
+            if is_new:
                 books.write_off(f, job)
+            else:
+                books.forget(f, now, c, job)
+        elif is_new:
+            books.submit_to(f, c, job)
         step.apply(core, now, CANCEL, job)
     f.places.center[job] = keep
     books.tell(f, job, CANCELLED)

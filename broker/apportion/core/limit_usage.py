@@ -61,6 +61,13 @@ def on_submit(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int) -> None:
 
 
 @kernel
+def on_move(L: LimitTables, C: LimitCounters, old: Jobs, new: Jobs, j: int) -> None:
+    """Count a submitted job as another scheduler knows it, where its partition may have another QOS."""
+    _count(L, C, old, j, 0, -1)
+    _count(L, C, new, j, 0, 1)
+
+
+@kernel
 def hold(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int) -> None:
     """Count a pending job as running from now on, since it may start where nobody is asked; until it starts or goes away."""
     if not is_held(C, j):
