@@ -180,6 +180,22 @@ def test_a_redundant_request_counts_by_the_rate_of_where_it_starts(engine, modes
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_who_waits_for_a_limit_is_looked_at_when_a_redundant_request_counts_for_less(engine):
+    """A job counts 4 of 5 until it starts at C, whose rate is a half, at 10, and then 2: one of 2 at A, which has decided before, starts at 10."""
+    accounts = [{"Account": "A/a", "Parent": "g"}, {"Account": "C/a", "Parent": "g"}]
+    data = scenario(
+        ["managed", "autonomous", "managed"], {"accounts": [{"Account": "g", "GrpTRES": "billing=5"}, *accounts]}
+    )
+    data["centers"][0]["Procs"] = 3
+    data["centers"][2]["ExchangeRate"] = 0.5
+    full = FULL._replace(run=20, limit=20)
+    jobs = {"A": [Job(2, 2, 5, 5, user="stays")], "B": [full], "C": [FULL, Job(1, 4, 30, 30)]}
+    played = play(data, jobs, engine)
+    assert starts(played) == [0, 0, 10, 10]
+    check_books(played)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_bound_job_is_placed_anew_only_within_limits(engine):
     """Jobs 2 and 3 are bound to A, which is managed and by its limit full for 20 hours, B for 21; either of them may run, not both. A has room at
     50, where job 2 starts. At 75, a thousandth of the predicted wait later, B has room, too, but would start job 3 beside job 2: that waits
@@ -210,6 +226,42 @@ def test_the_broker_does_not_wait_for_its_next_look_when_a_limit_is_free_again(e
     for entry in data["centers"]:
         entry["PollInterval"] = 60
     assert starts(play(data, {"A": [Job(0, 2, 10, 10), Job(1, 2, 5, 5)], "B": []}, engine)) == [0, 10]
+
+
+NARROW = {
+    "Order": "fcfs",
+    "AccountingStorageEnforce": ["limits"],
+    "DefaultQOS": "narrow",
+    "qos": [{"Name": "narrow", "Flags": ["DenyOnLimit"], "MaxTRESPerJob": "cpu=2"}],
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_who_waits_for_a_limit_is_looked_at_when_a_center_turns_a_job_away(engine):
+    """Job 0 is too wide for B, and reaches A at 5, which takes none of its width. Then job 1 is sent, not at the next look, and starts at B."""
+    data = scenario(AUTONOMOUS, of_account(MaxJobs=1), "urgent")
+    for entry in data["centers"]:
+        entry["PollInterval"] = 60
+    data["centers"][0] |= {"Policy": NARROW, "Latency": 5}
+    data["centers"][1]["Procs"] = 1
+    played = play(data, {"A": [Job(0, 3, 10, 10), Job(1, 1, 10, 10)], "B": []}, engine)
+    assert played.schedule.state.tolist() == [REJECTED, ENDED]
+    assert starts(played) == [-1, 5]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_who_waits_for_a_limit_is_looked_at_when_a_redundant_request_is_turned_away(engine):
+    """Data of job 0, which is too wide for B, are at A at 10, which takes none of its width. A job at B waits for that, where nothing happens."""
+    accounts = [{"Account": "g", "GrpJobs": 1}, {"Account": "A/a", "Parent": "g"}, {"Account": "B/a", "Parent": "g"}]
+    data = with_data(scenario(["autonomous", "managed", "autonomous"], {"accounts": accounts}), "C")
+    data["centers"][0]["Policy"] = NARROW
+    data["centers"][1]["Procs"] = 2
+    data["centers"][2]["Drain"] = True
+    jobs = {"A": [Job(0, 3, 10, 10, user="needs")], "B": [Job(1, 1, 10, 10, user="stays")], "C": []}
+    played = play(data, jobs, engine)
+    assert played.schedule.state.tolist() == [REJECTED, ENDED]
+    assert starts(played) == [-1, 10]
+    check_books(played)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
