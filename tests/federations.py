@@ -9,7 +9,7 @@ import numpy as np
 
 from apportion.core.tables import NEVER
 from apportion.policy.workload import Labels, Submissions
-from apportion.sim.federation.compile import compile_federation
+from apportion.sim.federation.compile import CompiledFederation, compile_federation
 from apportion.sim.federation.moves import Moves, moves_of
 from apportion.sim.federation.network import data_times
 from apportion.sim.federation.replay import FederationSchedule, run
@@ -79,13 +79,21 @@ class Played(NamedTuple):
     schedule: FederationSchedule
 
 
-def play(
+class Prepared(NamedTuple):
+    """A scenario with its jobs, ready to run."""
+
+    scenario: Scenario
+    workload: FederationWorkload
+    moves: Moves
+    compiled: CompiledFederation
+
+
+def prepare(
     data: dict[str, Any],
     jobs: dict[str, Sequence[Job]],
-    engine: str = "compiled",
     follows: dict[str, Sequence[tuple[int, int, int]]] | None = None,
-) -> Played:
-    """Replay a scenario with the given jobs of each center; ``follows`` : (before, after, seconds) of jobs by submission."""
+) -> Prepared:
+    """Compile a scenario with the given jobs of each center; ``follows`` : (before, after, seconds) of jobs by submission."""
     scenario = scenario_from_dict(data)
     parts = [part(jobs[entry.Center], scenario.procs_of(entry) or 1) for entry in scenario.centers]
     for k, entry in enumerate(scenario.centers):
@@ -98,4 +106,15 @@ def play(
             parts[k] = replace(parts[k], precedence=chain)
     workload = merge([entry.Center for entry in scenario.centers], parts)
     moves = moves_of(scenario, workload, data_times(scenario))
-    return Played(scenario, workload, moves, run(workload, compile_federation(scenario, workload, moves), engine))
+    return Prepared(scenario, workload, moves, compile_federation(scenario, workload, moves))
+
+
+def play(
+    data: dict[str, Any],
+    jobs: dict[str, Sequence[Job]],
+    engine: str = "compiled",
+    follows: dict[str, Sequence[tuple[int, int, int]]] | None = None,
+) -> Played:
+    """Replay a scenario as `prepare` compiles it."""
+    scenario, workload, moves, compiled = prepare(data, jobs, follows)
+    return Played(scenario, workload, moves, run(workload, compiled, engine))

@@ -175,6 +175,20 @@ def test_a_bound_job_is_placed_anew_only_where_there_is_quota(engine):
     check(played, data)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("placement", ["redundant", "urgent"])
+@pytest.mark.parametrize("modes", [AUTONOMOUS, ["managed", "autonomous"]])
+def test_what_waits_keeps_what_it_has_borrowed_when_a_lease_ends(engine, placement, modes):
+    """Both centers are full until 20. Job 1 has borrowed all 4 processors from 1 on, and starts with them at 20 though nothing is lent from 10 on.
+    Job 2, whose account has lent them, waits until it gets them back, at 50: never are more than 4 in use."""
+    lender = {"Account": "A/b", "NominalQuota": "cpu=4", "Cohort": "c", "LendUntil": "1970-01-01T00:00:10"}
+    data = scenario(modes, [lender, {"Account": "A/a", "NominalQuota": "cpu=0", "Cohort": "c"}], placement)
+    data["moves"] = [{"Match": {"User": ["u"]}}]
+    full = Job(0, 4, 20, 20, user="stays", account="x")
+    played = play(data, {"A": [full, Job(1, 4, 30, 30), Job(11, 4, 30, 30, account="b")], "B": [full]}, engine)
+    assert starts(played) == [0, 0, 20, 50]
+
+
 QUOTA = st.sampled_from(
     ["cpu=3", "cpu=4", "cpu=6", {"*": "cpu=6", "A": "cpu=2"}, {"B": "cpu=3"}, {"A": "cpu=4", "B": "cpu=2"}]
 )

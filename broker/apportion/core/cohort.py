@@ -36,6 +36,12 @@ def node_of(Q: Quotas, jobs: Jobs, j: int) -> int:
 
 
 @kernel
+def has_flavors(Q: Quotas) -> bool:
+    """Whether any quota is of a flavour, and not of all together."""
+    return Q.nominal.shape[1] > Q.tres.size
+
+
+@kernel
 def local_quota(Q: Quotas, node: int, cell: int) -> int:
     """What a node never lends; nothing if it lends without limit."""
     lending = Q.lending[node, cell] if Q.lent[node] == 1 else 0

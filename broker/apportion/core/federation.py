@@ -65,7 +65,7 @@ def begin(f: Federation, now: int) -> None:
         if f.centers.wake[c] <= now:
             books.touch(f, now, c)
     if turned:
-        books.look_for_quota(f, now)
+        books.look_again(f, now)
 
 
 @kernel
@@ -175,7 +175,7 @@ def _end(f: Federation, now: int, job: int) -> None:
             books.charge_until(f, now, center, job)
         books.settle(f, now, job)
     f.places.started[job] = -1
-    books.look_for_quota(f, now)
+    books.look_again(f, now)
 
 
 @kernel
@@ -211,7 +211,7 @@ def _cancel(f: Federation, now: int, job: int) -> None:
                         books.forget(f, now, center, job)
                 f.places.center[job] = center
                 step.apply(f.cores[center], now, CANCEL, job)
-    books.look_for_quota(f, now)
+    books.look_again(f, now)
 
 
 @kernel
@@ -231,7 +231,7 @@ def decide(f: Federation, now: int) -> None:
         if (
             f.broker.quotas.moved_up[0] != moved_up
         ):  # who is next in line of an account may be elsewhere, or have been passed over
-            books.look_for_quota(f, now)
+            books.look_again(f, now)
         elif not _anything_touched(f):
             break
     for k in range(f.broker.clock.decided[0]):

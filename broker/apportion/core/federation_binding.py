@@ -55,6 +55,7 @@ def arrive(f: Federation, now: int, job: int) -> None:
     f.seen.on_way[books.seen_of(f, center, job)] -= area
     books.touch(f, now, center)
     if f.centers.managed[center] == 1:
+        books.submit_to(f, center, job)
         step.join(core, job)
         f.seen.owed[books.seen_of(f, center, job)] += area
         return
@@ -63,6 +64,7 @@ def arrive(f: Federation, now: int, job: int) -> None:
     if core.live.state[job] == REJECTED:
         f.centers.waiting[center] -= 1
         books.forget(f, now, center, job)
+        books.look_again(f, now)
 
 
 @kernel
@@ -253,6 +255,8 @@ def reconsider(f: Federation, now: int) -> None:
                 better = f.score[best] < (1.0 - f.rules.hysteresis) * f.score[old]
             else:
                 better = False
+            if better and f.centers.managed[center] == 1 and f.centers.managed[f.targets.center[best]] == 0:
+                better = quota.by_limits(f.broker, job) == 0  # that center starts it without asking
             if better:
                 f.centers.waiting[center] -= 1
                 if f.broker.rules.quotas == 1:
@@ -265,10 +269,14 @@ def reconsider(f: Federation, now: int) -> None:
                     b = f.broker  # as if it had never been counted as running
                     limit_usage.on_end(b.limits, b.counters, b.jobs, job, now, b.rules.second_factor)
                     limit_usage.on_submit(b.limits, b.counters, b.jobs, job)
+                if f.centers.managed[center] == 1:
+                    books.submit_back(f, center, job)
                 books.take_back(f, now, center, job)
                 # _send appends to the list that is walked: it is put where the job itself would have stayed
                 f.clock.watched[0] = kept
                 _send(f, now, job, best)
+                if f.broker.rules.limited == 1 or cohort.has_flavors(f.broker.quotas):
+                    books.look_again(f, now)  # others may wait for what it had at its old center alone
                 kept = f.clock.watched[0]
                 patience = min(patience, f.places.patience[job])
                 continue

@@ -33,9 +33,9 @@ MEMORY = 1.0 / 64.0  # weight of the newest job in what is remembered
 
 
 @kernel
-def look_for_quota(f: Federation, now: int) -> None:
-    """There may be quota or budget for jobs that wait for it, wherever they wait."""
-    if f.broker.rules.quotas == 0 and f.broker.rules.budgets == 0:
+def look_again(f: Federation, now: int) -> None:
+    """Limits, quotas or budgets may let jobs start that wait for that, wherever they wait."""
+    if f.broker.rules.holds == 0:
         return
     f.clock.stale[0] = 1
     for c in range(f.centers.wake.size):
@@ -139,7 +139,7 @@ def note_stop(f: Federation, now: int, center: int, job: int) -> None:
         if autonomous:
             settle(f, now, job)
         tell(f, job, what)
-        look_for_quota(f, now)
+        look_again(f, now)
         return
     f.seen.owed[seen_of(f, center, job)] += area(f, center, job)
     if f.places.where[job] != HOME and f.rules.placement != PLACE_REDUNDANT:
@@ -147,8 +147,7 @@ def note_stop(f: Federation, now: int, center: int, job: int) -> None:
     tell(f, job, REQUEUED)
     if autonomous and f.broker.rules.budgets == 1 and f.places.where[job] != HOME:
         budget.reserve(f.broker.budgets, f.broker.jobs, job, core.jobs.limit[job])
-    if f.broker.rules.reclaims == 1 or f.broker.rules.budgets == 1:
-        look_for_quota(f, now)
+    look_again(f, now)
 
 
 @kernel
@@ -210,10 +209,13 @@ def _keep(f: Federation, now: int, center: int, job: int) -> None:
     f.places.center[job] = center
     if b.quotas.held.shape[1] > 0:
         f.clock.stale[0] = 1  # it has quota no longer where it did not start
+    if b.counters.held.shape[0] > 0 and f.centers.managed[center] == 1:
+        look_again(f, now)  # by the partition and the billing of this center it may count for less
     dataset = f.places.dataset[job]
     if dataset >= 0 and f.data_due[dataset, center] < NEVER:
         f.places.travel[job] = max(f.data_due[dataset, center] - f.places.bound[job], 0)
     if f.centers.managed[center] == 1:
+        submit_to(f, center, job)
         return  # it shares the broker's tables
     if b.rules.limited == 1:
         limit_usage.on_start(b.limits, b.counters, b.jobs, job, now)
@@ -234,10 +236,14 @@ def _learn(f: Federation, now: int, center: int, job: int) -> None:
 
 
 @kernel
-def hold_quota(f: Federation, target: int, job: int) -> None:
-    """Let a job that is sent everywhere have its quota at a target as well, if its center may start it without asking the broker again."""
+def hold(f: Federation, target: int, job: int) -> None:
+    """Count a job that is sent everywhere against limits and quotas at a target as well, if its center may start it without asking again."""
     b = f.broker
-    if b.rules.quotas == 0 or f.centers.managed[f.targets.center[target]] == 1:
+    if f.centers.managed[f.targets.center[target]] == 1:
+        return
+    if b.rules.limited == 1:
+        limit_usage.hold(b.limits, b.counters, b.jobs, job)
+    if b.rules.quotas == 0:
         return
     if b.rules.turns == 1:
         turns.note_entry(b.quotas, b.jobs, b.turns, job)
@@ -301,6 +307,22 @@ def forget(f: Federation, now: int, center: int, job: int) -> None:
         limit_usage.on_cancel_pending(b.limits, b.counters, b.jobs, job)
     else:
         limit_usage.on_end(b.limits, b.counters, b.jobs, job, now, b.rules.second_factor)
+
+
+@kernel
+def submit_to(f: Federation, center: int, job: int) -> None:
+    """Count a job of the broker among those submitted to the partition where a managed center has it."""
+    b = f.broker
+    if b.rules.limited == 1:
+        limit_usage.on_move(b.limits, b.counters, b.jobs, f.cores[center].jobs, job)
+
+
+@kernel
+def submit_back(f: Federation, center: int, job: int) -> None:
+    """The reverse of `submit_to`."""
+    b = f.broker
+    if b.rules.limited == 1:
+        limit_usage.on_move(b.limits, b.counters, f.cores[center].jobs, b.jobs, job)
 
 
 @kernel

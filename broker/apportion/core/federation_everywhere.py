@@ -4,8 +4,8 @@ A copy of the job is submitted to a center only once its data are there. Data th
 the job; when they have come, a copy follows unless the job has started elsewhere meanwhile. A job whose data are under way to all of its centers
 waits nowhere yet: it is SENT, and bound to no center; from its first copy on it is ARRIVED.
 
-An autonomous center starts what it has without asking, so a job that is sent to one, or whose data are, has its quota from then on: once, and in each
-flavour of an autonomous center that may start it, until one does. A managed center asks at the start.
+An autonomous center starts what it has without asking, so from when a job, or its data, are sent to one, limits count it as running, and it has its
+quota: once, and in each flavour of an autonomous center that may start it, until one does. A managed center asks at the start.
 
 Source: Casanova, "Benefits and drawbacks of redundant batch requests", J. Grid Computing 5, 2007, doi:10.1007/s10723-007-9068-x.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import budget, digest, lifecycle, placement, step
+from apportion.core import budget, digest, lifecycle, limit_usage, placement, quota, step
 from apportion.core import federation_books as books
 from apportion.core.codes import CANCEL, CANCELLED, PENDING, REJECTED, SUBMIT, UNSEEN
 from apportion.core.federation_tables import ALLOWED, ARRIVED, BOUND, FETCH, NO_QUOTA, SENT
@@ -43,7 +43,7 @@ def send(f: Federation, now: int, job: int) -> None:
             if f.data_due[dataset, c] == NEVER:
                 f.data_due[dataset, c] = now + f.data_ms[dataset, c]
             books.tell(f, dataset * n_centers + c, FETCH)
-            books.hold_quota(f, best, job)
+            books.hold(f, best, job)
             fetched += 1
         else:
             submitted += _submit_copy(f, now, c, best, job)
@@ -86,7 +86,7 @@ def _submit_copy(f: Federation, now: int, center: int, target: int, job: int) ->
         step.apply(core, now, SUBMIT, job)
     if core.live.state[job] != PENDING:
         return False
-    books.hold_quota(f, target, job)
+    books.hold(f, target, job)
     f.seen.owed[books.seen_of(f, center, job)] += books.area(f, center, job)
     return True
 
@@ -110,12 +110,16 @@ def follow_data(f: Federation, now: int, center: int) -> None:
         elif f.places.where[job] == SENT:  # everybody has turned it away
             books.write_off(f, job)
             lifecycle.decide(f.broker, now, job, REJECTED)
+            books.look_again(f, now)
     f.clock.watched[0] = kept
 
 
 @kernel
 def _target_later(f: Federation, now: int, center: int, job: int) -> int:
-    """Best target of a center for a job that was sent before; a managed one asks for its quota when it starts."""
+    """Best target of a center for a job that was sent before; a managed one asks for limits and quota when it starts."""
+    asks_now = f.centers.managed[center] == 0 and not limit_usage.is_held(f.broker.counters, job)
+    if asks_now and quota.by_limits(f.broker, job) != 0:
+        return -1
     for t in range(f.reason.size):
         f.reason[t] = placement.refusal(f, job, t)
         if f.reason[t] == NO_QUOTA and f.centers.managed[center] == 1:
@@ -162,11 +166,14 @@ def cancel(f: Federation, now: int, job: int) -> None:
             continue
         books.touch(f, now, c)
         f.seen.owed[books.seen_of(f, c, job)] -= books.area(f, c, job)
+        is_new = f.places.center[job] < 0  # it has never started
         if f.centers.managed[c] == 0:
-            if f.places.center[job] >= 0:
-                books.forget(f, now, c, job)
-            else:
+            if is_new:
                 books.write_off(f, job)
+            else:
+                books.forget(f, now, c, job)
+        elif is_new:
+            books.submit_to(f, c, job)
         step.apply(core, now, CANCEL, job)
     f.places.center[job] = keep
     books.tell(f, job, CANCELLED)

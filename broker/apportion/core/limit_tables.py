@@ -83,6 +83,11 @@ FIRST_TRES: Final = 3
 # Columns of LimitCounters.ran
 STARTED: Final = 0  # ms
 SEEN: Final = 1  # ms up to which the job is accounted
+# Columns of LimitCounters.held
+HELD_FIRST: Final = 0  # places of the two QOS that count it
+HELD_SECOND: Final = 1
+HELD_BILLING: Final = 2  # billing that is counted, -1 if the job is not held
+HELD_COLUMNS: Final = 3
 
 
 @table
@@ -128,6 +133,8 @@ class LimitCounters(NamedTuple):
     ``used`` (places, TRES + 1) : decayed TRES-seconds; the last column is wall seconds.
     ``left`` (places, TRES) : TRES-seconds that the running jobs may still use, as of the last tick.
     ``ran`` (jobs, 2) : STARTED and SEEN of running jobs (empty if no limit needs it).
+    ``held`` (jobs, HELD_COLUMNS) : as what a pending job is counted as running already, since it may start where nobody is asked about these
+    limits; empty where no job waits at such a place and at others.
     ``accrue_since`` (jobs) : ms since when the job ages, -1 not yet (empty if no limit on ageing is set).
     ``fairshare`` (associations) : F, written by whoever computes it.
     """
@@ -137,8 +144,14 @@ class LimitCounters(NamedTuple):
     used: Floats
     left: Ints
     ran: Ints
+    held: Ints
     accrue_since: Ints
     fairshare: Floats
+
+
+def no_holds(n_jobs: int) -> Ints:
+    """``LimitCounters.held`` where none of ``n_jobs`` jobs is held."""
+    return np.full((n_jobs, HELD_COLUMNS), -1, np.int64)
 
 
 def build_counters(tables: LimitTables, n_jobs: int) -> LimitCounters:
@@ -154,6 +167,7 @@ def build_counters(tables: LimitTables, n_jobs: int) -> LimitCounters:
         used=np.zeros((places, n_tres + 1)),
         left=np.zeros((places, n_tres), np.int64),
         ran=np.zeros((n_jobs if timed else 0, 2), np.int64),
+        held=no_holds(0),
         accrue_since=np.full(n_jobs if tables.n_accrue else 0, -1, np.int64),
         fairshare=np.ones(tables.n_assoc),
     )

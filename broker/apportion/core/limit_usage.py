@@ -21,6 +21,9 @@ from apportion.core.limit_tables import (
     FIRST_TRES,
     FLAGS,
     FORM,
+    HELD_BILLING,
+    HELD_FIRST,
+    HELD_SECOND,
     METERED,
     OVERRIDDEN,
     PARENT,
@@ -58,9 +61,60 @@ def on_submit(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int) -> None:
 
 
 @kernel
+def on_move(L: LimitTables, C: LimitCounters, old: Jobs, new: Jobs, j: int) -> None:
+    """Count a submitted job as another scheduler knows it, where its partition may have another QOS."""
+    _count(L, C, old, j, 0, -1)
+    _count(L, C, new, j, 0, 1)
+
+
+@kernel
+def hold(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int) -> None:
+    """Count a pending job as running from now on, since it may start where nobody is asked; until it starts or goes away."""
+    if not is_held(C, j):
+        C.held[j, HELD_FIRST], C.held[j, HELD_SECOND] = qos_places(L, jobs, j)
+        C.held[j, HELD_BILLING] = _billing(jobs, j)
+        count_in(L, C, jobs, j)
+
+
+@kernel
+def is_held(C: LimitCounters, j: int) -> bool:
+    """Whether a pending job is counted as running."""
+    return C.held.shape[0] > 0 and C.held[j, HELD_BILLING] >= 0
+
+
+@kernel
+def count_out(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int) -> None:
+    """See what would be if a job were not held, until `count_in`."""
+    _count_held(L, C, jobs, j, -1)
+
+
+@kernel
+def count_in(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int) -> None:
+    """The reverse of `count_out`."""
+    _count_held(L, C, jobs, j, 1)
+
+
+@kernel
+def _count_held(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int, run: int) -> None:
+    """Count a job that is held as those have asked for it who hold it: a center may know it by another partition, and by other billing."""
+    if is_held(C, j):
+        first, second, billing = C.held[j, HELD_FIRST], C.held[j, HELD_SECOND], C.held[j, HELD_BILLING]
+        _count_at(L, C, jobs, j, first, second, billing, run, 0)
+
+
+@kernel
+def _let_go(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int) -> None:
+    """Hold a job no longer, if it is."""
+    if is_held(C, j):
+        count_out(L, C, jobs, j)
+        C.held[j, HELD_BILLING] = -1
+
+
+@kernel
 def on_start(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int, now: int) -> None:
-    """Count a pending job as running; it ages no longer."""
+    """Count a pending job as running, once; it ages no longer."""
     _stop_ageing(L, C, jobs, j)
+    _let_go(L, C, jobs, j)
     _count(L, C, jobs, j, 1, 0)
     if C.ran.size > 0:
         C.ran[j, STARTED] = now
@@ -84,6 +138,7 @@ def on_end(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int, now: int, per_s
 def on_cancel_pending(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int) -> None:
     """Take a pending job that goes away without having started off the counts."""
     _stop_ageing(L, C, jobs, j)
+    _let_go(L, C, jobs, j)
     _count(L, C, jobs, j, 0, -1)
 
 
@@ -219,28 +274,50 @@ def _next(L: LimitTables, place: int, second: int, assoc: int) -> int:
 def _count(L: LimitTables, C: LimitCounters, jobs: Jobs, j: int, run: int, submit: int) -> None:
     """Add to the running and submitted jobs, and to the TRES in use, of all places of a job."""
     first, second = qos_places(L, jobs, j)
+    _count_at(L, C, jobs, j, first, second, _billing(jobs, j), run, submit)
+
+
+@kernel
+def _billing(jobs: Jobs, j: int) -> int:
+    return tres_count(jobs, j, jobs.extra.shape[1] + 1)
+
+
+@kernel
+def _count_at(
+    L: LimitTables,
+    C: LimitCounters,
+    jobs: Jobs,
+    j: int,
+    first: int,
+    second: int,
+    billing: int,
+    run: int,
+    submit: int,
+) -> None:
+    """The same where its two QOS have these places."""
     assoc = association_of(jobs, j)
     place = first if first >= 0 else assoc
     while place >= 0:
-        _add(L, jobs, j, C.totals[place], run, submit)
+        _add(L, jobs, j, billing, C.totals[place], run, submit)
         if place >= L.n_assoc and assoc >= 0:
             user = L.qos[place - L.n_assoc, USER_ROW]
             if user >= 0:
-                _add(L, jobs, j, C.owner[user, L.place[assoc, USER]], run, submit)
+                _add(L, jobs, j, billing, C.owner[user, L.place[assoc, USER]], run, submit)
             account = L.qos[place - L.n_assoc, ACCOUNT_ROW]
             if account >= 0:
-                _add(L, jobs, j, C.owner[account, L.place[assoc, ACCOUNT]], run, submit)
+                _add(L, jobs, j, billing, C.owner[account, L.place[assoc, ACCOUNT]], run, submit)
         place = _next(L, place, second, assoc)
 
 
 @kernel
-def _add(L: LimitTables, jobs: Jobs, j: int, row: Ints, run: int, submit: int) -> None:
+def _add(L: LimitTables, jobs: Jobs, j: int, billing: int, row: Ints, run: int, submit: int) -> None:
     row[RUNNING] += run
     row[SUBMITTED] += submit
     if run != 0:
         for tres in range(L.kept.size):
             if L.kept[tres] & COUNTED:
-                row[FIRST_TRES + tres] += run * tres_count(jobs, j, tres)
+                asked = tres_count(jobs, j, tres) if tres <= jobs.extra.shape[1] else billing
+                row[FIRST_TRES + tres] += run * asked
 
 
 @kernel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import budget, cohort, lifecycle, limits
+from apportion.core import budget, cohort, lifecycle, limit_usage, limits
 from apportion.core.codes import ORDER_MULTIFACTOR
 from apportion.core.jit import apart, inlined, kernel
 from apportion.core.reasons import PRIORITY, RESOURCES
@@ -24,9 +24,7 @@ def held(s: State, job: int) -> bool:
 
 @apart
 def _is_held(s: State, job: int) -> bool:
-    mask = _by_quotas(s, job)
-    if s.rules.limited == 1 and not limits.may_start(s.limits, s.counters, s.jobs, job):
-        mask |= limits.binding(s.limits, s.counters, s.jobs, job)
+    mask = binding(s, job)
     s.live.reasons[job] |= mask
     return mask != 0
 
@@ -43,8 +41,20 @@ def _by_quotas(s: State, job: int) -> int:
 @kernel
 def binding(s: State, job: int) -> int:
     """Mask of all limits, quotas and budgets that hold a pending job now."""
-    mask = limits.binding(s.limits, s.counters, s.jobs, job) if s.rules.limited == 1 else 0
-    return mask | _by_quotas(s, job)
+    return by_limits(s, job) | _by_quotas(s, job)
+
+
+@kernel
+def by_limits(s: State, job: int) -> int:
+    """Mask of the limits that hold a pending job; if it is counted as running already, it is not in its own way."""
+    if s.rules.limited == 0:
+        return 0
+    limit_usage.count_out(s.limits, s.counters, s.jobs, job)
+    mask = 0
+    if not limits.may_start(s.limits, s.counters, s.jobs, job):
+        mask = limits.binding(s.limits, s.counters, s.jobs, job)
+    limit_usage.count_in(s.limits, s.counters, s.jobs, job)
+    return mask
 
 
 @kernel

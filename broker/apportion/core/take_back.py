@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apportion.core import budget, cohort, lifecycle, limits, preempt, rank, reclaim, running
+from apportion.core import budget, cohort, lifecycle, preempt, quota, rank, reclaim, running
 from apportion.core.codes import PENDING, RUNNING
 from apportion.core.cohort_tables import NOT_COUNTED
 from apportion.core.jit import kernel
@@ -90,7 +90,7 @@ def may_ask(s: State, job: int) -> bool:
         return False
     if s.rules.budgets == 1 and budget.binding(s.budgets, s.jobs, job) != 0:
         return False
-    if s.rules.limited == 1 and not limits.may_start(s.limits, s.counters, s.jobs, job):
+    if quota.by_limits(s, job) != 0:
         return False
     counted = cohort.count_out(q, s.jobs, job)  # what a broker has bound has its quota already, and may yet lack room
     hopeless = reclaim.is_hopeless(q, s.jobs, job, flavor, s.reclaim)

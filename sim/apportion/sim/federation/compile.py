@@ -12,6 +12,7 @@ from apportion.core import federation_tables as tables
 from apportion.core.codes import PREDICT_LIMIT
 from apportion.core.cohort_tables import ALL_FLAVORS
 from apportion.core.errors import UserError
+from apportion.core.limit_tables import no_holds
 from apportion.core.tables import NEVER, Ints, Outages, State
 from apportion.policy.assign import assign
 from apportion.policy.compile import Compiled, compile_policy
@@ -100,9 +101,12 @@ def compile_federation(scenario: Scenario, workload: FederationWorkload, moves: 
     broker = compile_policy(base, workload.jobs, partition, more_pools=elsewhere)
     state = broker.state
     state = state._replace(jobs=state.jobs._replace(submit=state.jobs.submit.copy()))  # jobs that follow others
-    if scenario.broker.Placement == "redundant" and state.rules.quotas and len(managed) < len(scenario.centers):
-        held = np.zeros((len(workload), len(flavors_of(base))), np.int8)
-        state = state._replace(quotas=state.quotas._replace(held=held))
+    if scenario.broker.Placement == "redundant" and len(managed) < len(scenario.centers):
+        if state.rules.quotas:
+            held = np.zeros((len(workload), len(flavors_of(base))), np.int8)
+            state = state._replace(quotas=state.quotas._replace(held=held))
+        if state.rules.limited:
+            state = state._replace(counters=state.counters._replace(held=no_holds(len(workload))))
     broker = replace(broker, state=state)
     if state.rules.metered:
         raise UserError(
