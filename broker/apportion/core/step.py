@@ -220,7 +220,7 @@ def decide(s: State, now: int) -> None:
     """Decide what starts at this instant; the decisions are appended to ``s.decided``."""
     first_round = s.clock.now[0] != now
     s.clock.now[0] = now
-    graceful = s.preemption.until.size > 0
+    graceful = _may_yield(s) and s.preemption.until.size > 0
     if graceful:
         claims.advance(s, now)
     if s.rules.predictor != PREDICT_LIMIT:
@@ -238,9 +238,10 @@ def decide(s: State, now: int) -> None:
                 if not (_anybody_yields(s, now) or (graceful and claims.advance(s, now))):
                     break
                 happened = True
-        queue.sweep_if_worn(s.queue, s.live.state)
-        if s.rules.backfill == BACKFILL_EASY_SJBF:
-            queue.sweep_if_worn(s.short_queue, s.live.state)
+        if s.clock.decided[0] > 0:  # else nobody has left
+            queue.sweep_if_worn(s.queue, s.live.state)
+            if s.rules.backfill == BACKFILL_EASY_SJBF:
+                queue.sweep_if_worn(s.short_queue, s.live.state)
     elif s.clock.happened[0] == 1:
         s.clock.changed[0] = 1
         for pool in range(s.pools.head.size):
@@ -254,9 +255,15 @@ def decide(s: State, now: int) -> None:
 
 
 @inlined
+def _may_yield(s: State) -> bool:
+    """Whether jobs may be stopped for others, by their class or because their account uses what is lent to it."""
+    return s.rules.preemptive == 1 or s.rules.reclaims == 1
+
+
+@inlined
 def _anybody_yields(s: State, now: int) -> bool:
-    """Let one job start in place of others, by its class or because its account lends what they use; False if none can."""
-    return (s.rules.preemptive == 1 or s.rules.reclaims == 1) and _make_room(s, now)
+    """Let one job start in place of others; False if none can."""
+    return _may_yield(s) and _make_room(s, now)
 
 
 @apart
@@ -282,7 +289,7 @@ def _pass(s: State, now: int, first_round: bool, happened: bool) -> None:
 
 @kernel
 def _decide_easy(s: State, now: int) -> None:
-    if s.counters.accrue_since.size > 0 and rank.refresh(s, now):  # jobs begin to age when they are ranked
+    if s.rules.limited == 1 and s.counters.accrue_since.size > 0 and rank.refresh(s, now):  # jobs begin to age when they are ranked
         s.clock.stale[0] = 1
     if _hopeless(s):
         for pool in range(lifecycle.n_pools(s)):
@@ -346,7 +353,7 @@ def _wake_for_queue(s: State, now: int) -> int:
         time = min(time, budget.next_change(s.budgets))
     if s.rules.predictor != PREDICT_LIMIT:
         time = min(time, predict.next_correction(s))
-    if s.rules.preemptive == 1 or s.rules.reclaims == 1:
+    if _may_yield(s):
         time = min(time, s.preemption.clock[WAKE])
     if s.rules.turns == 1 and anything_runs(s) and not (rank.is_alone(s) or _hopeless(s)):
         time = min(time, s.turns.next_sample[0])
