@@ -23,7 +23,8 @@ demo: $(READY)  ## replay a real trace and say where the report is
 	@echo "open file://$(abspath $(DEMO))/report.html"
 
 test: $(READY)  ## run all tests
-	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
+# With bytecode, also where PYTHONDONTWRITEBYTECODE is set: a test may start a dozen processes.
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 
 bounds: $(READY)  ## run the tests of the core with every index checked
 	NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal tests/golden tests/property tests/differential

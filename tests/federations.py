@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 
@@ -21,6 +22,11 @@ from driving import labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+# How long after the last submission something still fails: jobs here are over within hours. A month of failures that come each minute,
+# and find nothing any more, would take nearly all of the time.
+FAILS_FOR_MS = 86_400_000
 
 
 class Job(NamedTuple):
@@ -106,7 +112,9 @@ def prepare(
             parts[k] = replace(parts[k], precedence=chain)
     workload = merge([entry.Center for entry in scenario.centers], parts)
     moves = moves_of(scenario, workload, data_times(scenario))
-    return Prepared(scenario, workload, moves, compile_federation(scenario, workload, moves))
+    with patch("apportion.sim.federation.compile.AFTER_MS", FAILS_FOR_MS):
+        compiled = compile_federation(scenario, workload, moves)
+    return Prepared(scenario, workload, moves, compiled)
 
 
 def play(

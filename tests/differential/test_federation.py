@@ -147,6 +147,10 @@ def check_possible(played: Played) -> None:
     assert ((schedule.state == ENDED) | (schedule.state == CANCELLED) | (schedule.state == REJECTED) | failed).all()
     assert (started == ended).all()
     assert (schedule.start_ms[started] >= schedule.submit_ms[started]).all()
+    accounts = workload.jobs.account.text()
+    has = list(zip(accounts, moves.dataset.tolist(), moves.constraint.codes.tolist(), strict=True))
+    assert [moves.groups[group] for group in moves.group.tolist()] == has
+    assert sorted(moves.groups) == sorted(set(has))
     stays = ~moves.movable & started
     assert (schedule.center[stays] == workload.home[stays]).all()
     speed = f.centers.speed

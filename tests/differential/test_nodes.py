@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -29,6 +30,7 @@ from oracles.workloads import random_jobs
 
 BACKFILLS = ["none", "easy", "easy-sjbf", "conservative", "slurm"]
 NAIVE_SLURM = Slurm()
+DAY_MS = 86_400_000
 
 
 @pytest.mark.parametrize("backfill", BACKFILLS)
@@ -115,6 +117,7 @@ TOGETHER = {
 @pytest.mark.parametrize("backfill", BACKFILLS)
 @pytest.mark.parametrize("select", ["select/linear", "select/cons_tres"])
 @pytest.mark.parametrize("rules", [{}, TOGETHER], ids=["plain", "rules"])
+@patch("apportion.sim.replay.PATIENCE_MS", 30 * DAY_MS)  # for jobs above their limit; age counts for a week
 def test_both_drivers_agree_on_a_trace(select, backfill, rules):
     trace = lublin(400, 5, procs=128, load=1.1, users=12, accounts=3)
     keys = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +22,7 @@ from workloads import workload
 BACKFILLS = ["none", "easy", "easy-sjbf", "conservative", "slurm"]
 MACHINES = [[Pool(6)], [Pool(5), Pool(4)], [Pool(5, mem=6, gpus=2), Pool(3, mem=4)]]
 UNIT = 10_000
+DAY_MS = 86_400_000
 ENGINES = ("compiled", "simpy")
 
 
@@ -115,8 +117,9 @@ def test_both_drivers_decide_the_same(backfill, pools, order, data):
     leases = st.sampled_from([{}, {"LendUntil": "now+1minutes"}, {"LendingLease": "0:20"}])
     keys["accounts"] = [entry | data.draw(leases) for entry in keys["accounts"]]
     if order == "multifactor":
-        keys |= {"PriorityWeightFairshare": 1000, "PriorityCalcPeriod": "5-0"}
+        keys |= {"PriorityWeightFairshare": 1000}
     policy = from_dict(keys)
     table = submissions(jobs, pools[0].procs, account=lambda job: f"a{job.user}")
-    hashes = {engine: replay(workload(by_submit(jobs), table), policy, engine).decision_hash for engine in ENGINES}
+    with patch("apportion.sim.replay.PATIENCE_MS", DAY_MS):  # a job that no quota admits is waited for, tick by tick
+        hashes = {engine: replay(workload(by_submit(jobs), table), policy, engine).decision_hash for engine in ENGINES}
     assert len(set(hashes.values())) == 1

@@ -130,6 +130,8 @@ def release(
     world: World, coming: list[Job], apart: list[Job], follows: Mapping[int, Sequence[tuple[int, int]]]
 ) -> None:
     """Let those come whose predecessors have all ended."""
+    if not apart:
+        return
     for job in list(apart):
         if all(before in world.ends for before, _ in follows[job.id]):
             time = max([job.submit, *(world.ends[before] + delay for before, delay in follows[job.id])])

@@ -11,6 +11,7 @@ Source: PriorityDecayHalfLife in slurm.conf(5) and https://slurm.schedmd.com/pri
 from __future__ import annotations
 
 import math
+from itertools import accumulate, repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,11 +51,9 @@ def decay_tables(rule: int, half_life_s: float, seconds: int) -> tuple[Floats, F
         newest += term
         term *= -fade / n
 
-    age = np.ones(seconds + 1)
-    integral = np.zeros(seconds + 1)
-    for k in range(1, seconds + 1):
-        age[k] = max(age[k - 1] * second, SMALLEST)
-        integral[k] = integral[k - 1] * second + newest
+    age = np.maximum(np.cumprod([1.0, *repeat(second, seconds)]), SMALLEST)
+    each = repeat(newest, seconds)
+    integral = np.array(list(accumulate(each, lambda total, more: total * second + more, initial=0.0)))
     return age, integral
 
 

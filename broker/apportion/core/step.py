@@ -289,7 +289,9 @@ def _pass(s: State, now: int, first_round: bool, happened: bool) -> None:
 
 @kernel
 def _decide_easy(s: State, now: int) -> None:
-    if s.rules.limited == 1 and s.counters.accrue_since.size > 0 and rank.refresh(s, now):  # jobs begin to age when they are ranked
+    if (
+        s.rules.limited == 1 and s.counters.accrue_since.size > 0 and rank.refresh(s, now)
+    ):  # jobs begin to age when they are ranked
         s.clock.stale[0] = 1
     if _hopeless(s):
         for pool in range(lifecycle.n_pools(s)):

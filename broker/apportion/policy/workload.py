@@ -28,6 +28,11 @@ class Labels:
         lookup = [*self.names, ""]
         return [lookup[code] for code in self.codes.tolist()]
 
+    def used(self) -> list[int]:
+        """Codes that some job has, ascending."""
+        counts = np.bincount(self.codes + 1, minlength=len(self.names) + 1)
+        return [code for code, count in enumerate(counts[1:].tolist()) if count]
+
 
 @dataclass(frozen=True)
 class Submissions:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ENGINES = ("auto", "compiled", "simpy")
 CHUNK = 200_000  # instants between two looks at the clock and the keyboard
+STEPS = 10_000  # events of SimPy between two such looks
 PATIENCE_MS = 400 * 86_400_000  # how long pending jobs are waited for once nothing else will happen
 
 Progress = Callable[[float], None]
@@ -189,7 +190,7 @@ def _run_simpy(workload: Workload, compiled: Compiled, world: World, progress: P
     center = SimulatedCenter(env, compiled.state, world)
     begin = time.perf_counter()
     while env.peek() < NEVER:
-        for _ in range(CHUNK):
+        for _ in range(STEPS):
             if env.peek() >= NEVER:
                 break
             env.step()

@@ -163,9 +163,7 @@ def account_tree(scenario: Scenario, workload: FederationWorkload) -> tuple[Acco
             shares = max(round(procs * entry.ExchangeRate * entry.Speed), 1)
             found.append(AccountEntry(Account=entry.Center, Fairshare=shares))
     names = workload.jobs.account.names
-    for name in sorted(
-        names[code] for code in np.unique(workload.jobs.account.codes[workload.jobs.account.codes >= 0])
-    ):
+    for name in sorted(names[code] for code in workload.jobs.account.used()):
         if name not in listed:
             parent = name.partition("/")[0]
             found.append(AccountEntry(Account=name, Parent=parent, Fairshare=policy.DefaultFairshare))

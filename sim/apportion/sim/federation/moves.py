@@ -93,13 +93,17 @@ def moves_of(scenario: Scenario, workload: FederationWorkload, data_ms: Ints) ->
     for k, entry in enumerate(scenario.datasets):
         dataset[(dataset < 0) & matching(entry.Match, workload)] = k
     account, constraint = workload.jobs.account, _constraints(scenario, workload)
-    kinds = np.column_stack([account.codes, dataset, constraint.codes])
-    keys, group = np.unique(kinds, axis=0, return_inverse=True)
+    # What a job has as one number, in the order of account, dataset and constraint: rows of three would be compared one by one.
+    widths = len(scenario.datasets) + 1, len(constraint.names) + 1
+    kinds = ((account.codes + 1) * widths[0] + dataset + 1) * widths[1] + constraint.codes + 1
+    _, example, group = np.unique(kinds, return_index=True, return_inverse=True)
     names = [*account.names, ""]
     return Moves(
         movable=movable,
-        group=np.ascontiguousarray(group.ravel().astype(np.int64)),
-        groups=tuple((names[code], int(index), int(feature)) for code, index, feature in keys.tolist()),
+        group=group.astype(np.int64),
+        groups=tuple(
+            (names[account.codes[job]], int(dataset[job]), int(constraint.codes[job])) for job in example.tolist()
+        ),
         dataset=dataset,
         constraint=constraint,
         dice=dice,

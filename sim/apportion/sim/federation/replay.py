@@ -19,7 +19,7 @@ from apportion.sim.federation.compiled import FederationWorld
 from apportion.sim.federation.compiled import replay as play
 from apportion.sim.federation.network import Traffic, traffic_of
 from apportion.sim.releases import releases_of
-from apportion.sim.replay import CHUNK, ENGINES, PATIENCE_MS
+from apportion.sim.replay import CHUNK, ENGINES, PATIENCE_MS, STEPS
 
 if TYPE_CHECKING:
     from apportion.sim.federation.compile import CompiledFederation
@@ -169,7 +169,7 @@ def _run_simpy(compiled: CompiledFederation, world: FederationWorld, progress: P
     federation = SimulatedFederation(env, compiled.federation, world)
     begin = time.perf_counter()
     while env.peek() < NEVER:
-        for _ in range(CHUNK):
+        for _ in range(STEPS):
             if env.peek() >= NEVER:
                 break
             env.step()

@@ -220,11 +220,11 @@ def _resource(name: str, part: Workload) -> Ints:
 
 def _kept(labels: Labels, keep: NDArray[np.bool_]) -> Labels:
     """Labels of some of the jobs, without the names that none of them has."""
-    codes = labels.codes[keep]
-    used = np.unique(codes[codes >= 0])
+    some = Labels(labels.codes[keep], labels.names)
+    used = some.used()
     back = np.full(len(labels.names) + 1, -1, np.int64)
     back[used] = np.arange(len(used))
-    return Labels(np.ascontiguousarray(back[codes]), tuple(labels.names[k] for k in used.tolist()))
+    return Labels(np.ascontiguousarray(back[some.codes]), tuple(labels.names[k] for k in used))
 
 
 def _join_labels(parts: list[Labels], prefixes: list[str], order: Ints) -> Labels:
@@ -241,6 +241,6 @@ def _plain(labels: Labels, prefix: str) -> Labels:
     """Take the prefix off the names that have it."""
     index: dict[str, int] = {}
     plain = np.full(len(labels.names) + 1, -1, np.int64)
-    for code in np.unique(labels.codes[labels.codes >= 0]).tolist():
+    for code in labels.used():
         plain[code] = index.setdefault(labels.names[code].removeprefix(prefix), len(index))
     return Labels(np.ascontiguousarray(plain[labels.codes]), tuple(index))
