@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from driving import run
-from oracles.jobs import Job
+from oracles.jobs import Job, Pool
 
 MINUTE = 60_000
 NAMES = "abcd"
@@ -84,6 +84,41 @@ def test_the_jobs_of_an_account_with_others_below_it_take_turns_with_theirs():
     ]
     jobs = [(0, 0, 1)] * 4 + [(0, 1, 1)] * 2
     assert minutes(jobs, 4, NAMES, FairSharing=True, accounts=tree) == [0, 0, 0, 60, 0, 60]
+
+
+def test_turns_are_found_anew_before_each_pass():
+    """Slurm's backfill pass in the instant of a main pass that has started something.
+
+    B's first holds 1 of p's 3 processors until 4; at 2, when 5 of m come free, B's second (3 of p), C's only one (1 of p) and A's (5 of m)
+    wait, in this order. inner has 6 of its own, so B (4 used, none borrowed) goes before C (1 borrowed), and C before A (9 used, 3 borrowed).
+    The main pass starts A's job and nobody on p, whose first does not fit. Now inner would borrow 3 with B's, and C goes before B: it starts at
+    once, and B's waits for its end.
+    """
+    job = [  # submit, length, user, pool, processors
+        (0, 2, 3, 0, 5),
+        (0, 4, 1, 1, 1),
+        (1, 4, 1, 1, 3),
+        (1, 8, 2, 1, 1),
+        (1, 4, 0, 0, 5),
+    ]
+    table = [
+        Job(k, at * MINUTE, long * MINUTE, long * MINUTE, width, user=user, pool=pool)
+        for k, (at, long, user, pool, width) in enumerate(job)
+    ]
+    tree = {
+        "accounts": [
+            {"Account": "a", "Cohort": "inner", "NominalQuota": "cpu=3", "FairWeight": 0},
+            {"Account": "b", "Cohort": "inner", "NominalQuota": "cpu=0"},
+            {"Account": "c", "Cohort": "outer", "NominalQuota": "cpu=0"},
+        ],
+        "cohorts": [
+            {"Cohort": "outer", "NominalQuota": "cpu=4"},
+            {"Cohort": "inner", "Parent": "outer", "NominalQuota": "cpu=3"},
+        ],
+    }
+    of = {"account": lambda job: "abc "[job.user].strip()}
+    done = run(table, [Pool(5), Pool(3)], "fcfs", "slurm", names=of, FairSharing=True, **tree)
+    assert [start // MINUTE for start in done.starts] == [0, 0, 10, 2, 2]
 
 
 def by_usage(procs: int, **weights: float) -> dict[str, Any]:

@@ -15,7 +15,7 @@ Source: Slurm's sched/backfill as documented in slurm.conf(5), SchedulerParamete
 
 from __future__ import annotations
 
-from apportion.core import guard, lifecycle, node_slots, profile, quota, windowed
+from apportion.core import guard, lifecycle, node_slots, profile, quota, turns, windowed
 from apportion.core.codes import HEAD_CLOSED, HEAD_NONE, PENDING
 from apportion.core.jit import apart, kernel
 from apportion.core.node_tables import POOLED
@@ -110,7 +110,10 @@ def decide(s: State, now: int, first_round: bool, happened: bool) -> None:
         s.clock.full[0] = 1
     full = first_round and s.clock.full[0] == 1 and now % s.rules.sched_interval == 0
     if happened or full or (s.rules.guarded == 1 and s.clock.next_plan[0] <= now):
+        decided = s.clock.decided[0]
         _main_pass(s, now, 0 if full else s.rules.main_depth)
+        if s.rules.turns == 1 and s.clock.decided[0] > decided:
+            turns.arrange(s)  # with what has started, others may come first
     if full:
         s.clock.full[0] = 0
     if first_round and s.clock.changed[0] == 1 and now % s.rules.bf_interval == 0 and s.clock.pending[0] > 0:
