@@ -101,7 +101,7 @@ def quota_table(run: Run, use: QuotaUse) -> pd.DataFrame:
     """One row a node: ``node``, ``nominal_procs``, ``used_procs`` (mean), ``used_core_h``, ``borrowed_core_h``, ``lent_core_h``."""
     begin, end = run.window_s
     hours = np.diff(use.edges_s) / 3600.0
-    amounts = {f"{name}_core_h": getattr(use, name) @ hours for name in AMOUNTS}
+    amounts = {f"{name}_core_h": (getattr(use, name) * hours).sum(axis=1) for name in AMOUNTS}
     used_procs = amounts["used_core_h"] * 3600.0 / (end - begin)
     return pd.DataFrame({"node": use.names, "nominal_procs": use.nominal, "used_procs": used_procs, **amounts})
 

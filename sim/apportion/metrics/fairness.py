@@ -47,7 +47,7 @@ def gini(values: Floats) -> float:
     if n == 0 or total <= 0:
         return float("nan")
     ranked = np.sort(values)
-    return float((2 * np.arange(1, n + 1) - n - 1) @ ranked) / (n * total)
+    return float(((2 * np.arange(1, n + 1) - n - 1) * ranked).sum()) / (n * total)
 
 
 def service_rate(run: Run, by: str) -> tuple[Floats, list[str]]:
