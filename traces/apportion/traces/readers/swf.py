@@ -220,8 +220,14 @@ def _trace(collected: _Collected, path: str, sha256: str) -> Trace:
             notes.append("UnixStartTime is 0: times are taken as relative")
     max_procs = header.max_procs
     if max_procs == UNKNOWN and header.max_nodes != UNKNOWN:
-        max_procs = header.max_nodes
-        notes.append("no MaxProcs in the header: MaxNodes is taken for it")
+        sizes = jobs.get("procs_used", jobs.get("procs_req"))
+        if sizes is not None and sizes.max() > header.max_nodes:
+            notes.append(
+                "no MaxProcs in the header, and some jobs are larger than MaxNodes, so it counts no processors"
+            )
+        else:
+            max_procs = header.max_nodes
+            notes.append("no MaxProcs in the header: MaxNodes is taken for it")
     meta = TraceMeta(
         name=stem(path),
         format="swf",
