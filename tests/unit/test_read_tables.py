@@ -172,6 +172,24 @@ def test_the_comma_kind_of_gwf_keeps_its_dependencies(tmp_path):
         read(path)
 
 
+def test_the_comma_kind_of_gwf_may_have_any_of_the_archives_columns(tmp_path):
+    path = tmp_path / "t.gwf"
+    words = {
+        "WaitTime": "30",
+        "ReqTime": "120",
+        "Status": "5",
+        "UserID": "U3",
+        "GroupID": "G",
+        "QueueID": "q",
+        "NProcs": "2",
+    }
+    path.write_text("\n".join([",".join(COLUMNS), gwf_line(**words).replace("\t", ",")]))
+    assert detect(path) == "gwf"
+    job = read(path).jobs.iloc[0]
+    assert (job["wait_ms"], job["run_ms"], job["limit_ms"]) == (30_000, 60_000, 120_000)
+    assert (job["procs_used"], job["status"], job["user"], job["account"], job["queue"]) == (2, 5, "U3", "G", "q")
+
+
 def test_real_workflows():
     trace = read(find("opendc-workflows.gwf.gz"))
     assert trace.jobs["x_workflow"].nunique() == 758
