@@ -150,7 +150,8 @@ def _row(record: Any) -> dict[str, Any]:
     submit, start, end = (_seconds(times.get(key)) for key in ("submission", "start", "end"))
     if submit <= 0:
         raise ValueError("has no time.submission")
-    started = start > 0 and record.get("nodes", "") not in {"None assigned", "(null)"}
+    left_at_once = status == Status.CANCELLED and number(times.get("elapsed")) <= 0 and not tres.get("allocated")
+    started = start > 0 and record.get("nodes", "") not in {"None assigned", "(null)"} and not left_at_once
     ended = end > 0
     procs_used = _tres(tres.get("allocated"), "cpu")
     row: dict[str, Any] = {
