@@ -14,6 +14,7 @@ import pytest
 
 from apportion.core.errors import TraceError
 from apportion.traces import Trace, detect, read, read_parquet, write_parquet
+from apportion.traces.clean import clean
 from apportion.traces.readers.gwf import COLUMNS
 from apportion.traces.readers.pbs import _chunks, _kib, _slots
 from apportion.traces.schema import Status
@@ -79,6 +80,46 @@ def test_a_pbs_job_without_an_end_still_runs_unless_its_limit_has_passed(tmp_pat
     assert tuple(read(path).jobs.loc[0, ["run_ms", "status"]]) == (-1, Status.RUNNING)
     path.write_text("".join(["01/26/2016 00:00:00;A;9.srv;\n", *lines]))  # aborted and started anew
     assert tuple(read(path).jobs.loc[0, ["run_ms", "status"]]) == (run_ms, Status.RUNNING)
+
+
+def pbs_run(job, day, submit, start, end=None):
+    """S and E records of one run, times in seconds after midnight of a day in May 2020."""
+    midnight = 1588291200 + 86400 * (day - 1)
+    said = f"user=ann ctime={midnight + submit} start={midnight + start} Resource_List.ncpus=2"
+    clock = [f"05/{day:02}/2020 {at // 3600:02}:{at // 60 % 60:02}:{at % 60:02}" for at in (start, end or 0)]
+    lines = [f"{clock[0]};S;{job};{said}"]
+    return [*lines, f"{clock[1]};E;{job};{said} end={midnight + end} Exit_status=0"] if end else lines
+
+
+def test_a_pbs_id_that_comes_again_is_a_job_each_time(tmp_path):
+    path = tmp_path / "log"
+    first, second = pbs_run("1.srv", 1, 0, 60, 100), pbs_run("1.srv", 2, 0, 60, 90)
+    for lines, runs in (
+        ([*first, *second], [40_000, 30_000]),
+        ([*first, *second[:1], "05/02/2020 00:05:00;L;license;"], [40_000, 0]),  # runs again as the log ends
+        ([first[1], first[0], *second], [40_000, 30_000]),  # joined out of order
+        ([*first, *first], [40_000, 40_000]),
+    ):
+        path.write_text("\n".join(lines))
+        trace = read(path, tz="UTC")
+        assert trace.jobs["run_ms"].tolist() == runs
+        assert trace.jobs["job_id"].tolist() == [1, 1]
+    assert len(clean(trace)[0]) == 1  # the same lines twice
+
+
+def test_a_pbs_job_back_in_the_queue_does_not_run(tmp_path):
+    path = tmp_path / "log"
+    began = pbs_run("1.srv", 1, 0, 60)
+    again = [*began, "05/01/2020 00:01:40;R;1.srv;user=ann"]
+    later = pbs_run("2.srv", 1, 0, 2000, 3000)
+    path.write_text("\n".join([*again, *later]))
+    trace = read(path, tz="UTC")
+    assert tuple(trace.jobs.loc[0, ["run_ms", "wait_ms", "status"]]) == (-1, -1, Status.PENDING)
+    assert "1 job started, went back to the queue and did not start again" in trace.meta.notes
+    path.write_text("\n".join([*again, "05/01/2020 00:05:00;D;1.srv;requestor=ann", *later]))
+    assert tuple(read(path, tz="UTC").jobs.loc[0, ["run_ms", "wait_ms", "status"]]) == (-1, 300_000, Status.CANCELLED)
+    path.write_text("\n".join([*again, *pbs_run("1.srv", 1, 0, 500, 600), *later]))
+    assert tuple(read(path, tz="UTC").jobs.loc[0, ["run_ms", "wait_ms", "status"]]) == (100_000, 500_000, 1)
 
 
 def test_ids_of_one_pbs_server_are_numbers(tmp_path):
