@@ -173,6 +173,15 @@ def test_without_a_start_time_large_submit_times_are_unix_times(tmp_path):
     assert read(write(tmp_path / "t.swf", "; UnixStartTime: 0", LINE)).meta.origin_ms is None
 
 
+def test_unix_times_do_not_count_from_a_start_time_as_well(tmp_path):
+    trace = read(write(tmp_path / "t.swf", "; UnixStartTime: 1356994800", LINE.replace("7 10 ", "7 1356996147 ")))
+    assert trace.meta.origin_ms == 0
+    assert any("Unix times" in note for note in trace.meta.notes)
+    write_swf(trace, tmp_path / "copy.swf")
+    again = read(tmp_path / "copy.swf")
+    assert (again.meta.origin_ms, again.jobs["submit_ms"].tolist()) == (0, [1356996147000])
+
+
 def test_three_numeric_columns_more_are_kept_with_a_note(tmp_path):
     trace = read(write(tmp_path / "t.swf", "; MaxNodes: 9600", f"{LINE} 12 3.5 -1", f"{LINE} 13 4 7"))
     assert trace.meta.extra_columns == ("x_19", "x_20", "x_21")
