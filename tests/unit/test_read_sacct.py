@@ -347,6 +347,30 @@ def test_json_of_a_job_cancelled_with_nothing_allocated(allocated, run_ms, tmp_p
     assert (read_job["run_ms"], read_job["wait_ms"]) == (run_ms, 10_000)
 
 
+@pytest.mark.parametrize("submission", [0, tri()])
+def test_json_of_a_job_without_a_submit_time_is_left_to_the_cleaning(submission, tmp_path):
+    path = tmp_path / "jobs.json"
+    path.write_text(json.dumps({"jobs": [OLD, OLD | {"time": OLD["time"] | {"submission": submission}}]}))
+    jobs = read(path).jobs
+    assert jobs["submit_ms"].tolist() == [1795416578000, -1]
+    assert jobs["wait_ms"].tolist() == [1_000, -1]
+    assert jobs["run_ms"].tolist() == [2_000, 2_000]
+
+
+def test_what_squeue_writes_is_told_from_sacct(tmp_path):
+    path = tmp_path / "jobs.json"
+    path.write_text(json.dumps({"jobs": [{"job_id": 5, "submit_time": tri(1795416578), "job_state": ["RUNNING"]}]}))
+    with pytest.raises(TraceError, match="what squeue writes"):
+        read(path)
+
+
+def test_a_job_that_was_resized_does_not_run_still(tmp_path):
+    path = tmp_path / "jobs.txt"
+    lines = [line.replace("COMPLETED|2|8", "RESIZING|2|8") for line in DUMP.splitlines()]
+    path.write_text("\n".join(lines))
+    assert "1 job still ran when the dump was made, with the run time until then" in read(path).meta.notes
+
+
 def test_numbers_of_every_shape():
     assert number(5) == number(tri(5)) == number("5") == 5
     unset = (None, tri(), tri(4, infinite=True), 2**32 - 2, 2**64 - 1, float("inf"), True, "UNLIMITED")

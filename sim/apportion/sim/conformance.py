@@ -81,6 +81,37 @@ _BY_HAND: Final = (
             "conservative": (0, 0, 80, 50, 110),
         },
     ),
+    (
+        "ties",  # all submitted in pairs, an end at the same instant, one job of no length
+        ((0, 10, 10, 4), (0, 10, 10, 2), (0, 5, 5, 2), (10, 5, 5, 2), (10, 0, 5, 4), (15, 5, 5, 4)),
+        {
+            "fcfs": (0, 10, 10, 15, 20, 20),
+            "easy": (0, 10, 10, 15, 20, 20),
+            "conservative": (0, 10, 10, 15, 20, 20),
+            "easy-sjbf": (0, 10, 10, 15, 20, 20),
+            "sjf": (5, 25, 0, 15, 20, 20),
+        },
+    ),
+    (
+        "kills",  # the first and the fourth are cut off at their limits
+        ((0, 100, 50, 2), (0, 30, 60, 3), (1, 40, 40, 2), (2, 60, 50, 2), (3, 5, 5, 1)),
+        {
+            "fcfs": (0, 50, 80, 80, 120),
+            "easy": (0, 50, 1, 80, 41),
+            "conservative": (0, 50, 1, 80, 41),
+            "sjf": (0, 96, 1, 46, 41),
+        },
+    ),
+    (
+        "up-to-the-shadow",  # backfilled jobs end just when the first in line is to start, or a second before
+        ((0, 100, 100, 3), (0, 50, 50, 4), (0, 100, 100, 1), (0, 99, 99, 1), (100, 10, 10, 1), (100, 10, 10, 4)),
+        {
+            "fcfs": (0, 100, 150, 150, 150, 250),
+            "easy": (0, 100, 0, 150, 150, 249),
+            "conservative": (0, 100, 0, 150, 150, 249),
+            "easy-sjbf": (0, 100, 150, 0, 150, 250),
+        },
+    ),
 )
 
 

@@ -117,7 +117,8 @@ def read(path: str, *, tz: str | None = None) -> Trace:
     if "state" in table:
         jobs["status"] = table.each("state", slurm.status).astype(np.int8)
         jobs["status_raw"] = table["state"].category()
-        unfinished = int(((jobs["status"] == Status.RUNNING) & (jobs["run_ms"] != UNKNOWN)).sum())
+        running = (jobs["status"] == Status.RUNNING) & (jobs["run_ms"] != UNKNOWN)
+        unfinished = int((running if end is None else running & (end == UNKNOWN)).sum())  # RESIZING may have an end
         if unfinished:
             notes.append(f"{counted(unfinished, 'job')} still ran when the dump was made, with the run time until then")
     for source, name in _LABELS.items():
