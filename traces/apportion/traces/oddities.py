@@ -93,6 +93,22 @@ def repeated_without_id(sheet: Sheet) -> Mask:
     return repeated(sheet, columns, sheet.ints("submit_ms"))
 
 
+def outdated(sheet: Sheet) -> Mask:
+    """Find jobs that wait or run by one line, where another of the same id, submit and start tells them further."""
+    status = sheet.ints("status")
+    told = np.where(status == Status.PENDING, 0, np.where(status == Status.RUNNING, 1, 2))
+    rows = np.flatnonzero(sheet.alive)
+    found = none(sheet)
+    for stage, columns in ((Status.PENDING, ("submit_ms",)), (Status.RUNNING, ("submit_ms", "wait_ms"))):
+        if (status == stage).any():
+            key = np.stack([numbered_ids(sheet), *(sheet.ints(name) for name in columns)])[:, rows]
+            order = np.lexsort((told[rows], *key[::-1]))  # stable: of two that tell as much the later one counts
+            same = (key[:, order[1:]] == key[:, order[:-1]]).all(axis=0)
+            earlier = rows[order[:-1][same]]
+            found[earlier[status[earlier] == stage]] = True
+    return found
+
+
 def repeated_id(sheet: Sheet) -> Mask:
     """Find jobs whose id an earlier job has."""
     ids = numbered_ids(sheet)

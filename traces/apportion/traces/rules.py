@@ -111,6 +111,14 @@ RULES: Final[tuple[Rule, ...]] = (
         default=False,
     ),
     Rule(
+        "outdated-row",
+        "a job that waits or runs still by this line, and has another of the same id, submit and start that tells more",
+        "drop",
+        "dumps of successive months each have a job that ran over the end of one; it would run twice",
+        odd.outdated,
+        ("submit_ms", "wait_ms", "run_ms", "status"),
+    ),
+    Rule(
         "repeated-id",
         "a job id that an earlier job has too",
         "flag",
