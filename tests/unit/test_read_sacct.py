@@ -136,6 +136,13 @@ def test_dumps_that_were_joined_have_header_lines_between_jobs(tmp_path):
     assert "4 job steps left out" in notes
 
 
+def test_other_columns_without_a_header_line_get_the_option_that_does_it(tmp_path):
+    path = tmp_path / "jobs.txt"
+    path.write_text("1|ann|2024-03-01T10:00:00|00:02:00|COMPLETED|4\n")
+    with pytest.raises(TraceError, match=r":1: the line has 6 fields instead of 26 .*--noheader"):
+        read(path, "sacct")
+
+
 def test_local_times_need_a_zone_to_be_right(dump):
     trace = read(dump, tz="Europe/Paris")
     assert trace.jobs["submit_ms"].iloc[0] == epoch_ms("2024-03-01T10:00:00", "Europe/Paris")

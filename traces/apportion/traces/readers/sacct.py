@@ -169,6 +169,8 @@ def _table(path: str) -> tuple[TextTable, list[str]]:
         raise TraceError(f"has no column {' or '.join(lacking)}", DUMP, path=path, line=1)
     wanted = [name if name in USED else "" for name in names]
     remedy = "a delimiter inside a job name does this; dump without JobName, or with another --delimiter"
+    if not skip:
+        remedy = f"without a header line these {len(HEADERLESS)} are expected; dump without --noheader"
     table = read_table(path, wanted, separator=separator, quote=quote, skip_lines=skip, remedy=remedy)
 
     ids = table[_id_column(table)]
