@@ -143,6 +143,19 @@ def test_other_columns_without_a_header_line_get_the_option_that_does_it(tmp_pat
         read(path, "sacct")
 
 
+@pytest.mark.parametrize(
+    ("column", "used", "asked"),
+    [("NNodes", [4, 2], [-1, -1]), ("AllocNodes", [4, 2], [-1, -1]), ("ReqNodes", [-1, -1], [4, 2])],
+)
+def test_sizes_in_nodes_are_sizes(column, used, asked, tmp_path):
+    path = tmp_path / "jobs.txt"
+    line = "|2024-03-01T10:00:00|2024-03-01T10:01:00|2024-03-01T10:03:00|00:02:00|COMPLETED|"
+    path.write_text(f"JobID|Submit|Start|End|Elapsed|State|{column}\n1{line}4\n2{line}2\n")
+    trace = read(path, tz="UTC")
+    assert (trace.column("procs_used").tolist(), trace.column("procs_req").tolist()) == (used, asked)
+    assert "sizes are counted in nodes" in trace.meta.notes
+
+
 def test_local_times_need_a_zone_to_be_right(dump):
     trace = read(dump, tz="Europe/Paris")
     assert trace.jobs["submit_ms"].iloc[0] == epoch_ms("2024-03-01T10:00:00", "Europe/Paris")

@@ -7,6 +7,7 @@ Needed are ``JobID`` (or ``JobIDRaw``), ``Submit``, ``Elapsed`` or ``Start`` and
 Conventions
 -----------
 - Steps (``123.batch``, ``123.0``) are left out; a note says how many. So are header lines between jobs, where dumps were joined.
+- Where a dump counts nodes only, these are its processors, with a note.
 - Fields of a comma-separated dump may stand in quotes.
 - Ids are numbers if all are; array and heterogeneous jobs (``123_4``, ``123+0``) make them text.
 - Times are local to the cluster; ``tz`` says where that is. A repeated hour in autumn is taken as its first pass.
@@ -106,6 +107,10 @@ def read(path: str, *, tz: str | None = None) -> Trace:
         notes.append(f"{counted(int(unstarted.sum()), 'job')} never started")
 
     used, asked = _sizes(table)
+    if not {"procs_used", "procs_req"} & (used.keys() | asked.keys()):
+        notes.append("sizes are counted in nodes")
+        used |= {"procs_used": used["nodes_used"]} if "nodes_used" in used else {}
+        asked |= {"procs_req": asked["nodes_req"]} if "nodes_req" in asked else {}
     jobs |= {name: np.where(unstarted, UNKNOWN, values) for name, values in used.items()} | asked
     if (limit := _limit(table, notes)) is not None:
         jobs["limit_ms"] = limit
