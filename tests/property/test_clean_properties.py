@@ -80,12 +80,16 @@ def by_hand(jobs, procs):
     for job in left:
         counts["repeated-id"] += job["job_id"] in seen_ids
         seen_ids.add(job["job_id"])
+    allocations_known = any(job["procs_used"] > 0 for job in left)
     counts["unsorted-submit"] = sum(b["submit_ms"] < a["submit_ms"] for a, b in pairwise(left))
     for job in left:
         for name, rule in (("run_ms", "negative-run"), ("wait_ms", "negative-wait")):
             if job[name] < -1:
                 counts[rule] += 1
                 job[name] = -1
+        if job["status"] == 5 and job["run_ms"] == 0 and job["procs_used"] <= 0 and allocations_known:
+            counts["zero-run-unallocated"] += 1
+            job["run_ms"] = -1
         if job["run_ms"] == -1:
             counts["never-started" if job["status"] in (5, -1, 11) else "no-run-time"] += 1
         size = job["procs_used"] if job["procs_used"] > 0 else job["procs_req"]

@@ -162,6 +162,20 @@ def test_a_row_written_twice_goes_and_a_repeated_id_stays():
     assert (report.jobs("repeated-row"), report.jobs("repeated-id")) == (1, 1)
 
 
+def test_a_cancelled_job_of_no_length_without_processors_never_started():
+    columns = {
+        "run_ms": [0, 0, 0, 0, 9],
+        "status": [5, 5, 5, 1, 5],
+        "procs_used": [0, -1, 4, 0, 0],
+        "procs_req": [4] * 5,
+    }
+    cleaned, outcome = found(make_trace(columns), "zero-run-unallocated")
+    assert cleaned.jobs["run_ms"].tolist() == [-1, -1, 0, 0, 9]
+    assert outcome.jobs == 2
+    columns["procs_used"] = [-1] * 5  # a trace that does not know allocations at all
+    assert found(make_trace(columns), "zero-run-unallocated")[1].jobs == 0
+
+
 def test_of_a_job_told_by_several_dumps_the_last_line_counts():
     columns = {  # job 7: waiting, running, running, done; 8: started twice; 9: runs on; 10: submitted anew
         "job_id": [7, 7, 7, 7, 8, 8, 9, 9, 10, 10],

@@ -166,6 +166,15 @@ def read_exit_codes(sheet: Sheet, rows: Mask) -> None:
     sheet.put("status", rows, ended[codes[rows]])
 
 
+def cancelled_unallocated(sheet: Sheet) -> Mask:
+    """Find cancelled jobs of no length that got nothing, in a trace that says what others got."""
+    used = np.maximum(sheet.ints("procs_used"), sheet.ints("nodes_used"))
+    if not (used[sheet.alive] > 0).any():
+        return none(sheet)
+    found: Mask = (sheet.ints("status") == Status.CANCELLED) & (sheet.ints("run_ms") == 0) & (used <= 0)
+    return found
+
+
 def no_run(sheet: Sheet) -> Mask:
     """Find jobs without a run time."""
     return unknown(sheet.ints("run_ms"))

@@ -154,6 +154,15 @@ RULES: Final[tuple[Rule, ...]] = (
         mend=odd.set_column("wait_ms", UNKNOWN),
     ),
     Rule(
+        "zero-run-unallocated",
+        "cancelled with run time zero and nothing allocated, where the trace says what others were allocated",
+        "mend",
+        "some logs write 0 for a job that left the queue before it started; the run time becomes unknown",
+        odd.cancelled_unallocated,
+        ("run_ms", "procs_used", "status"),
+        mend=odd.set_column("run_ms", UNKNOWN),
+    ),
+    Rule(
         "never-started",
         "no run time, and cancelled or of unknown status",
         "flag",
