@@ -85,7 +85,9 @@ def merge(
     if align != "calendar":
         return Trace(jobs, replace(meta, notes=(*meta.notes, _moves(centers, traces, shifts, origin_ms))))
     own = [OWN_ID, "submit_ms"]
-    twice = int(jobs.duplicated(own).sum() - jobs.duplicated([CENTER, *own]).sum())
+    twice = int(jobs.duplicated(own).sum())
+    if twice:
+        twice -= int(jobs.duplicated([CENTER, *own]).sum())  # requeued within one center
     if twice:
         said = f"{counted(twice, 'job has', 'jobs have')} the id and submit time of one of another center"
         meta = replace(meta, notes=(*meta.notes, f"{said}: join logs of one machine as files before they are read"))
