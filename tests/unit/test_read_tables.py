@@ -231,6 +231,20 @@ def test_the_comma_kind_of_gwf_may_have_any_of_the_archives_columns(tmp_path):
     assert (job["procs_used"], job["status"], job["user"], job["account"], job["queue"]) == (2, 5, "U3", "G", "q")
 
 
+def test_workflows_that_number_their_own_jobs(tmp_path):
+    path = tmp_path / "t.gwf"
+    path.write_text(
+        "WorkflowID,JobID,SubmitTime,RunTime,NProcs,Dependencies\n"
+        "a,1,0,100,1,\na,2,0,10,1,1\nb,1,5,7,1,\nb,2,5,10,1,\nb,3,5,10,1,1 2\n"
+    )
+    trace = read(path)
+    assert trace.jobs["job_id"].tolist() == ["a/1", "a/2", "b/1", "b/2", "b/3"]
+    assert trace.jobs["dependencies"].tolist() == [(), ("a/1",), (), (), ("b/1", "b/2")]
+    assert len(trace.meta.notes) == 1
+    path.write_text("WorkflowID,JobID,SubmitTime,RunTime,NProcs\n1,1,0,9,1\n1,1,5,9,1\n")
+    assert read(path).jobs["job_id"].tolist() == [1, 1]  # one id twice in one workflow: left to the cleaning
+
+
 def test_real_workflows():
     trace = read(find("opendc-workflows.gwf.gz"))
     assert trace.jobs["x_workflow"].nunique() == 758

@@ -5,7 +5,8 @@ Unix times. ``-1`` is unknown. Beyond what SWF has, the sites a job came from an
 ``x_run_site``; ``account`` is the project, else the virtual organisation, else the group, whichever the trace has.
 
 The comma-separated kind has a header line, padded fields and the columns WorkflowID, JobID, SubmitTime, RunTime,
-NProcs, ReqNProcs, Dependencies (ids between blanks), or any of the archive's. The workflow is kept as ``x_workflow``.
+NProcs, ReqNProcs, Dependencies (ids between blanks), or any of the archive's. The workflow is kept as ``x_workflow``, and
+put before ids that are only unique within one.
 
 References
 ----------
@@ -87,7 +88,7 @@ def _comma(path: str, first: str) -> Trace:
     if "WorkflowID" in table:
         workflow = table["WorkflowID"].integers()
         jobs["x_workflow"] = table["WorkflowID"].category() if workflow is None else workflow
-    return _trace(jobs, path, table)
+    return _trace(jobs, path, table, _names_of_workflows(jobs))
 
 
 def _jobs(table: TextTable) -> dict[str, Any]:
@@ -135,13 +136,30 @@ def _dependencies(table: TextTable) -> Any:
     return lists[codes]
 
 
+def _names_of_workflows(jobs: dict[str, Any]) -> tuple[str, ...]:
+    """Put the workflow before the ids where each workflow numbers its own jobs; returns the note that says so."""
+    if "x_workflow" not in jobs or not pd.Series(jobs["job_id"]).duplicated().any():
+        return ()
+    flows = list(jobs["x_workflow"])
+    names = [f"{flow}/{job}" for flow, job in zip(flows, jobs["job_id"], strict=True)]
+    if len(set(names)) < len(names):
+        return ()
+    jobs["job_id"] = np.array(names, dtype=object)
+    if "dependencies" in jobs:
+        lists = np.empty(len(names), dtype=object)
+        for k, needs in enumerate(jobs["dependencies"]):
+            lists[k] = tuple(f"{flows[k]}/{other}" for other in needs)
+        jobs["dependencies"] = lists
+    return ("each workflow numbers its own jobs: ids are written WORKFLOW/JOB",)
+
+
 def _says(values: Any) -> bool:
     if isinstance(values, pd.Categorical):
         return len(values.categories) > 0
     return bool((values != UNKNOWN).any())
 
 
-def _trace(jobs: dict[str, Any], path: str, table: TextTable) -> Trace:
+def _trace(jobs: dict[str, Any], path: str, table: TextTable, notes: tuple[str, ...] = ()) -> Trace:
     submit = jobs["submit_ms"][jobs["submit_ms"] != UNKNOWN]
     unix = submit.size > 0 and int(submit.min()) >= UNIX_TIMES_S * 1000
     meta = TraceMeta(
@@ -150,6 +168,7 @@ def _trace(jobs: dict[str, Any], path: str, table: TextTable) -> Trace:
         path=path,
         sha256=table.sha256,
         origin_ms=0 if unix else None,
+        notes=notes,
         extra_columns=tuple(name for name in jobs if name.startswith("x_")),
     )
     return Trace(pd.DataFrame(jobs, copy=False), meta)
