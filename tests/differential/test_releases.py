@@ -168,6 +168,20 @@ def test_dependencies_of_a_trace():
     assert table["reasons"].tolist() == ["", "", "Dependency", ""]
 
 
+def test_of_jobs_of_one_id_the_last_one_before_is_followed():
+    """A log that counts anew: jobs 1 and 2 of the first part, jobs 1 and 2 of the second."""
+    rows = [
+        {"job_id": 1, "submit_ms": 0, "run_ms": 50_000, "after_job": -1, "think_ms": -1},
+        {"job_id": 2, "submit_ms": 1_000, "run_ms": 1_000, "after_job": 1, "think_ms": 0},
+        {"job_id": 1, "submit_ms": 60_000, "run_ms": 20_000, "after_job": -1, "think_ms": -1},
+        {"job_id": 2, "submit_ms": 61_000, "run_ms": 1_000, "after_job": 1, "think_ms": 0},
+        {"job_id": 3, "submit_ms": 62_000, "run_ms": 1_000, "after_job": 4, "think_ms": 0},
+        {"job_id": 4, "submit_ms": 63_000, "run_ms": 7_000, "after_job": -1, "think_ms": -1},
+    ]
+    run = replay(from_trace(trace_of(rows), Conventions(dependencies="honour")), load("easy"))
+    assert run.start_ms.tolist() == [0, 50_000, 60_000, 80_000, 70_000, 63_000]
+
+
 def test_who_follows_a_job_that_never_ends():
     """Job 1 waits for ever (its user may run nothing): job 2 is in the queue with a reason, job 3 was never submitted."""
     rows = [

@@ -56,6 +56,21 @@ def test_the_schedule_is_a_trace_again(trace, tmp_path):
     assert (abs(wait_s - table["wait_s"].to_numpy()) < 0.51).all()
 
 
+def test_who_gave_up_waited_until_then_in_the_schedule_too(tmp_path):
+    log = tmp_path / "log.swf"
+    log.write_text(
+        "; MaxProcs: 4\n"
+        "1 0 0 100 4 -1 -1 4 100 -1 1 1 1 -1 -1 -1 -1 -1\n"
+        "2 5 30 -1 4 -1 -1 4 100 -1 5 1 1 -1 -1 -1 -1 -1\n"  # gives up at 35
+        "3 6 -1 20 2 -1 -1 2 20 -1 1 1 1 -1 -1 -1 -1 -1\n"  # behind it, but runs at 100 all the same
+    )
+    apportion("replay", log, "--policy", "fcfs", "--cancelled", "replay", "--out", tmp_path / "run", "--no-report")
+    again = read(tmp_path / "run" / "schedule.swf").jobs
+    assert again["wait_ms"].tolist() == [0, 30_000, 94_000]
+    assert again["run_ms"].tolist() == [100_000, -1, 20_000]
+    assert again["status"].tolist() == [1, 5, 1]
+
+
 def test_users_who_wait_for_what_they_submitted(trace, tmp_path, capsys):
     """The schedule of a slow policy as a log; under a better one its users come back sooner. A report, a diff and a comparison can be made of it."""
     log = tmp_path / "log" / "schedule.swf"

@@ -24,7 +24,7 @@ JOB = st.fixed_dictionaries(
         "limit_ms": SECONDS,
         "procs_used": SIZES,
         "procs_req": SIZES,
-        "status": st.sampled_from([-1, 0, 1, 2, 4, 5]),
+        "status": st.sampled_from([-1, 0, 1, 2, 4, 5, 10, 11]),
         "user": st.sampled_from([None, "ann", "bob"]),
     }
 )
@@ -40,6 +40,19 @@ def try_clean(trace, **how):
         return clean(trace, **how)
     except TraceError:
         return None, None
+
+
+def tells_less(job, before, behind):
+    """Whether a job that waits (11) or runs (10) is told further by another line, or as far by one behind."""
+    if job["status"] not in (10, 11):
+        return False
+    same = ("job_id", "submit_ms") if job["status"] == 11 else ("job_id", "submit_ms", "wait_ms")
+    further = (10, 11) if job["status"] == 10 else (11,)  # these do not tell more than that
+    return any(
+        all(other[name] == job[name] for name in same)
+        and (other["status"] not in further or (other in behind and other["status"] == job["status"]))
+        for other in [*before, *behind]
+    )
 
 
 def by_hand(jobs, procs):
@@ -60,17 +73,25 @@ def by_hand(jobs, procs):
             counts["repeated-row"] += 1
             continue
         seen_rows.append(job)
+        left.append(dict(job))
+    outdated = [tells_less(job, left[:k], left[k + 1 :]) for k, job in enumerate(left)]
+    counts["outdated-row"] = sum(outdated)
+    left = [job for job, gone in zip(left, outdated, strict=True) if not gone]
+    for job in left:
         counts["repeated-id"] += job["job_id"] in seen_ids
         seen_ids.add(job["job_id"])
-        left.append(dict(job))
+    allocations_known = any(job["procs_used"] > 0 for job in left)
     counts["unsorted-submit"] = sum(b["submit_ms"] < a["submit_ms"] for a, b in pairwise(left))
     for job in left:
         for name, rule in (("run_ms", "negative-run"), ("wait_ms", "negative-wait")):
             if job[name] < -1:
                 counts[rule] += 1
                 job[name] = -1
+        if job["status"] == 5 and job["run_ms"] == 0 and job["procs_used"] <= 0 and allocations_known:
+            counts["zero-run-unallocated"] += 1
+            job["run_ms"] = -1
         if job["run_ms"] == -1:
-            counts["never-started" if job["status"] in (5, -1) else "no-run-time"] += 1
+            counts["never-started" if job["status"] in (5, -1, 11) else "no-run-time"] += 1
         size = job["procs_used"] if job["procs_used"] > 0 else job["procs_req"]
         counts["no-size"] += size <= 0 and job["run_ms"] != -1
         counts["zero-run"] += job["run_ms"] == 0

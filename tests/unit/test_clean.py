@@ -162,6 +162,35 @@ def test_a_row_written_twice_goes_and_a_repeated_id_stays():
     assert (report.jobs("repeated-row"), report.jobs("repeated-id")) == (1, 1)
 
 
+def test_a_cancelled_job_of_no_length_without_processors_never_started():
+    columns = {
+        "run_ms": [0, 0, 0, 0, 9],
+        "status": [5, 5, 5, 1, 5],
+        "procs_used": [0, -1, 4, 0, 0],
+        "procs_req": [4] * 5,
+    }
+    cleaned, outcome = found(make_trace(columns), "zero-run-unallocated")
+    assert cleaned.jobs["run_ms"].tolist() == [-1, -1, 0, 0, 9]
+    assert outcome.jobs == 2
+    columns["procs_used"] = [-1] * 5  # a trace that does not know allocations at all
+    assert found(make_trace(columns), "zero-run-unallocated")[1].jobs == 0
+
+
+def test_of_a_job_told_by_several_dumps_the_last_line_counts():
+    columns = {  # job 7: waiting, running, running, done; 8: started twice; 9: runs on; 10: submitted anew
+        "job_id": [7, 7, 7, 7, 8, 8, 9, 9, 10, 10],
+        "submit_ms": [0] * 9 + [5000],
+        "wait_ms": [-1, 10, 10, 10, 0, 900, 5, 5, -1, -1],
+        "run_ms": [-1, 50, 80, 90, 700, 100, 40, 60, -1, -1],
+        "status": [11, 10, 10, 1, 10, 1, 10, 10, 11, 11],
+        "procs_used": [1] * 10,
+    }
+    cleaned, outcome = found(make_trace(columns), "outdated-row")
+    assert cleaned.jobs["job_id"].tolist() == [7, 8, 8, 9, 10, 10]
+    assert cleaned.jobs["run_ms"].tolist() == [90, 700, 100, 60, -1, -1]
+    assert outcome.jobs == 4
+
+
 def test_equal_rows_without_ids_are_kept_unless_asked():
     columns = {"submit_ms": [0, 0, 0], "run_ms": [5000, 5000, 6000], "gpus_used": [1, 1, 1]}
     trace = make_trace(columns, format="philly")
@@ -254,7 +283,7 @@ def test_the_table_of_rules_is_complete_and_says_why():
     assert all(len(row["why"]) > 20 and row["finds"] for row in table)
     assert {row["rule"] for row in table if not row["default"]} == {"repeated-row-without-id", "fractions-of-seconds"}
     drops = {row["rule"] for row in table if row["action"] == "drop" and row["default"]}
-    assert drops == {"partial-execution", "no-submit", "repeated-row", "no-size"}
+    assert drops == {"partial-execution", "no-submit", "repeated-row", "outdated-row", "no-size"}
 
 
 def test_two_hundred_thousand_jobs_are_cleaned_quickly():

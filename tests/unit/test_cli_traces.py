@@ -122,6 +122,19 @@ def test_scale_convert_and_merge_round_trip(run, tmp_path):
     assert json.loads(run("info", "both.swf", "--json")[1])["users"] == 6
 
 
+def test_what_swf_has_no_place_for_is_named(run, tmp_path):
+    assert run("convert", "made.swf", "-o", "again.swf")[2] == "again.swf: 5 jobs\n"
+    (tmp_path / "dump.txt").write_text(
+        "JobID|User|Account|Group|QOS|Submit|Elapsed|NCPUS|NNodes\n1_2|ann|phys|100|high|2024-03-01T10:00:00|00:10:00|4|1\n"
+    )
+    said = run("convert", "dump.txt", "-o", "dump.swf.gz")[2].splitlines()
+    assert said == [
+        "dump.swf.gz: 1 job",
+        "SWF has no place for nodes_used, account, qos, names of user, names of job_id; write .parquet to keep all",
+    ]
+    assert run("convert", "dump.txt", "-o", "dump.parquet")[2] == "dump.parquet: 1 job\n"
+
+
 def test_anonymize_keeps_the_acknowledgement(run, tmp_path):
     (tmp_path / "key").write_bytes(b"a secret of some length")
     for name in ("one.swf", "two.swf"):

@@ -85,6 +85,77 @@ def test_a_job_without_cpus_never_started_also_where_the_dump_names_no_nodes(tmp
     assert jobs["wait_ms"].tolist() == [300_000, 300_000]
 
 
+@pytest.mark.parametrize(
+    ("columns", "values", "never"),
+    [
+        ("ReqCPUS", ("4", "4", "4"), [True, False, False]),
+        ("ReqTRES|AllocTRES", ("cpu=4|", "cpu=4|cpu=4", "cpu=4|"), [True, False, False]),
+    ],
+)
+def test_a_job_that_was_cancelled_with_nothing_allocated_never_started(columns, values, never, tmp_path):
+    path = tmp_path / "jobs.txt"
+    ends = ("CANCELLED by 7|10:05:00|00:00:00", "CANCELLED by 7|10:05:10|00:00:10", "FAILED|10:05:00|00:00:00")
+    path.write_text(
+        f"JobID|Submit|Start|State|End|Elapsed|{columns}\n"
+        + "".join(
+            f"{k}|2024-03-01T10:00:00|2024-03-01T10:05:00|{end.replace('|10', '|2024-03-01T10')}|{value}\n"
+            for k, (end, value) in enumerate(zip(ends, values, strict=True))
+        )
+    )
+    jobs = read(path, tz="UTC").jobs
+    assert (jobs["run_ms"] == -1).tolist() == never
+    assert jobs["run_ms"].tolist()[1:] == [10_000, 0]
+    assert jobs["wait_ms"].tolist() == [300_000] * 3
+
+
+COMMAS = """\
+JobIDRaw,User,Submit,Start,End,ElapsedRaw,State,NCPUS,AllocTRES
+1,ann,2024-03-01T10:00:00,2024-03-01T10:01:00,2024-03-01T10:03:00,120,COMPLETED,4,"cpu=4,gres/gpu=2"
+2,"bob, jr",2024-03-01T10:00:00,2024-03-01T10:01:00,2024-03-01T10:03:00,120,TIMEOUT,8,cpu=8
+"""
+
+
+@pytest.mark.parametrize("header", [COMMAS.splitlines()[0], '"' + COMMAS.splitlines()[0].replace(",", '","') + '"'])
+def test_a_comma_separated_dump_may_have_quotes(header, tmp_path):
+    path = tmp_path / "jobs.csv"
+    path.write_text("\n".join([header, *COMMAS.splitlines()[1:]]))
+    assert detect(path) == "sacct"
+    jobs = read(path, tz="UTC").jobs
+    assert jobs["gpus_used"].tolist() == [2, -1]
+    assert jobs["user"].tolist() == ["ann", "bob, jr"]
+    assert jobs["procs_used"].tolist() == [4, 8]
+
+
+def test_dumps_that_were_joined_have_header_lines_between_jobs(tmp_path):
+    path = tmp_path / "jobs.txt"
+    path.write_text(DUMP + DUMP.replace("\n1", "\n2"))
+    trace = read(path)
+    assert trace.jobs["job_id"].tolist() == ["10", "11_3", "12", "13", "14", "20", "21_3", "22", "23", "24"]
+    notes = " ".join(trace.meta.notes)
+    assert "1 further header line left out" in notes
+    assert "4 job steps left out" in notes
+
+
+def test_other_columns_without_a_header_line_get_the_option_that_does_it(tmp_path):
+    path = tmp_path / "jobs.txt"
+    path.write_text("1|ann|2024-03-01T10:00:00|00:02:00|COMPLETED|4\n")
+    with pytest.raises(TraceError, match=r":1: the line has 6 fields instead of 26 .*--noheader"):
+        read(path, "sacct")
+
+
+@pytest.mark.parametrize(
+    ("column", "used", "asked"),
+    [("NNodes", [4, 2], [-1, -1]), ("AllocNodes", [4, 2], [-1, -1]), ("ReqNodes", [-1, -1], [4, 2])],
+)
+def test_sizes_in_nodes_are_sizes(column, used, asked, tmp_path):
+    path = tmp_path / "jobs.txt"
+    line = "|2024-03-01T10:00:00|2024-03-01T10:01:00|2024-03-01T10:03:00|00:02:00|COMPLETED|"
+    path.write_text(f"JobID|Submit|Start|End|Elapsed|State|{column}\n1{line}4\n2{line}2\n")
+    trace = read(path, tz="UTC")
+    assert (trace.column("procs_used").tolist(), trace.column("procs_req").tolist()) == (used, asked)
+    assert "sizes are counted in nodes" in trace.meta.notes
+
+
 def test_local_times_need_a_zone_to_be_right(dump):
     trace = read(dump, tz="Europe/Paris")
     assert trace.jobs["submit_ms"].iloc[0] == epoch_ms("2024-03-01T10:00:00", "Europe/Paris")
@@ -171,6 +242,8 @@ def test_words_of_slurm():
     assert slurm.tres("cpu=1,gres/gpu=2,gres/gpu:a=2", "gres/gpu") == 2
     assert slurm.tres("cpu=1", "gres/gpu") == -1
     assert slurm.count("4.50K") == 4608
+    assert (slurm.span_ms("02:00"), slurm.span_ms("120"), slurm.span_ms("1-00:00:00")) == (120_000, 120_000, 86_400_000)
+    assert slurm.limit_ms("120") == 7_200_000  # minutes, as TimelimitRaw has them
 
 
 def test_the_headerless_kind_of_26_columns():
@@ -282,6 +355,40 @@ def test_json_of_every_shape(tmp_path):
     assert (old["account"], new["account"]) == ("root", "phys")
     assert (old["user"], old["qos"], old["partition"], old["group"]) == ("ann", "normal", "batch", "users")
     assert trace.meta.mem_basis == "job"
+
+
+@pytest.mark.parametrize(("allocated", "run_ms"), [([], -1), ([{"type": "cpu", "count": 4}], 0)])
+def test_json_of_a_job_cancelled_with_nothing_allocated(allocated, run_ms, tmp_path):
+    times = {"submission": 1795416578, "start": 1795416588, "end": 1795416588, "elapsed": 0}
+    job = NEW | {"nodes": "", "time": times, "tres": NEW["tres"] | {"allocated": allocated}}
+    path = tmp_path / "jobs.json"
+    path.write_text(json.dumps({"jobs": [job]}))
+    read_job = read(path).jobs.iloc[0]
+    assert (read_job["run_ms"], read_job["wait_ms"]) == (run_ms, 10_000)
+
+
+@pytest.mark.parametrize("submission", [0, tri()])
+def test_json_of_a_job_without_a_submit_time_is_left_to_the_cleaning(submission, tmp_path):
+    path = tmp_path / "jobs.json"
+    path.write_text(json.dumps({"jobs": [OLD, OLD | {"time": OLD["time"] | {"submission": submission}}]}))
+    jobs = read(path).jobs
+    assert jobs["submit_ms"].tolist() == [1795416578000, -1]
+    assert jobs["wait_ms"].tolist() == [1_000, -1]
+    assert jobs["run_ms"].tolist() == [2_000, 2_000]
+
+
+def test_what_squeue_writes_is_told_from_sacct(tmp_path):
+    path = tmp_path / "jobs.json"
+    path.write_text(json.dumps({"jobs": [{"job_id": 5, "submit_time": tri(1795416578), "job_state": ["RUNNING"]}]}))
+    with pytest.raises(TraceError, match="what squeue writes"):
+        read(path)
+
+
+def test_a_job_that_was_resized_does_not_run_still(tmp_path):
+    path = tmp_path / "jobs.txt"
+    lines = [line.replace("COMPLETED|2|8", "RESIZING|2|8") for line in DUMP.splitlines()]
+    path.write_text("\n".join(lines))
+    assert "1 job still ran when the dump was made, with the run time until then" in read(path).meta.notes
 
 
 def test_numbers_of_every_shape():

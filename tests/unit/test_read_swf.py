@@ -134,6 +134,29 @@ def test_a_header_of_many_dialects_is_understood_and_kept(tmp_path):
     assert swf_header.keys(HEADER)["information"] == ["http://first"]
 
 
+@pytest.mark.parametrize(
+    ("value", "procs"),
+    [
+        ("5,120", 5120),
+        ("1,146,880 (in 2,048 racks)", 1_146_880),
+        ("6,171,7", 6),  # a list: of three pools, not of thousands
+        ("72, 1368", 72),
+        ("5,1200", 5),
+        ("5120,", 5120),
+    ],
+)
+def test_commas_between_thousands_belong_to_the_number(value, procs):
+    assert swf_header.parse([f"; MaxProcs: {value}"]).max_procs == procs
+
+
+@pytest.mark.parametrize(("nodes", "procs"), [(8, 8), (7, -1)])
+def test_nodes_are_processors_unless_a_job_is_larger(nodes, procs, tmp_path):
+    line = " ".join("8" if k in (4, 7) else word for k, word in enumerate(LINE.split()))
+    meta = read(write(tmp_path / "t.swf", f"; MaxNodes: {nodes}", line)).meta
+    assert (meta.max_nodes, meta.max_procs) == (nodes, procs)
+    assert any("no MaxProcs" in note for note in meta.notes)
+
+
 def test_bytes_of_any_encoding_in_a_header_survive(tmp_path):
     source = tmp_path / "t.swf"
     source.write_bytes(b"; Acknowledge: \xc5ke\r\n;\xff\xfe\r\n" + LINE.encode() + b"\r\n")
@@ -148,6 +171,15 @@ def test_without_a_start_time_large_submit_times_are_unix_times(tmp_path):
     assert trace.meta.origin_ms == 0
     assert trace.jobs["submit_ms"].tolist() == [1356996147000]
     assert read(write(tmp_path / "t.swf", "; UnixStartTime: 0", LINE)).meta.origin_ms is None
+
+
+def test_unix_times_do_not_count_from_a_start_time_as_well(tmp_path):
+    trace = read(write(tmp_path / "t.swf", "; UnixStartTime: 1356994800", LINE.replace("7 10 ", "7 1356996147 ")))
+    assert trace.meta.origin_ms == 0
+    assert any("Unix times" in note for note in trace.meta.notes)
+    write_swf(trace, tmp_path / "copy.swf")
+    again = read(tmp_path / "copy.swf")
+    assert (again.meta.origin_ms, again.jobs["submit_ms"].tolist()) == (0, [1356996147000])
 
 
 def test_three_numeric_columns_more_are_kept_with_a_note(tmp_path):

@@ -14,6 +14,7 @@ import pytest
 
 from apportion.core.errors import TraceError
 from apportion.traces import Trace, detect, read, read_parquet, write_parquet
+from apportion.traces.clean import clean
 from apportion.traces.readers.gwf import COLUMNS
 from apportion.traces.readers.pbs import _chunks, _kib, _slots
 from apportion.traces.schema import Status
@@ -79,6 +80,46 @@ def test_a_pbs_job_without_an_end_still_runs_unless_its_limit_has_passed(tmp_pat
     assert tuple(read(path).jobs.loc[0, ["run_ms", "status"]]) == (-1, Status.RUNNING)
     path.write_text("".join(["01/26/2016 00:00:00;A;9.srv;\n", *lines]))  # aborted and started anew
     assert tuple(read(path).jobs.loc[0, ["run_ms", "status"]]) == (run_ms, Status.RUNNING)
+
+
+def pbs_run(job, day, submit, start, end=None):
+    """S and E records of one run, times in seconds after midnight of a day in May 2020."""
+    midnight = 1588291200 + 86400 * (day - 1)
+    said = f"user=ann ctime={midnight + submit} start={midnight + start} Resource_List.ncpus=2"
+    clock = [f"05/{day:02}/2020 {at // 3600:02}:{at // 60 % 60:02}:{at % 60:02}" for at in (start, end or 0)]
+    lines = [f"{clock[0]};S;{job};{said}"]
+    return [*lines, f"{clock[1]};E;{job};{said} end={midnight + end} Exit_status=0"] if end else lines
+
+
+def test_a_pbs_id_that_comes_again_is_a_job_each_time(tmp_path):
+    path = tmp_path / "log"
+    first, second = pbs_run("1.srv", 1, 0, 60, 100), pbs_run("1.srv", 2, 0, 60, 90)
+    for lines, runs in (
+        ([*first, *second], [40_000, 30_000]),
+        ([*first, *second[:1], "05/02/2020 00:05:00;L;license;"], [40_000, 0]),  # runs again as the log ends
+        ([first[1], first[0], *second], [40_000, 30_000]),  # joined out of order
+        ([*first, *first], [40_000, 40_000]),
+    ):
+        path.write_text("\n".join(lines))
+        trace = read(path, tz="UTC")
+        assert trace.jobs["run_ms"].tolist() == runs
+        assert trace.jobs["job_id"].tolist() == [1, 1]
+    assert len(clean(trace)[0]) == 1  # the same lines twice
+
+
+def test_a_pbs_job_back_in_the_queue_does_not_run(tmp_path):
+    path = tmp_path / "log"
+    began = pbs_run("1.srv", 1, 0, 60)
+    again = [*began, "05/01/2020 00:01:40;R;1.srv;user=ann"]
+    later = pbs_run("2.srv", 1, 0, 2000, 3000)
+    path.write_text("\n".join([*again, *later]))
+    trace = read(path, tz="UTC")
+    assert tuple(trace.jobs.loc[0, ["run_ms", "wait_ms", "status"]]) == (-1, -1, Status.PENDING)
+    assert "1 job started, went back to the queue and did not start again" in trace.meta.notes
+    path.write_text("\n".join([*again, "05/01/2020 00:05:00;D;1.srv;requestor=ann", *later]))
+    assert tuple(read(path, tz="UTC").jobs.loc[0, ["run_ms", "wait_ms", "status"]]) == (-1, 300_000, Status.CANCELLED)
+    path.write_text("\n".join([*again, *pbs_run("1.srv", 1, 0, 500, 600), *later]))
+    assert tuple(read(path, tz="UTC").jobs.loc[0, ["run_ms", "wait_ms", "status"]]) == (100_000, 500_000, 1)
 
 
 def test_ids_of_one_pbs_server_are_numbers(tmp_path):
@@ -170,6 +211,38 @@ def test_the_comma_kind_of_gwf_keeps_its_dependencies(tmp_path):
     path.write_text("WorkflowID, JobID, SubmitTime, RunTime, NProcs\n0, 1, 16, eleven, 1\n")
     with pytest.raises(TraceError, match=r":2: RunTime 'eleven' is not a number"):
         read(path)
+
+
+def test_the_comma_kind_of_gwf_may_have_any_of_the_archives_columns(tmp_path):
+    path = tmp_path / "t.gwf"
+    words = {
+        "WaitTime": "30",
+        "ReqTime": "120",
+        "Status": "5",
+        "UserID": "U3",
+        "GroupID": "G",
+        "QueueID": "q",
+        "NProcs": "2",
+    }
+    path.write_text("\n".join([",".join(COLUMNS), gwf_line(**words).replace("\t", ",")]))
+    assert detect(path) == "gwf"
+    job = read(path).jobs.iloc[0]
+    assert (job["wait_ms"], job["run_ms"], job["limit_ms"]) == (30_000, 60_000, 120_000)
+    assert (job["procs_used"], job["status"], job["user"], job["account"], job["queue"]) == (2, 5, "U3", "G", "q")
+
+
+def test_workflows_that_number_their_own_jobs(tmp_path):
+    path = tmp_path / "t.gwf"
+    path.write_text(
+        "WorkflowID,JobID,SubmitTime,RunTime,NProcs,Dependencies\n"
+        "a,1,0,100,1,\na,2,0,10,1,1\nb,1,5,7,1,\nb,2,5,10,1,\nb,3,5,10,1,1 2\n"
+    )
+    trace = read(path)
+    assert trace.jobs["job_id"].tolist() == ["a/1", "a/2", "b/1", "b/2", "b/3"]
+    assert trace.jobs["dependencies"].tolist() == [(), ("a/1",), (), (), ("b/1", "b/2")]
+    assert len(trace.meta.notes) == 1
+    path.write_text("WorkflowID,JobID,SubmitTime,RunTime,NProcs\n1,1,0,9,1\n1,1,5,9,1\n")
+    assert read(path).jobs["job_id"].tolist() == [1, 1]  # one id twice in one workflow: left to the cleaning
 
 
 def test_real_workflows():

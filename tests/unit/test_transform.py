@@ -140,6 +140,15 @@ def test_shared_names_stay_as_they_are():
     assert "a/g" in list(both.jobs["group"].cat.categories)
 
 
+def test_files_of_one_machine_are_not_taken_for_centers_without_a_word():
+    days = [five(name=name, origin_ms=0) for name in ("20240301", "20240302")]
+    said = "5 jobs have the id and submit time of one of another center"
+    assert any(note.startswith(said) for note in merge.merge(days).meta.notes)
+    later = five(name="other", origin_ms=DAY_MS)
+    requeued = make_trace({"job_id": [1, 1], "submit_ms": [0, 0], "procs_used": [1, 1]}, name="again", origin_ms=0)
+    assert merge.merge([days[0], later, requeued]).meta.notes == ()
+
+
 def test_ties_of_one_instant_keep_the_order_of_the_traces():
     both = merge.merge([five(name="a", origin_ms=0), five(name="b", origin_ms=0)])
     assert both.jobs["x_center"].tolist()[:6] == ["a", "b", "a", "a", "b", "b"]

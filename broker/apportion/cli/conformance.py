@@ -29,10 +29,10 @@ from apportion.core.errors import UserError
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 @click.option("-P", "--parsable", is_flag=True, help="Put | between the fields.")
 def conformance(oracles: Path | None, engine: str, as_json: bool, parsable: bool) -> None:
-    """Replay workloads whose schedules are known to be right and print how many starts are equal.
+    """Replay workloads whose schedules are known to be right and print how many jobs start and end alike.
 
     Small schedules worked out by hand are always checked. A folder of others holds workloads NAME.swf[.gz] and for each
-    its schedules NAME.POLICY.csv[.gz] (job_id, submit, start, end, procs). Exit code 3 if any start differs.
+    its schedules NAME.POLICY.csv[.gz] (job_id, submit, start, end, procs). Exit code 3 if any job differs.
 
     \b
     Examples:
@@ -44,7 +44,9 @@ def conformance(oracles: Path | None, engine: str, as_json: bool, parsable: bool
     known = list(built_in())
     folder = oracles or _beside_traces()
     if folder is not None:
-        found = list(in_folder(folder))
+        found, others = in_folder(folder)
+        for remark in others:
+            click.echo(f"passed over {remark}", err=True)
         if oracles is not None and not found:
             raise UserError("there are no known schedules here", "NAME.swf beside NAME.POLICY.csv", path=folder)
         known += found

@@ -61,6 +61,11 @@ def save(trace: Trace, output: str) -> None:
     else:
         _write_gzipped(trace, output)
     tell(f"{output}: {counted(len(trace), 'job')}")
+    if not output.endswith(".parquet"):
+        from apportion.traces.swf_writer import without_place
+
+        if lost := without_place(trace):
+            tell(f"SWF has no place for {', '.join(lost)}; write .parquet to keep all")
 
 
 def check_output(output: str, *sources: str) -> None:

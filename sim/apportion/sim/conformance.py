@@ -1,7 +1,7 @@
-"""Conformance: replay workloads whose schedules are known to be right, and count equal starts.
+"""Conformance: replay workloads whose schedules are known to be right, and count the jobs that start and end so.
 
-Known schedules come as a folder with one workload ``NAME.swf[.gz]`` and schedules ``NAME.POLICY[-batch].csv[.gz]`` (columns job_id,
-submit, start, end, procs). A few small ones, worked out by hand, are built in.
+Known schedules come as a folder with workloads ``NAME.swf[.gz]`` and schedules ``NAME.POLICY[-batch].csv[.gz]`` (`COLUMNS`, of
+which ``job_id`` and ``start`` must be there). A few small ones, worked out by hand, are built in.
 """
 
 from __future__ import annotations
@@ -15,29 +15,36 @@ import numpy as np
 import pandas as pd
 
 from apportion.core.errors import UserError
-from apportion.policy.load import load
+from apportion.core.tables import Ints
+from apportion.policy.load import load, preset_names
 from apportion.sim.conventions import Conventions
 from apportion.sim.replay import replay
-from apportion.sim.workload import Workload, from_trace
+from apportion.sim.workload import Workload, from_trace, recorded_procs
 from apportion.traces.schema import Status, Trace, TraceMeta
 
+COLUMNS: Final = ("job_id", "submit", "start", "end", "procs")
+NEVER_MS: Final = -1
 POLICIES: Final = {"fcfs": "fcfs", "easy": "easy", "cons": "conservative", "sjbf": "easy-sjbf", "sjf": "sjf"}
 
 
 @dataclass(frozen=True)
 class Known:
-    """A workload, and the start of each of its jobs under one policy, ms from the origin."""
+    """A workload, and when each of its jobs starts, and ends where that is known, under one policy.
+
+    Times are ms from the origin; -1 is never, or not known of an end.
+    """
 
     name: str
     policy: str
     trace: Trace
     procs: int
-    start_ms: np.ndarray[tuple[int], np.dtype[np.int64]]
+    start_ms: Ints
+    end_ms: Ints | None = None
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How many starts were equal; ``first`` names the earliest job (by known start) that was not."""
+    """How many jobs start, and end where that is known, as they should; ``first`` says what the earliest other does."""
 
     name: str
     policy: str
@@ -48,7 +55,7 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Whether all were."""
+        """Whether all do."""
         return self.equal == self.jobs
 
 
@@ -74,6 +81,37 @@ _BY_HAND: Final = (
             "conservative": (0, 0, 80, 50, 110),
         },
     ),
+    (
+        "ties",  # all submitted in pairs, an end at the same instant, one job of no length
+        ((0, 10, 10, 4), (0, 10, 10, 2), (0, 5, 5, 2), (10, 5, 5, 2), (10, 0, 5, 4), (15, 5, 5, 4)),
+        {
+            "fcfs": (0, 10, 10, 15, 20, 20),
+            "easy": (0, 10, 10, 15, 20, 20),
+            "conservative": (0, 10, 10, 15, 20, 20),
+            "easy-sjbf": (0, 10, 10, 15, 20, 20),
+            "sjf": (5, 25, 0, 15, 20, 20),
+        },
+    ),
+    (
+        "kills",  # the first and the fourth are cut off at their limits
+        ((0, 100, 50, 2), (0, 30, 60, 3), (1, 40, 40, 2), (2, 60, 50, 2), (3, 5, 5, 1)),
+        {
+            "fcfs": (0, 50, 80, 80, 120),
+            "easy": (0, 50, 1, 80, 41),
+            "conservative": (0, 50, 1, 80, 41),
+            "sjf": (0, 96, 1, 46, 41),
+        },
+    ),
+    (
+        "up-to-the-shadow",  # backfilled jobs end just when the first in line is to start, or a second before
+        ((0, 100, 100, 3), (0, 50, 50, 4), (0, 100, 100, 1), (0, 99, 99, 1), (100, 10, 10, 1), (100, 10, 10, 4)),
+        {
+            "fcfs": (0, 100, 150, 150, 150, 250),
+            "easy": (0, 100, 0, 150, 150, 249),
+            "conservative": (0, 100, 0, 150, 150, 249),
+            "easy-sjbf": (0, 100, 150, 0, 150, 250),
+        },
+    ),
 )
 
 
@@ -96,37 +134,113 @@ def built_in() -> Iterator[Known]:
             yield Known(name, policy, trace, 4, np.array(starts, np.int64) * 1000)
 
 
-def in_folder(folder: Path, procs: int = 100) -> Iterator[Known]:
-    """Known schedules of a folder, in the order of their names."""
+def in_folder(folder: Path, procs: int = 100) -> tuple[list[Known], list[str]]:
+    """Known schedules of a folder in the order of their names, and a sentence for each file that was passed over.
+
+    Parameters
+    ----------
+    folder : Path
+    procs : int
+        Size of the machine where a workload does not say it.
+
+    Raises
+    ------
+    UserError
+        There is no such folder, or a schedule is not one of its workload.
+    """
     from apportion.traces import read
+    from apportion.traces.clean import clean
+    from apportion.traces.rules import BY_RULE
 
     if not folder.is_dir():
         raise UserError("there is no folder of known schedules here", "give one with --oracles", path=folder)
-    for workload in sorted(folder.glob("*.swf*")):
-        name = workload.name.split(".", 1)[0]
-        trace = read(workload)
-        size = trace.meta.max_procs if trace.meta.max_procs > 0 else procs
-        for path in sorted(folder.glob(f"{name}.*.csv*")):
-            key = path.name.split(".")[1].removesuffix("-batch")
-            if key not in POLICIES:
-                continue
-            table = pd.read_csv(path)
-            start = table.set_index(table.columns[0])["start"].reindex(trace.jobs["job_id"])
-            if start.isna().any():
-                raise UserError("the schedule does not name every job of its workload", path=path)
-            yield Known(f"{path.name.split('.csv')[0]}", POLICIES[key], trace, size, start.to_numpy(np.int64) * 1000)
+    workloads = {path.name.split(".swf")[0]: path for path in sorted(folder.glob("*.swf*"))}
+    in_order = [BY_RULE["unsorted-submit"]]  # nothing else is mended: the schedule is that of the jobs as written
+    traces: dict[str, Trace] = {}
+    known, others = [], []
+    for path in sorted(folder.glob("*.csv*")):
+        name = path.name.split(".csv")[0]
+        workload, _, key = name.rpartition(".")
+        word = key.lower().removesuffix("-batch")
+        policy = POLICIES.get(word, word)
+        if workload not in workloads:
+            others.append(f"{path.name}: there is no workload {workload or 'NAME'}.swf beside it")
+        elif policy.partition("+")[0] not in preset_names():
+            others.append(f"{path.name}: '{key}' is no policy ({', '.join(POLICIES)}, or a preset)")
+        else:
+            if workload not in traces:
+                traces[workload] = clean(read(workloads[workload]), in_order)[0]
+            known.append(_read(path, name, policy, traces[workload], procs))
+    others += [
+        f"{workloads[one].name}: no schedule {one}.POLICY.csv beside it" for one in workloads if one not in traces
+    ]
+    return known, others
+
+
+def _read(path: Path, name: str, policy: str, trace: Trace, procs: int) -> Known:
+    """One schedule, held against its workload so that a difference found later is one of decisions."""
+    from apportion.traces.texts import csv_names, first_line, read_table
+
+    names = [column.lower() for column in csv_names(first_line(str(path)))]
+    for column in ("job_id", "start"):
+        if column not in names:
+            raise UserError(f"has no column {column}", f"the columns are {', '.join(COLUMNS)}", path=path)
+    table = read_table(
+        str(path), [column if column in COLUMNS else "" for column in names], separator=",", quote='"', skip_lines=1
+    )
+    ids = table.numbers("job_id")
+    jobs = pd.Index(trace.jobs["job_id"])
+    if not jobs.is_unique:
+        raise UserError("two jobs have one id, so a schedule cannot name them", "number them", path=trace.meta.path)
+    row = jobs.get_indexer(pd.Index(ids))
+    for wrong, what in ((row < 0, "is no job of the workload"), (pd.Index(ids).duplicated(), "has a line already")):
+        if wrong.any():
+            raise table.error("job_id", int(np.argmax(wrong)), what)
+    if len(ids) < len(jobs):
+        lacking = jobs.difference(pd.Index(ids))[0]
+        raise UserError(f"has no line for job {lacking}", "the start of a job that never starts is -1", path=path)
+
+    for column, given, said in (
+        ("submit", table.times, trace.column("submit_ms")),
+        ("procs", table.numbers, recorded_procs(trace)),
+    ):
+        if column in table:
+            values = given(column)
+            wrong = (values >= 0) & (values != said[row])
+            if wrong.any():
+                k = int(np.argmax(wrong))
+                truth = _seconds(said[row[k]]) if column == "submit" else said[row[k]]
+                raise table.error(column, k, f"of job {ids[k]} is not what the workload says, {truth}")
+    start, end = (np.full(len(jobs), NEVER_MS) for _ in range(2))
+    start[row] = table.times("start")
+    if "end" in table:
+        end[row] = table.times("end")
+    size = trace.meta.max_procs if trace.meta.max_procs > 0 else procs
+    return Known(name, policy, trace, size, start, end)
 
 
 def check(known: Known, engine: str) -> Verdict:
-    """Replay one workload in one engine and compare every start."""
+    """Replay one workload in one engine; compare every start, and every end that is known."""
     workload: Workload = from_trace(known.trace, Conventions(), known.procs)
     schedule = replay(workload, load(known.policy), engine)
-    got = schedule.start_ms - workload.jobs.origin_ms
-    want = known.start_ms[workload.row]
-    wrong = np.flatnonzero(got != want)
+    start, end = (np.full(len(known.trace), NEVER_MS) for _ in range(2))
+    for ours, theirs in ((start, schedule.start_ms), (end, schedule.end_ms)):
+        ours[workload.row] = np.where(theirs < 0, NEVER_MS, theirs - workload.jobs.origin_ms)
+    known_end = np.full_like(end, NEVER_MS) if known.end_ms is None else known.end_ms
+    other_start = start != known.start_ms
+    other_end = ~other_start & (end >= 0) & (known_end >= 0) & (end != known_end)
+    wrong = np.flatnonzero(other_start | other_end)
     first = ""
     if len(wrong):
-        k = int(wrong[np.argmin(want[wrong])])
-        job = known.trace.jobs["job_id"].iloc[int(workload.row[k])]
-        first = f"job {job} starts at {got[k] / 1000:g} s, known is {want[k] / 1000:g} s"
-    return Verdict(known.name, known.policy, engine, len(known.trace), int((got == want).sum()), first)
+        k = int(wrong[np.argmin(np.where(known.start_ms < 0, start, known.start_ms)[wrong])])
+        verb, got, want = ("starts", start, known.start_ms) if other_start[k] else ("ends", end, known_end)
+        first = f"job {known.trace.jobs['job_id'].iloc[k]} {verb} {_moment(got[k])}, known is {_moment(want[k])}"
+    return Verdict(known.name, known.policy, engine, len(known.trace), len(known.trace) - len(wrong), first)
+
+
+def _seconds(ms: int) -> str:
+    return f"{ms / 1000:.3f}".rstrip("0").rstrip(".") + " s"
+
+
+def _moment(ms: int) -> str:
+    return "never" if ms < 0 else f"at {_seconds(ms)}"

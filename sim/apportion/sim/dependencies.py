@@ -15,7 +15,7 @@ distances are kept. A schedule that ends every job as recorded therefore has eve
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -80,23 +80,32 @@ def precedence(trace: Trace, row: Ints, submit_ms: Ints, *, dependencies: bool, 
 
 
 def _stated(trace: Trace, row: Ints) -> tuple[Ints, Ints, Ints]:
-    """Dependencies as (before, after, think time or -1), by index among the jobs that are replayed."""
-    ids = trace.jobs["job_id"].to_numpy()[row].tolist()
-    index = {job_id: k for k, job_id in enumerate(ids)}
+    """Dependencies as (before, after, think time or -1), by index among the jobs that are replayed.
+
+    Of several jobs of one id the last one before counts, since a log that goes on numbering from 1 speaks of its own past.
+    """
+    places: dict[Any, list[int]] = {}
+    for k, job_id in enumerate(trace.jobs["job_id"].to_numpy()[row].tolist()):
+        places.setdefault(job_id, []).append(k)
     found: dict[tuple[int, int], int] = {}
     after_job, think = trace.column("after_job")[row], trace.column("think_ms")[row]
     for k in np.flatnonzero(after_job >= 0).tolist():
-        before = index.get(int(after_job[k]))
-        if before is not None:
+        for before in _last_before(places.get(int(after_job[k]), []), k):
             found[before, k] = int(think[k])
     if "dependencies" in trace.jobs:
         lists = trace.jobs["dependencies"].to_numpy()[row]
         for k, others in enumerate(lists):
             for other in others:
-                if other in index:
-                    found.setdefault((index[other], k), -1)
+                for before in _last_before(places.get(other, []), k):
+                    found.setdefault((before, k), -1)
     table = np.array([(b, a, t) for (b, a), t in sorted(found.items())], np.int64).reshape(-1, 3)
     return table[:, 0], table[:, 1], table[:, 2]
+
+
+def _last_before(places: list[int], k: int) -> list[int]:
+    """The last of the places before ``k``, else the first of all; none if there are none."""
+    at = max(bisect_left(places, k) - 1, 0)
+    return places[at : at + 1]
 
 
 def _sessions(trace: Trace, row: Ints, submit_ms: Ints) -> tuple[Ints, Ints, Ints, int]:

@@ -411,10 +411,11 @@ def write_swf_schedule(trace: Trace, table: pd.DataFrame, folder: Path, policy: 
         jobs["submit_ms"] = np.rint(table["submit_s"].to_numpy() * 1000).astype(np.int64)
     else:
         jobs = trace.jobs.copy(deep=False)
-    wait, run = table["wait_s"].to_numpy(), table["run_s"].to_numpy()
+    run = table["run_s"].to_numpy()
+    started = table["start_s"].notna().to_numpy()
+    wait = np.where(started, table["wait_s"], table["end_s"] - table["submit_s"])  # who gave up waited until then
     jobs["wait_ms"] = np.where(np.isnan(wait), UNKNOWN, np.rint(np.nan_to_num(wait) * 1000)).astype(np.int64)
     jobs["run_ms"] = np.where(np.isnan(run), UNKNOWN, np.rint(np.nan_to_num(run) * 1000)).astype(np.int64)
-    started = ~np.isnan(wait)
     jobs["procs_used"] = np.where(started, table["procs"], UNKNOWN).astype(np.int64)
     note = f"; Note: schedule made by apportion under the policy {policy.Name or 'unnamed'} ({policy.hash[:12]}), not a log"
     meta = replace(trace.meta, header=(*trace.meta.header, note))

@@ -5,8 +5,9 @@ A format is told by content, never by the file's name. After decompression, in t
 1. ``parquet``: the first bytes are ``PAR1``.
 2. ``sacct-json``: the first character is ``{`` and there is a ``"jobs"`` key (or ``[`` with a ``"job_id"`` key).
 3. ``pbs``: the first line is ``MM/DD/YYYY HH:MM:SS;letter;id;...``.
-4. ``sacct``: the first line has fields between ``|`` (or another character that is no part of a word) of which one is
-   ``JobID`` or ``JobIDRaw``; or, without a header line, 26 fields of which the 11th to 14th are times.
+4. ``sacct``: the first line has fields between ``|`` (or another character that is no part of a word; commas, if there is a
+   ``Submit`` too) of which one is ``JobID`` or ``JobIDRaw``; or, without a header line, 26 fields of which the 11th to 14th
+   are times.
 5. ``philly``: a header line with ``timestamp``, ``duration`` and ``num_gpus``.
 6. ``alcf``: a header line with ``submit_time``, ``run_time`` and ``node_num``.
 7. ``gwf``: comma-separated with a header line that has ``JobID`` and ``NProcs``; or 29 words a line, below comments
@@ -145,7 +146,7 @@ def _of_line(first: str, marks: set[str]) -> str | None:
         return "gwf"
     if (
         _SACCT_HEADER.search(first)
-        or {"jobid", "submit", "state"} <= names
+        or ("submit" in names and names & {"jobid", "jobidraw"})
         or words[0].lower() in ("jobid", "jobidraw")
     ):
         return "sacct"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from apportion.core.errors import TraceError
+from apportion.core.units import counted
 from apportion.traces import categories
 from apportion.traces.schema import BY_NAME, UNKNOWN, Trace, TraceMeta
 from apportion.traces.transform import object_column
@@ -82,7 +83,14 @@ def merge(
     jobs = pd.DataFrame(merged).take(order).reset_index(drop=True)
     meta = _merged_meta([t.meta for t in traces], centers, origin_ms, basis)
     if align != "calendar":
-        meta = replace(meta, notes=(*meta.notes, _moves(centers, traces, shifts, origin_ms)))
+        return Trace(jobs, replace(meta, notes=(*meta.notes, _moves(centers, traces, shifts, origin_ms))))
+    own = [OWN_ID, "submit_ms"]
+    twice = int(jobs.duplicated(own).sum())
+    if twice:
+        twice -= int(jobs.duplicated([CENTER, *own]).sum())  # requeued within one center
+    if twice:
+        said = f"{counted(twice, 'job has', 'jobs have')} the id and submit time of one of another center"
+        meta = replace(meta, notes=(*meta.notes, f"{said}: join logs of one machine as files before they are read"))
     return Trace(jobs, meta)
 
 

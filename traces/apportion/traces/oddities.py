@@ -93,6 +93,22 @@ def repeated_without_id(sheet: Sheet) -> Mask:
     return repeated(sheet, columns, sheet.ints("submit_ms"))
 
 
+def outdated(sheet: Sheet) -> Mask:
+    """Find jobs that wait or run by one line, where another of the same id, submit and start tells them further."""
+    status = sheet.ints("status")
+    told = np.where(status == Status.PENDING, 0, np.where(status == Status.RUNNING, 1, 2))
+    rows = np.flatnonzero(sheet.alive)
+    found = none(sheet)
+    for stage, columns in ((Status.PENDING, ("submit_ms",)), (Status.RUNNING, ("submit_ms", "wait_ms"))):
+        if (status == stage).any():
+            key = np.stack([numbered_ids(sheet), *(sheet.ints(name) for name in columns)])[:, rows]
+            order = np.lexsort((told[rows], *key[::-1]))  # stable: of two that tell as much the later one counts
+            same = (key[:, order[1:]] == key[:, order[:-1]]).all(axis=0)
+            earlier = rows[order[:-1][same]]
+            found[earlier[status[earlier] == stage]] = True
+    return found
+
+
 def repeated_id(sheet: Sheet) -> Mask:
     """Find jobs whose id an earlier job has."""
     ids = numbered_ids(sheet)
@@ -148,6 +164,15 @@ def read_exit_codes(sheet: Sheet, rows: Mask) -> None:
     ends = {"0": Status.COMPLETED, "-1": Status.UNKNOWN}
     ended = np.array([ends.get(name, Status.FAILED) for name in names], dtype=np.int8)
     sheet.put("status", rows, ended[codes[rows]])
+
+
+def cancelled_unallocated(sheet: Sheet) -> Mask:
+    """Find cancelled jobs of no length that got nothing, in a trace that says what others got."""
+    used = np.maximum(sheet.ints("procs_used"), sheet.ints("nodes_used"))
+    if not (used[sheet.alive] > 0).any():
+        return none(sheet)
+    found: Mask = (sheet.ints("status") == Status.CANCELLED) & (sheet.ints("run_ms") == 0) & (used <= 0)
+    return found
 
 
 def no_run(sheet: Sheet) -> Mask:

@@ -111,6 +111,14 @@ RULES: Final[tuple[Rule, ...]] = (
         default=False,
     ),
     Rule(
+        "outdated-row",
+        "a job that waits or runs still by this line, and has another of the same id, submit and start that tells more",
+        "drop",
+        "dumps of successive months each have a job that ran over the end of one; it would run twice",
+        odd.outdated,
+        ("submit_ms", "wait_ms", "run_ms", "status"),
+    ),
+    Rule(
         "repeated-id",
         "a job id that an earlier job has too",
         "flag",
@@ -144,6 +152,15 @@ RULES: Final[tuple[Rule, ...]] = (
         lambda s: s.ints("wait_ms") < UNKNOWN,
         ("wait_ms",),
         mend=odd.set_column("wait_ms", UNKNOWN),
+    ),
+    Rule(
+        "zero-run-unallocated",
+        "cancelled with run time zero and nothing allocated, where the trace says what others were allocated",
+        "mend",
+        "some logs write 0 for a job that left the queue before it started; the run time becomes unknown",
+        odd.cancelled_unallocated,
+        ("run_ms", "procs_used", "status"),
+        mend=odd.set_column("run_ms", UNKNOWN),
     ),
     Rule(
         "never-started",

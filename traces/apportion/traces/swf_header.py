@@ -8,7 +8,7 @@ the first key, keys given twice, remarks behind a value, lines that go on with t
 - Keys that list something (``Note``, ``Queue``, ``Partition``, ...) may repeat. Of any other key given twice with
   different values **the last counts**, since later conversions add their lines below older ones, and a remark names
   it.
-- A number is the first one of its value, so ``70  (dual)`` is 70.
+- A number is the first one of its value, so ``70  (dual)`` is 70; commas may stand between its thousands (``5,120``).
 
 References
 ----------
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _KEY: Final = re.compile(r"^\s*;\s*([A-Za-z][A-Za-z0-9_]*)\s*:(?!//)\s*(.*?)\s*$")
-_NUMBER: Final = re.compile(r"\s*(-?\d{1,15}(?:\.\d{1,9})?)(?![\w.])")
+_NUMBER: Final = re.compile(r"\s*(-?(?:\d{1,3}(?:,\d{3})+(?!,?\d)|\d{1,15})(?:\.\d{1,9})?)(?![\w.])")
 _ENTRY: Final = re.compile(r"(-?\d{1,18})(?:\s+(.*))?$")
 _MEMORY: Final = re.compile(r"'mem_(used|req)'.*quantity=per_(\w+)")
 _LISTS: Final = frozenset(
@@ -131,7 +131,7 @@ def parse(header: Iterable[str]) -> SwfHeader:
 def _number(values: dict[str, list[str]], key: str) -> Decimal | None:
     given = values.get(key)
     match = _NUMBER.match(given[-1]) if given else None
-    return Decimal(match[1]) if match else None
+    return Decimal(match[1].replace(",", "")) if match else None
 
 
 def _count(values: dict[str, list[str]], key: str) -> int:

@@ -77,6 +77,24 @@ def write(trace: Trace, path: str | os.PathLike[str]) -> None:
         aside.unlink(missing_ok=True)
 
 
+def without_place(trace: Trace) -> list[str]:
+    """Say what of a trace is lost in SWF: columns that it has no field for, and names that it writes as numbers.
+
+    The raw status and the text of the resource request are not counted: other columns hold what they say.
+    """
+    held = {*COLUMNS, "status_raw", "request"}
+    account = trace.jobs.get("account")
+    if account is None or "group" not in trace.jobs or account.equals(trace.jobs["group"]):
+        held.add("account")
+    lost = [str(name) for name in trace.jobs.columns if name not in held and not str(name).startswith("x_")]
+    lost += [
+        f"names of {name}"
+        for name in ("user", "group", "account", "app")
+        if name in held and _whole(trace.labels(name)[1]) is None
+    ]
+    return lost if trace.jobs["job_id"].dtype.kind in "iu" else [*lost, "names of job_id"]
+
+
 def _text(trace: Trace) -> Iterator[bytes]:
     wagap = "x_nodes" in trace.jobs and "request" in trace.jobs and "queue" in trace.jobs
     names: dict[str, list[str]] = {}

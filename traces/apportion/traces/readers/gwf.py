@@ -5,7 +5,8 @@ Unix times. ``-1`` is unknown. Beyond what SWF has, the sites a job came from an
 ``x_run_site``; ``account`` is the project, else the virtual organisation, else the group, whichever the trace has.
 
 The comma-separated kind has a header line, padded fields and the columns WorkflowID, JobID, SubmitTime, RunTime,
-NProcs, ReqNProcs, Dependencies (ids between blanks). The workflow is kept as ``x_workflow``.
+NProcs, ReqNProcs, Dependencies (ids between blanks), or any of the archive's. The workflow is kept as ``x_workflow``, and
+put before ids that are only unique within one.
 
 References
 ----------
@@ -51,6 +52,7 @@ _LABELS: Final = {
     "LastRunSiteID": "x_run_site",
 }
 _MISSING: Final = ("", "-1")
+_ALWAYS: Final = frozenset({"job_id", "submit_ms", "run_ms"})
 
 
 def read(path: str) -> Trace:
@@ -70,27 +72,7 @@ def _archive(path: str, first: str) -> Trace:
     names = ["" if name in _UNUSED else name for name in COLUMNS]
     remedy = f"a GWF line has {len(COLUMNS)} words, -1 for what is unknown; comments begin with '#'"
     table = read_table(path, names, separator=" ", comment="#", skip_lines=int(titled), remedy=remedy)
-    jobs: dict[str, Any] = {"job_id": _ids(table)}
-    for source, name in _TIMES.items():
-        jobs[name] = table.times(source)
-    for source, name in _COUNTS.items():
-        jobs[name] = table.numbers(source)
-    for source, name in _MEMORY.items():
-        jobs[name] = table.numbers(source, rounds=True)
-    status = table.numbers("Status")
-    odd = (status < UNKNOWN) | (status > Status.CANCELLED)
-    jobs["status"] = np.where(odd, UNKNOWN, status).astype(np.int8)
-    if odd.any():
-        jobs["status_raw"] = table["Status"].category(missing=_MISSING)
-    for source, name in _LABELS.items():
-        jobs[name] = table[source].category(missing=_MISSING)
-    for source in ("ProjectID", "VOID", "GroupID"):
-        account = table[source].category(missing=_MISSING)
-        if len(account.categories):
-            jobs["account"] = account
-            break
-    jobs = {name: values for name, values in jobs.items() if name in ("job_id", "submit_ms", "run_ms") or _says(values)}
-    return _trace(jobs, path, table)
+    return _trace(_jobs(table), path, table)
 
 
 def _comma(path: str, first: str) -> Trace:
@@ -100,20 +82,38 @@ def _comma(path: str, first: str) -> Trace:
     if lacking:
         raise TraceError(f"the header line has no {lacking[0]}", "is this a GWF file?", path=path, line=1)
     table = read_table(path, names, separator=",", comment="#", quote='"', skip_lines=1)
-    jobs: dict[str, Any] = {
-        "job_id": _ids(table),
-        "submit_ms": table.times("SubmitTime"),
-        "run_ms": table.times("RunTime"),
-    }
-    for source, name in _COUNTS.items():
-        if source in table:
-            jobs[name] = table.numbers(source)
+    jobs = _jobs(table)
     if "Dependencies" in table:
         jobs["dependencies"] = _dependencies(table)
     if "WorkflowID" in table:
         workflow = table["WorkflowID"].integers()
         jobs["x_workflow"] = table["WorkflowID"].category() if workflow is None else workflow
-    return _trace(jobs, path, table)
+    return _trace(jobs, path, table, _names_of_workflows(jobs))
+
+
+def _jobs(table: TextTable) -> dict[str, Any]:
+    """What the table has of the archive's columns, without those that say nothing of any job."""
+    jobs: dict[str, Any] = {"job_id": _ids(table)}
+    for source, name in _TIMES.items():
+        if source in table:
+            jobs[name] = table.times(source)
+    for source, name in (_COUNTS | _MEMORY).items():
+        if source in table:
+            jobs[name] = table.numbers(source, rounds=source in _MEMORY)
+    if "Status" in table:
+        status = table.numbers("Status")
+        odd = (status < UNKNOWN) | (status > Status.CANCELLED)
+        jobs["status"] = np.where(odd, UNKNOWN, status).astype(np.int8)
+        if odd.any():
+            jobs["status_raw"] = table["Status"].category(missing=_MISSING)
+    for source, name in _LABELS.items():
+        if source in table:
+            jobs[name] = table[source].category(missing=_MISSING)
+    for source in ("ProjectID", "VOID", "GroupID"):
+        if source in table and len((account := table[source].category(missing=_MISSING)).categories):
+            jobs["account"] = account
+            break
+    return {name: values for name, values in jobs.items() if name in _ALWAYS or _says(values)}
 
 
 def _ids(table: TextTable) -> Any:
@@ -136,13 +136,30 @@ def _dependencies(table: TextTable) -> Any:
     return lists[codes]
 
 
+def _names_of_workflows(jobs: dict[str, Any]) -> tuple[str, ...]:
+    """Put the workflow before the ids where each workflow numbers its own jobs; returns the note that says so."""
+    if "x_workflow" not in jobs or not pd.Series(jobs["job_id"]).duplicated().any():
+        return ()
+    flows = list(jobs["x_workflow"])
+    names = [f"{flow}/{job}" for flow, job in zip(flows, jobs["job_id"], strict=True)]
+    if len(set(names)) < len(names):
+        return ()
+    jobs["job_id"] = np.array(names, dtype=object)
+    if "dependencies" in jobs:
+        lists = np.empty(len(names), dtype=object)
+        for k, needs in enumerate(jobs["dependencies"]):
+            lists[k] = tuple(f"{flows[k]}/{other}" for other in needs)
+        jobs["dependencies"] = lists
+    return ("each workflow numbers its own jobs: ids are written WORKFLOW/JOB",)
+
+
 def _says(values: Any) -> bool:
     if isinstance(values, pd.Categorical):
         return len(values.categories) > 0
     return bool((values != UNKNOWN).any())
 
 
-def _trace(jobs: dict[str, Any], path: str, table: TextTable) -> Trace:
+def _trace(jobs: dict[str, Any], path: str, table: TextTable, notes: tuple[str, ...] = ()) -> Trace:
     submit = jobs["submit_ms"][jobs["submit_ms"] != UNKNOWN]
     unix = submit.size > 0 and int(submit.min()) >= UNIX_TIMES_S * 1000
     meta = TraceMeta(
@@ -151,6 +168,7 @@ def _trace(jobs: dict[str, Any], path: str, table: TextTable) -> Trace:
         path=path,
         sha256=table.sha256,
         origin_ms=0 if unix else None,
+        notes=notes,
         extra_columns=tuple(name for name in jobs if name.startswith("x_")),
     )
     return Trace(pd.DataFrame(jobs, copy=False), meta)

@@ -1,9 +1,12 @@
 """Reader of PBS and Torque accounting logs (``MM/DD/YYYY HH:MM:SS;type;id;key=value ...``).
 
-A job is put together from its records. What counts is its last ``E`` (ended); without one, its last ``S`` (started),
-else its ``Q`` (queued) with a ``D`` (deleted) or ``A`` (aborted) that says when it left. Jobs that were queued before
-the log begins and deleted in it have no submit time: they are left out, and a note says how many. Other records
-(``L``, ``R``, ...) say nothing of jobs that these do not.
+A job is put together from its records. What counts is its ``E`` (ended); without one, its last ``S`` (started) that no
+``R`` (rerun) follows, else its ``Q`` (queued) with a ``D`` (deleted) or ``A`` (aborted) that says when it left. Jobs that were
+queued before the log begins and deleted in it have no submit time: they are left out, and a note says how many. Other
+records (``L``, ``T``, ...) say nothing of jobs that these do not.
+
+An id with several ``E``, or with an ``S`` after them, stands for a job each time: servers number jobs anew, and what ran twice took
+its processors twice. `apportion.traces.clean` counts repeated ids and drops lines that are there twice.
 
 Conventions
 -----------
@@ -84,18 +87,23 @@ def read(path: str, *, tz: str | None = None) -> Trace:
         place[ids[rows]] = rows  # later rows overwrite earlier ones
         return place
 
-    ended, began, queued, left = last("E"), last("S"), last("Q"), last("D", "A")
+    ended, began, queued, left, rerun = last("E"), last("S"), last("Q"), last("D", "A"), last("R")
+    waits_again = (ended < 0) & (rerun > began)
     record = np.where(ended >= 0, ended, np.where(began >= 0, began, queued))
     whole_arrays = np.array([label.split(".", 1)[0].endswith("[]") for label in table["id"].coded[1]], dtype=np.bool_)
     arrays = int((whole_arrays & (record >= 0)).sum())
     record[whole_arrays] = UNKNOWN
     left[whole_arrays] = UNKNOWN
     gone = np.flatnonzero((record < 0) & (left >= 0)).size
-    chosen = record[record >= 0]
+    is_end = table["type"].marks(lambda letter: letter == "E") & ~whole_arrays[ids]
+    # Both orders: files may be joined out of order, and in autumn an end can bear an earlier time than its start.
+    anew = (record >= 0) & (ended >= 0) & (began > ended) & (when[began] > when[ended])
+    chosen = np.unique(np.concatenate([record[record >= 0], np.flatnonzero(is_end), began[anew]]))
     if chosen.size == 0:
         raise TraceError("has no jobs", "give a log with Q, S or E records", path=path)
-    chosen.sort()
     job = ids[chosen]
+    has_ended = is_end[chosen]
+    started = has_ended | ((began[job] >= 0) & ~waits_again[job])
 
     text = table["text"].take(chosen)
     columns = _keys(text)
@@ -103,8 +111,7 @@ def read(path: str, *, tz: str | None = None) -> Trace:
     jobs = _jobs(rows, table["id"].take(chosen))
     queue_time = np.where(queued[job] >= 0, when[np.maximum(queued[job], 0)], UNKNOWN)
     leave_time = np.where(left[job] > began[job], when[np.maximum(left[job], 0)], UNKNOWN)
-    started = (ended[job] >= 0) | (began[job] >= 0)
-    lost = _times(jobs, rows, queue_time, leave_time, started, ended[job] >= 0)
+    lost = _times(jobs, rows, queue_time, leave_time, started, has_ended)
     if not _known(jobs["submit_ms"]):
         raise TraceError("says of no job when it was submitted", "give a log with Q or E records", path=path)
 
@@ -113,8 +120,11 @@ def read(path: str, *, tz: str | None = None) -> Trace:
         notes.append(f"{counted(arrays, 'record')} of whole job arrays left out; their tasks are jobs of their own")
     if gone:
         notes.append(f"{counted(gone, 'job')} left out that the log says deleted, but not submitted")
-    if not started.all():
-        notes.append(f"{counted(int((~started).sum()), 'job')} never started")
+    requeued = int(waits_again[job].sum())
+    if int((~started).sum()) > requeued:
+        notes.append(f"{counted(int((~started).sum()) - requeued, 'job')} never started")
+    if requeued:
+        notes.append(f"{counted(requeued, 'job')} started, went back to the queue and did not start again")
     unfinished = int(((jobs["status"] == Status.RUNNING) & (jobs["run_ms"] != UNKNOWN)).sum())
     if unfinished:
         notes.append(f"{counted(unfinished, 'job')} still ran when the log ended, with the run time until then")

@@ -6,12 +6,14 @@ Needed are ``JobID`` (or ``JobIDRaw``), ``Submit``, ``Elapsed`` or ``Start`` and
 
 Conventions
 -----------
-- Steps (``123.batch``, ``123.0``) are left out; a note says how many.
+- Steps (``123.batch``, ``123.0``) are left out; a note says how many. So are header lines between jobs, where dumps were joined.
+- Where a dump counts nodes only, these are its processors, with a note.
+- Fields of a comma-separated dump may stand in quotes.
 - Ids are numbers if all are; array and heterogeneous jobs (``123_4``, ``123+0``) make them text.
 - Times are local to the cluster; ``tz`` says where that is. A repeated hour in autumn is taken as its first pass.
-- A job **never started** if it has no nodes (``None assigned``), 0 CPUs or no start time: then ``run_ms`` and what it used are
-  unknown, and ``wait_ms`` is the time until it was cancelled, as SWF has it (Slurm repeats the end as the start of such
-  a job).
+- A job **never started** if it has no nodes (``None assigned``), 0 CPUs or no start time, or, where the dump has neither column,
+  was cancelled with no time elapsed and nothing allocated: then ``run_ms`` and what it used are unknown, and ``wait_ms`` is the
+  time until it was cancelled, as SWF has it (Slurm repeats the end as the start of such a job).
 - A job that **still ran** when the dump was made has the run time until then, with a note; so have those of PBS logs.
 - ``UNLIMITED`` and ``Partition_Limit`` are no limit that the file tells: -1, with a note.
 - Memory is the job's (``mem_basis`` is ``job``): from ReqTRES, else from ReqMem times CPUs or nodes, whichever it
@@ -38,7 +40,7 @@ from apportion.traces.files import stem
 from apportion.traces.readers import slurm_values as slurm
 from apportion.traces.readers.local_times import Clock
 from apportion.traces.schema import UNKNOWN, Status, Trace, TraceMeta
-from apportion.traces.texts import Texts, TextTable, first_line, read_table
+from apportion.traces.texts import Texts, TextTable, csv_names, first_line, read_table
 
 Ints = NDArray[np.int64]
 
@@ -91,7 +93,8 @@ def read(path: str, *, tz: str | None = None) -> Trace:
     submit = clock.read(table, "submit", missing=slurm.NO_TIME)
     start = clock.read(table, "start", missing=slurm.NO_TIME) if "start" in table else None
     end = clock.read(table, "end", missing=slurm.NO_TIME) if "end" in table else None
-    unstarted = _unstarted(table, start)
+    run = _run(table, start, end)
+    unstarted = _unstarted(table, start, run)
     jobs: dict[str, Any] = {"job_id": _ids(table), "submit_ms": submit}
 
     if start is not None:
@@ -99,11 +102,15 @@ def read(path: str, *, tz: str | None = None) -> Trace:
         if end is not None:
             wait = np.where(unstarted, np.where((end != UNKNOWN) & (submit != UNKNOWN), end - submit, UNKNOWN), wait)
         jobs["wait_ms"] = wait
-    jobs["run_ms"] = np.where(unstarted, UNKNOWN, _run(table, start, end))
+    jobs["run_ms"] = np.where(unstarted, UNKNOWN, run)
     if unstarted.any():
         notes.append(f"{counted(int(unstarted.sum()), 'job')} never started")
 
     used, asked = _sizes(table)
+    if not {"procs_used", "procs_req"} & (used.keys() | asked.keys()):
+        notes.append("sizes are counted in nodes")
+        used |= {"procs_used": used["nodes_used"]} if "nodes_used" in used else {}
+        asked |= {"procs_req": asked["nodes_req"]} if "nodes_req" in asked else {}
     jobs |= {name: np.where(unstarted, UNKNOWN, values) for name, values in used.items()} | asked
     if (limit := _limit(table, notes)) is not None:
         jobs["limit_ms"] = limit
@@ -115,7 +122,8 @@ def read(path: str, *, tz: str | None = None) -> Trace:
     if "state" in table:
         jobs["status"] = table.each("state", slurm.status).astype(np.int8)
         jobs["status_raw"] = table["state"].category()
-        unfinished = int(((jobs["status"] == Status.RUNNING) & (jobs["run_ms"] != UNKNOWN)).sum())
+        running = (jobs["status"] == Status.RUNNING) & (jobs["run_ms"] != UNKNOWN)
+        unfinished = int((running if end is None else running & (end == UNKNOWN)).sum())  # RESIZING may have an end
         if unfinished:
             notes.append(f"{counted(unfinished, 'job')} still ran when the dump was made, with the run time until then")
     for source, name in _LABELS.items():
@@ -144,10 +152,12 @@ def _table(path: str) -> tuple[TextTable, list[str]]:
     first = first_line(path)
     if len(first.split()) > 1 and re.fullmatch(r"[\w% ]+", first):
         raise TraceError("is laid out in columns of fixed width, which cuts values off", DUMP, path=path, line=1)
-    match = _DELIMITER.match(first)
+    match = _DELIMITER.match(first.replace('"', ""))
     separator = (match[1] or match[2] or "|") if match else "|"
+    quote = '"' if separator == "," else ""
     if match and separator.isascii():
-        names = [name.strip().lower().split("%")[0] for name in first.split(separator)]
+        columns = csv_names(first) if quote else first.split(separator)
+        names = [name.strip().lower().split("%")[0] for name in columns]
         skip = 1
     else:
         names, skip, separator = HEADERLESS, 0, "|"
@@ -164,13 +174,19 @@ def _table(path: str) -> tuple[TextTable, list[str]]:
         raise TraceError(f"has no column {' or '.join(lacking)}", DUMP, path=path, line=1)
     wanted = [name if name in USED else "" for name in names]
     remedy = "a delimiter inside a job name does this; dump without JobName, or with another --delimiter"
-    table = read_table(path, wanted, separator=separator, skip_lines=skip, remedy=remedy)
+    if not skip:
+        remedy = f"without a header line these {len(HEADERLESS)} are expected; dump without --noheader"
+    table = read_table(path, wanted, separator=separator, quote=quote, skip_lines=skip, remedy=remedy)
 
-    steps = table[_id_column(table)].marks(lambda text: "." in text)
-    if steps.all():
+    ids = table[_id_column(table)]
+    steps = ids.marks(lambda text: "." in text)
+    titles = ids.marks(lambda text: text.lower() == _id_column(table))
+    if (steps | titles).all():
         raise TraceError("has steps only, no jobs", DUMP, path=path)
     notes = [f"{counted(int(steps.sum()), 'job step')} left out"] if steps.any() else []
-    return table.take(~steps), notes
+    if titles.any():
+        notes.append(f"{counted(int(titles.sum()), 'further header line')} left out")
+    return table.take(~(steps | titles)), notes
 
 
 def _id_column(table: TextTable) -> str:
@@ -186,12 +202,15 @@ def _ids(table: TextTable) -> Any:
     return np.array(labels, dtype=object)[codes]
 
 
-def _unstarted(table: TextTable, start: Ints | None) -> NDArray[np.bool_]:
+def _unstarted(table: TextTable, start: Ints | None, run: Ints) -> NDArray[np.bool_]:
     never = np.zeros(len(table), dtype=np.bool_)
     if "nodelist" in table:
         never |= table["nodelist"].marks(lambda text: text in {"None assigned", "(null)"})
     if (column := table.first_of(*_CPUS)) is not None:
         never |= table.each(column, slurm.count) == 0
+    elif "nodelist" not in table and "state" in table:
+        empty = table["alloctres"].marks(lambda text: not text) if "alloctres" in table else True
+        never |= (table.each("state", slurm.status) == Status.CANCELLED) & (run == 0) & empty
     if start is not None:
         never |= start == UNKNOWN
     return never

@@ -148,15 +148,18 @@ def _row(record: Any) -> dict[str, Any]:
     status = slurm.status(words[0]) if words else Status.UNKNOWN
 
     submit, start, end = (_seconds(times.get(key)) for key in ("submission", "start", "end"))
+    if "submission" not in times:
+        raise ValueError("has no time.submission, as sacct writes it (what squeue writes forgets jobs)")
     if submit <= 0:
-        raise ValueError("has no time.submission")
-    started = start > 0 and record.get("nodes", "") not in {"None assigned", "(null)"}
+        submit = UNKNOWN
+    left_at_once = status == Status.CANCELLED and number(times.get("elapsed")) <= 0 and not tres.get("allocated")
+    started = start > 0 and record.get("nodes", "") not in {"None assigned", "(null)"} and not left_at_once
     ended = end > 0
     procs_used = _tres(tres.get("allocated"), "cpu")
     row: dict[str, Any] = {
         "job_id": _id(record),
         "submit_ms": submit,
-        "wait_ms": start - submit if started else end - submit if ended else UNKNOWN,
+        "wait_ms": (start if started else end) - submit if submit > 0 and (started or ended) else UNKNOWN,
         "run_ms": _elapsed(times, start, end) if started else UNKNOWN,
         "procs_used": procs_used if started else UNKNOWN,
         "procs_req": _first(_tres(tres.get("requested"), "cpu"), number(required.get("CPUs"))),

@@ -71,8 +71,13 @@ def limit_ms(text: str) -> int:
 
 
 def span_ms(text: str) -> int:
-    """Time span in ms (``Elapsed``, ``TotalCPU``); -1 where there is none."""
-    return UNKNOWN if text in NO_LIMIT else parse_duration_ms(text)
+    """Time span in ms (``Elapsed``, ``TotalCPU``); -1 where there is none.
+
+    Slurm writes minutes and seconds at least, so a bare number is no notation of its own but seconds, as in ``ElapsedRaw``.
+    """
+    if text in NO_LIMIT:
+        return UNKNOWN
+    return parse_duration_ms(f"0:{text}" if text.isdecimal() else text)
 
 
 def count(text: str) -> int:

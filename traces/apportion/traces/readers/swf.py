@@ -11,8 +11,8 @@ Dialects beyond the standard's 18 fields:
 Conventions
 -----------
 - Times are kept exactly, in ms; more than three decimals are rounded half to even, and so is memory.
-- ``UnixStartTime`` gives the origin. Without it (or with 0), submit times beyond `UNIX_TIMES_S` must be Unix times: the
-  origin is then the epoch, 0. Other traces have relative times only.
+- ``UnixStartTime`` gives the origin. Where all submit times are beyond `UNIX_TIMES_S` they must be Unix times: the origin is
+  then the epoch, 0. Traces without either have relative times only.
 - Status: codes 0 to 5 are the format's. Any other (raw exit codes, as in Sandia Ross) is `Status.UNKNOWN`, and
   ``status_raw`` holds the codes of all jobs.
 - ``account`` is filled from the group. Ids are kept as labels; names of queues and partitions are in the `TraceMeta`.
@@ -209,19 +209,27 @@ def _trace(collected: _Collected, path: str, sha256: str) -> Trace:
     extra_columns = _extras(collected, jobs, notes, has_header=bool(collected.comments))
 
     origin_ms = header.unix_start_ms
-    if not origin_ms:
-        submit = jobs["submit_ms"]
-        submit = submit[submit != UNKNOWN]
-        unix = submit.size > 0 and int(submit.min()) >= UNIX_TIMES_S * 1000
-        origin_ms = 0 if unix else None
-        if unix and header.unix_start_ms is None:
-            notes.append("no UnixStartTime, but submit times are Unix times: counted from 1970-01-01 UTC")
-        elif header.unix_start_ms == 0 and not unix:
-            notes.append("UnixStartTime is 0: times are taken as relative")
+    submit = jobs["submit_ms"]
+    submit = submit[submit != UNKNOWN]
+    unix = submit.size > 0 and int(submit.min()) >= UNIX_TIMES_S * 1000
+    if unix:
+        if header.unix_start_ms != 0:
+            said = "no UnixStartTime" if header.unix_start_ms is None else "UnixStartTime is not 0"
+            notes.append(f"{said}, but submit times are Unix times: counted from 1970-01-01 UTC")
+        origin_ms = 0
+    elif origin_ms == 0:
+        notes.append("UnixStartTime is 0: times are taken as relative")
+        origin_ms = None
     max_procs = header.max_procs
     if max_procs == UNKNOWN and header.max_nodes != UNKNOWN:
-        max_procs = header.max_nodes
-        notes.append("no MaxProcs in the header: MaxNodes is taken for it")
+        sizes = jobs.get("procs_used", jobs.get("procs_req"))
+        if sizes is not None and sizes.max() > header.max_nodes:
+            notes.append(
+                "no MaxProcs in the header, and some jobs are larger than MaxNodes, so it counts no processors"
+            )
+        else:
+            max_procs = header.max_nodes
+            notes.append("no MaxProcs in the header: MaxNodes is taken for it")
     meta = TraceMeta(
         name=stem(path),
         format="swf",
