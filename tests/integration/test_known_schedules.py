@@ -71,11 +71,11 @@ def test_a_policy_may_have_the_name_of_a_preset(key, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "first", "equal"),
+    ("old", "new", "first", "equal"),  # of five starts
     [
         ("2,10,100,120", "2,10,90,110", "job 2 starts at 100 s, known is at 90 s", 4),
         ("2,10,100,120", "2,10,100.5,120", "job 2 starts at 100 s, known is at 100.5 s", 4),
-        ("3,20,100,130", "3,20,100,150", "job 3 ends at 130 s, known is at 150 s", 4),
+        ("3,20,100,130", "3,20,100,150", "job 3 ends at 130 s, known is at 150 s", 5),
         ("4,25,-1,-1", "4,25,1234567,1234587", "job 4 starts never, known is at 1234567 s", 4),
         ("2,10,100,120", "2,10,-1,-1", "job 2 starts at 100 s, known is never", 4),
     ],
@@ -121,6 +121,18 @@ def test_what_is_passed_over_is_named(tmp_path, capsys):
         "passed over yours.easy.csv: there is no workload yours.swf beside it",
         "passed over ours.swf: no schedule ours.POLICY.csv beside it",
     ]
+
+
+@pytest.mark.parametrize("procs", [2, 3])
+def test_a_size_may_be_what_was_allocated_or_requested(procs, tmp_path, capsys):
+    code, verdicts, _ = conformance(
+        tmp_path,
+        capsys,
+        workload=WORKLOAD.replace("2 -1 -1 2 20 -1 1", "2 -1 -1 3 20 -1 1"),
+        schedule=SCHEDULE.replace("120,2", f"120,{procs}"),
+    )
+    assert code == 0
+    assert len(verdicts) == 2
 
 
 def test_names_may_have_dots(tmp_path, capsys):

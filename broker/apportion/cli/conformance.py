@@ -29,7 +29,7 @@ from apportion.core.errors import UserError
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 @click.option("-P", "--parsable", is_flag=True, help="Put | between the fields.")
 def conformance(oracles: Path | None, engine: str, as_json: bool, parsable: bool) -> None:
-    """Replay workloads whose schedules are known to be right and print how many jobs start and end alike.
+    """Replay workloads whose schedules are known to be right and print how many starts are equal.
 
     Small schedules worked out by hand are always checked. A folder of others holds workloads NAME.swf[.gz] and for each
     its schedules NAME.POLICY.csv[.gz] (job_id, submit, start, end, procs). Exit code 3 if any job differs.
@@ -56,13 +56,21 @@ def conformance(oracles: Path | None, engine: str, as_json: bool, parsable: bool
         print_json([asdict(verdict) | {"holds": verdict.holds} for verdict in verdicts])
     else:
         rows = [
-            (v.name, v.policy, v.engine, f"{v.jobs:,}", f"{100 * v.equal / max(v.jobs, 1):.2f} %", v.first)
+            (
+                v.name,
+                v.policy,
+                v.engine,
+                f"{v.jobs:,}",
+                f"{100 * v.equal / max(v.jobs, 1):.2f} %",
+                f"{v.other_ends:,}",
+                v.first,
+            )
             for v in verdicts
         ]
         print_table(
-            ("schedule", "policy", "engine", "jobs", "equal", "first difference"),
+            ("schedule", "policy", "engine", "jobs", "equal starts", "other ends", "first difference"),
             rows,
-            right=("jobs", "equal"),
+            right=("jobs", "equal starts", "other ends"),
             parsable=parsable,
         )
     if not all(verdict.holds for verdict in verdicts):

@@ -17,7 +17,7 @@ import pandas as pd
 from apportion.core.errors import UserError
 from apportion.core.tables import Ints
 from apportion.policy.load import load, preset_names
-from apportion.sim.conventions import Conventions
+from apportion.sim.conventions import CHOICES, Conventions
 from apportion.sim.replay import replay
 from apportion.sim.workload import Workload, from_trace, recorded_procs
 from apportion.traces.schema import Status, Trace, TraceMeta
@@ -44,19 +44,23 @@ class Known:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How many jobs start, and end where that is known, as they should; ``first`` says what the earliest other does."""
+    """How many jobs start as they should (``equal``); ``first`` says what the earliest other does.
+
+    ``other_ends`` : of those that do, how many end otherwise than is known.
+    """
 
     name: str
     policy: str
     engine: str
     jobs: int
     equal: int
+    other_ends: int
     first: str
 
     @property
     def holds(self) -> bool:
         """Whether all do."""
-        return self.equal == self.jobs
+        return self.equal == self.jobs and self.other_ends == 0
 
 
 # submit, run, limit, procs on 4 processors, and the starts by policy; times in seconds. Worked out by hand.
@@ -200,17 +204,21 @@ def _read(path: Path, name: str, policy: str, trace: Trace, procs: int) -> Known
         lacking = jobs.difference(pd.Index(ids))[0]
         raise UserError(f"has no line for job {lacking}", "the start of a job that never starts is -1", path=path)
 
-    for column, given, said in (
-        ("submit", table.times, trace.column("submit_ms")),
-        ("procs", table.numbers, recorded_procs(trace)),
-    ):
+    said = {
+        "submit": (trace.column("submit_ms"),),
+        "procs": tuple(recorded_procs(trace, size) for size in CHOICES["size"]),
+    }
+    for column, truths in said.items():
         if column in table:
-            values = given(column)
-            wrong = (values >= 0) & (values != said[row])
+            values = table.times(column) if column == "submit" else table.numbers(column)
+            wrong = values >= 0
+            for truth in truths:
+                wrong &= values != truth[row]
             if wrong.any():
                 k = int(np.argmax(wrong))
-                truth = _seconds(said[row[k]]) if column == "submit" else said[row[k]]
-                raise table.error(column, k, f"of job {ids[k]} is not what the workload says, {truth}")
+                known = truths[0][row[k]]
+                known = _seconds(known) if column == "submit" else str(known)
+                raise table.error(column, k, f"of job {ids[k]} is not what the workload says, {known}")
     start, end = (np.full(len(jobs), NEVER_MS) for _ in range(2))
     start[row] = table.times("start")
     if "end" in table:
@@ -235,7 +243,8 @@ def check(known: Known, engine: str) -> Verdict:
         k = int(wrong[np.argmin(np.where(known.start_ms < 0, start, known.start_ms)[wrong])])
         verb, got, want = ("starts", start, known.start_ms) if other_start[k] else ("ends", end, known_end)
         first = f"job {known.trace.jobs['job_id'].iloc[k]} {verb} {_moment(got[k])}, known is {_moment(want[k])}"
-    return Verdict(known.name, known.policy, engine, len(known.trace), len(known.trace) - len(wrong), first)
+    n = len(known.trace)
+    return Verdict(known.name, known.policy, engine, n, n - int(other_start.sum()), int(other_end.sum()), first)
 
 
 def _seconds(ms: int) -> str:
