@@ -83,7 +83,7 @@ def compile_federation(scenario: Scenario, workload: FederationWorkload, moves: 
     ]
     managed = [k for k, entry in enumerate(scenario.centers) if entry.Mode == "managed"]
     shared: list[PartitionEntry] = []
-    partition = np.zeros(len(workload), np.int64)
+    partition = np.full(len(workload), -1, np.int64)  # jobs of autonomous centers are in none of the broker's
     begins = {}
     for k in managed:
         begins[k] = len(shared)
