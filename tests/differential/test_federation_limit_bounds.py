@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from apportion.core.codes import CANCELLED, ENDED, NODE_FAIL, PENDING, PREEMPTED, REJECTED, RUNNING
+from apportion.core.errors import UserError
 from apportion.core.federation_tables import SENT, STUCK
 from apportion.core.limit_tables import HELD_BILLING
 from apportion.sim.federation import world
@@ -216,6 +217,28 @@ def test_a_redundant_request_counts_by_the_rate_of_where_it_starts(engine, modes
     assert starts(played) == [0, 0, 10, 10]
     assert played.schedule.center.tolist()[2:] == centers
     check_books(played)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("placement", ["urgent", "redundant"])
+@pytest.mark.parametrize(("mode", "then"), [("managed", 5), ("autonomous", 0)])
+def test_a_limit_on_billing_knows_the_rates_of_managed_centers_alone(engine, placement, mode, then):
+    """Within 5 there is place for two jobs of 2 processors, and at a rate of 2 for one."""
+    data = scenario([mode], of_account(GrpTRES="billing=5"), placement)
+    data["centers"][0]["ExchangeRate"] = 2
+    played = play(data, {"A": [Job(0, 2, 5, 5), Job(0, 2, 5, 5)]}, engine)
+    assert starts(played) == [0, then]
+    check_books(played)
+
+
+@pytest.mark.parametrize("keys", [{"NominalQuota": "billing=9"}, {"Budget": {"billing": 9}, "BudgetPeriod": "month"}])
+def test_quotas_and_budgets_of_billing_know_no_rates(keys):
+    data = scenario(MIXED[0], of_account(**keys))
+    data["centers"][1]["ExchangeRate"] = 2  # autonomous: charged alone
+    prepare(data, {"A": [Job(0, 2, 5, 5)], "B": []})
+    data["centers"][0]["ExchangeRate"] = 2
+    with pytest.raises(UserError, match="A an ExchangeRate"):
+        prepare(data, {"A": [Job(0, 2, 5, 5)], "B": []})
 
 
 @pytest.mark.parametrize("engine", ENGINES)
