@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from apportion.core.codes import CANCELLED, ENDED, NODE_FAIL, PREEMPTED, REJECTED
+from apportion.core.placement import job_class
 from apportion.sim.replay import replay
 from federations import Job, Played, play
 
@@ -246,3 +247,27 @@ def test_a_job_that_comes_to_a_slower_center_is_planned_with_its_time_there(engi
     assert schedule.center.tolist() == [1, 1]
     assert schedule.end_ms[0] - schedule.start_ms[0] == 120_000
     assert schedule.start_ms[1] >= schedule.end_ms[0]
+
+
+@pytest.mark.parametrize("engine", ["compiled", "simpy"])
+@pytest.mark.parametrize("mode", ["managed", "autonomous"])
+def test_a_wait_that_nobody_foresaw_teaches_nothing(engine, mode):
+    """A is full from 0, when nobody had looked at it, until 1,000, and B from 2 until 502. So a job that comes at 5 is for B: it has no reason to
+    think that waits at A are next to nothing of what is foreseen for them."""
+    centers = [
+        {"Center": "A", "Mode": mode, "Policy": "easy", "Procs": 4, "PollInterval": 1, "Latency": 0},
+        {"Center": "B", "Mode": "autonomous", "Policy": "easy", "Procs": 4, "PollInterval": 1, "Latency": 0},
+    ]
+    broker = {"Policy": "fcfs", "Placement": "urgent", "ReplaceAfter": 0}
+    data = {"broker": broker, "centers": centers, "moves": [{"Match": {"User": ["moves"]}}]}
+    jobs = {"A": [Job(0, 4, 1000, 1000), Job(5, 4, 10, 10, user="moves")], "B": [Job(2, 4, 500, 500)]}
+    schedule = play(data, jobs, engine).schedule
+    assert (schedule.start_ms // 1000).tolist() == [0, 2, 502]
+    assert schedule.center.tolist() == [0, 1, 1]
+
+
+def test_jobs_are_classed_by_their_part_of_a_pool_and_their_hours():
+    hour = np.int64(3_600_000)
+    pool = np.int64(128)
+    assert [job_class(np.int64(procs), pool, hour) for procs in (2, 3, 8, 9, 32, 33)] == [0, 4, 4, 8, 8, 12]
+    assert [job_class(np.int64(9), pool, hour * n // 2) for n in (2, 3, 8, 9, 32, 33)] == [8, 9, 9, 10, 10, 11]

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from apportion.core.codes import CANCELLED, ENDED, NODE_FAIL, PENDING, PREEMPTED, REJECTED, RUNNING
+from apportion.core.errors import UserError
 from apportion.core.federation_tables import SENT, STUCK
 from apportion.core.limit_tables import HELD_BILLING
 from apportion.sim.federation import world
@@ -156,6 +157,45 @@ def test_limits_are_asked_for_a_copy_that_follows_later(engine):
     check_books(played)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_copy_that_a_limit_kept_back_follows_when_there_is_room_within_it(engine):
+    """As above, but of A's 4 processors another job has 2 until 40. At 8 job 0, with 3, is too much beside job 1 to go to B, which would start it at
+    once; when job 1 ends at 20, A has still too little room for it, and B, where its data are, has enough."""
+    data = with_data(scenario(["managed", "autonomous"], of_account(GrpTRES="cpu=3")), "B")
+    other = Job(0, 2, 40, 40, user="stays", account="b")
+    jobs = {"A": [other, Job(1, 3, 5, 5, user="needs"), Job(5, 1, 15, 15)], "B": []}
+    scenario_, workload, moves, compiled = prepare(data, jobs)
+    schedule = run(workload, replace(compiled, cuts=((0, 1), (8_000, 1))), engine)
+    played = Played(scenario_, workload, moves, schedule)
+    assert starts(played) == [0, 20, 5]
+    assert schedule.center.tolist() == [0, 1, 0]
+    check_books(played)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_copy_that_lacked_quota_follows_when_there_is_some(engine):
+    """A is full until 40. B has the data, but of the quota there too little is left beside job 1 for job 2, which is sent to A alone at 1. Job 1
+    ends at 5, and job 2 starts at B."""
+    quota = {"NominalQuota": {"A": "cpu=3", "B": "cpu=3"}}
+    data = with_data(scenario(["managed", "autonomous"], of_account(**quota)), "B")
+    other = Job(0, 4, 40, 40, user="stays", account="b")
+    played = play(data, {"A": [other, Job(0, 2, 5, 5), Job(1, 2, 5, 5, user="needs")], "B": []}, engine)
+    assert starts(played) == [0, 0, 5]
+    assert played.schedule.center.tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_request_that_may_follow_when_there_is_quota_is_not_turned_away(engine):
+    """A is full until 40, and takes nobody as wide as job 3, whose data are there at 11. At B, where they were before, quota is free at 20."""
+    quota = {"NominalQuota": {"A": "cpu=3", "B": "cpu=3"}}
+    data = with_data(scenario(AUTONOMOUS, of_account(**quota)), "B")
+    data["centers"][0]["Policy"] = NARROW
+    other = Job(0, 2, 40, 40, user="stays", account="b")
+    played = play(data, {"A": [other, other, Job(0, 2, 20, 20), Job(1, 3, 5, 5, user="needs")], "B": []}, engine)
+    assert starts(played) == [0, 0, 0, 20]
+    assert played.schedule.center.tolist() == [0, 0, 1, 1]
+
+
 def with_data(data: dict[str, Any], replica: str) -> dict[str, Any]:
     names = [entry["Center"] for entry in data["centers"]]
     data["links"] = [{"From": name, "To": "hub", "Bandwidth": "1GB/s"} for name in names]
@@ -177,6 +217,28 @@ def test_a_redundant_request_counts_by_the_rate_of_where_it_starts(engine, modes
     assert starts(played) == [0, 0, 10, 10]
     assert played.schedule.center.tolist()[2:] == centers
     check_books(played)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("placement", ["urgent", "redundant"])
+@pytest.mark.parametrize(("mode", "then"), [("managed", 5), ("autonomous", 0)])
+def test_a_limit_on_billing_knows_the_rates_of_managed_centers_alone(engine, placement, mode, then):
+    """Within 5 there is place for two jobs of 2 processors, and at a rate of 2 for one."""
+    data = scenario([mode], of_account(GrpTRES="billing=5"), placement)
+    data["centers"][0]["ExchangeRate"] = 2
+    played = play(data, {"A": [Job(0, 2, 5, 5), Job(0, 2, 5, 5)]}, engine)
+    assert starts(played) == [0, then]
+    check_books(played)
+
+
+@pytest.mark.parametrize("keys", [{"NominalQuota": "billing=9"}, {"Budget": {"billing": 9}, "BudgetPeriod": "month"}])
+def test_quotas_and_budgets_of_billing_know_no_rates(keys):
+    data = scenario(MIXED[0], of_account(**keys))
+    data["centers"][1]["ExchangeRate"] = 2  # autonomous: charged alone
+    prepare(data, {"A": [Job(0, 2, 5, 5)], "B": []})
+    data["centers"][0]["ExchangeRate"] = 2
+    with pytest.raises(UserError, match="A an ExchangeRate"):
+        prepare(data, {"A": [Job(0, 2, 5, 5)], "B": []})
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -87,6 +87,8 @@ def place_pending(f: Federation, now: int) -> None:
     b = f.broker
     if b.rules.reclaims == 1 and b.preemption.clock[WAKE] <= now:
         f.clock.stale[0] = 1
+    if f.clock.stale[0] == 1 and f.rules.placement == PLACE_REDUNDANT:
+        everywhere.follow_limits(f, now)
     if f.clock.stale[0] == 0 or b.clock.pending[0] == 0 or not _room_anywhere(f):
         return
     f.clock.stale[0] = 0

@@ -225,7 +225,9 @@ def _keep(f: Federation, now: int, center: int, job: int) -> None:
 
 @kernel
 def _learn(f: Federation, now: int, center: int, job: int) -> None:
-    """Compare the wait of a job at its center with what was foreseen."""
+    """Compare the wait of a job at its center with what was foreseen; a wait that nobody could foresee teaches nothing."""
+    if f.places.foreseen[job] >= placement.FAR_MS:
+        return
     core = f.cores[center]
     v = seen_of(f, center, job)
     kind = placement.job_class(core.jobs.procs[job], f.seen.procs[v], core.jobs.limit[job])

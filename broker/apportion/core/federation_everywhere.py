@@ -1,7 +1,8 @@
 """Redundant requests: a job is sent to every center that may have it, and the first one to start it keeps it.
 
 A copy of the job is submitted to a center only once its data are there. Data that are missing are brought to every center that may have
-the job; when they have come, a copy follows unless the job has started elsewhere meanwhile. A job whose data are under way to all of its centers
+the job; when they have come, a copy follows unless the job has started elsewhere meanwhile. One that limits or quota refuse then is tried again
+whenever they are looked at. A job whose data are under way to all of its centers
 waits nowhere yet: it is SENT, and bound to no center; from its first copy on it is ARRIVED.
 
 An autonomous center starts what it has without asking, so from when a job, or its data, are sent to one, limits count it as running, and it has its
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 from apportion.core import budget, digest, lifecycle, limit_usage, placement, quota, step
 from apportion.core import federation_books as books
 from apportion.core.codes import CANCEL, CANCELLED, PENDING, REJECTED, SUBMIT, UNSEEN
-from apportion.core.federation_tables import ALLOWED, ARRIVED, BOUND, FETCH, NO_QUOTA, SENT
+from apportion.core.federation_tables import ALLOWED, ARRIVED, BOUND, FETCH, NO_QUOTA, SENT, UNREACHABLE
 from apportion.core.jit import kernel
 from apportion.core.tables import NEVER
 
@@ -93,7 +94,7 @@ def _submit_copy(f: Federation, now: int, center: int, target: int, job: int) ->
 
 @kernel
 def follow_data(f: Federation, now: int, center: int) -> None:
-    """Data are there, or the center can be reached again: submit copies of the jobs that were waiting for that and have not started elsewhere."""
+    """Submit copies of the jobs that have waited for data that are there, for the center to be reached again, or for limits or quota."""
     kept = 0
     for i in range(f.clock.watched[0]):
         job = f.watch[i]
@@ -104,7 +105,7 @@ def follow_data(f: Federation, now: int, center: int) -> None:
             target = _target_later(f, now, center, job)
             if target >= 0 and _submit_copy(f, now, center, target, job):
                 f.places.where[job] = ARRIVED
-        if _is_under_way(f, job):
+        if _may_follow(f, job):
             f.watch[kept] = job
             kept += 1
         elif f.places.where[job] == SENT:  # everybody has turned it away
@@ -130,15 +131,32 @@ def _target_later(f: Federation, now: int, center: int, job: int) -> int:
 
 
 @kernel
-def _is_under_way(f: Federation, job: int) -> bool:
-    """Whether data of a job are on their way to a center, or there while it cannot be reached."""
+def _may_follow(f: Federation, job: int) -> bool:
+    """Whether data of a job are on their way to a center, or there and nothing is in its way that may not pass: a cut, limits or quota."""
     dataset = f.places.dataset[job]
     for c in range(f.centers.wake.size):
-        coming = f.data_ms[dataset, c] > 0 and f.data_due[dataset, c] < NEVER
-        shut = f.data_ms[dataset, c] == 0 and f.centers.reachable[c] == 0 and f.cores[c].live.state[job] == UNSEEN
-        if coming or shut:
+        if f.data_ms[dataset, c] > 0 and f.data_due[dataset, c] < NEVER:
+            return True
+        if f.data_ms[dataset, c] == 0 and f.cores[c].live.state[job] == UNSEEN and _may_take(f, c, job):
             return True
     return False
+
+
+@kernel
+def _may_take(f: Federation, center: int, job: int) -> bool:
+    """Whether a center would take a job if it could be reached and limits and quota allowed it."""
+    for t in range(f.reason.size):
+        if f.targets.center[t] == center and placement.refusal(f, job, t) in (ALLOWED, UNREACHABLE, NO_QUOTA):
+            return True
+    return False
+
+
+@kernel
+def follow_limits(f: Federation, now: int) -> None:
+    """Limits and quotas are looked at: try the jobs again that they, or cuts, have kept from where their data are."""
+    if f.broker.rules.holds == 1 and f.clock.watched[0] > 0:
+        for c in range(f.centers.wake.size):
+            follow_data(f, now, c)
 
 
 @kernel

@@ -111,9 +111,9 @@ def waits_for_quota(f: Federation, job: int) -> bool:
 @kernel
 def job_class(procs: int, pool_procs: int, limit_ms: int) -> int:
     """Class of a job by width (up to 1/64, 1/16, 1/4 of the pool, more) and length (up to 1, 4, 16 hours, more)."""
-    width = (64 * procs > pool_procs) + (16 * procs > pool_procs) + (4 * procs > pool_procs)
-    length = (limit_ms > HOUR_MS) + (limit_ms > 4 * HOUR_MS) + (limit_ms > 16 * HOUR_MS)
-    return int(4 * width + length)
+    width = int(64 * procs > pool_procs) + int(16 * procs > pool_procs) + int(4 * procs > pool_procs)
+    length = int(limit_ms > HOUR_MS) + int(limit_ms > 4 * HOUR_MS) + int(limit_ms > 16 * HOUR_MS)
+    return 4 * width + length
 
 
 @kernel

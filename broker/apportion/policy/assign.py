@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from apportion.core.errors import PolicyError
+from apportion.policy.sections import PartitionEntry
 from apportion.policy.workload import Labels
 
 if TYPE_CHECKING:
@@ -16,13 +17,17 @@ if TYPE_CHECKING:
     from apportion.policy.sections import AssignMatch
     from apportion.policy.workload import Submissions
 
+NOWHERE = PartitionEntry(
+    PartitionName="none"
+)  # what jobs in no partition (-1) have of partitions: what is so where nothing is said
+
 
 @dataclass(frozen=True)
 class Assigned:
     """What jobs run as.
 
-    ``partition`` : index into the policy's partitions, 0 if it has none. ``nice`` : taken off the priority, 0 where no rule
-    gives one. ``constraint`` : feature or type of GPU that its nodes must have.
+    ``partition`` : index into the policy's partitions, 0 if it has none; -1 for a job of a federation that is in none.
+    ``nice`` : taken off the priority, 0 where no rule gives one. ``constraint`` : feature or type of GPU that its nodes must have.
     """
 
     account: Labels

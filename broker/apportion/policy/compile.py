@@ -31,7 +31,7 @@ from apportion.core.tables import (
 from apportion.core.turn_tables import no_turns
 from apportion.core.usage import new_usage, usage_params
 from apportion.policy import fresh
-from apportion.policy.assign import Assigned, assign
+from apportion.policy.assign import NOWHERE, Assigned, assign
 from apportion.policy.associations import Tree, accounts_table, association_priorities, build_tree
 from apportion.policy.budgets import KEYS as BUDGET_KEYS
 from apportion.policy.budgets import budgets_mention, build_budgets, has_budgets
@@ -70,7 +70,7 @@ _MAX_BINS = 50_000_000  # cells of daily usage that are still worth keeping
 class Compiled:
     """A state ready to run, and the names behind its indices.
 
-    ``pool_capacity`` : processors at first. ``partition`` : index of each job's.
+    ``pool_capacity`` : processors at first. ``partition`` : index of each job's, -1 for none.
     ``capacity_steps`` : (time in ms, pool, change of processors) by time, for whoever plays the world.
     ``partition_names`` : by index; one empty name when the policy has none. ``pool_of_partition`` : likewise. ``tres`` : names by number.
     ``tree`` : None where no account matters.
@@ -107,7 +107,7 @@ def compile_policy(
     Parameters
     ----------
     partition : int64[n], optional
-        Index of each job's partition, whatever the rules of the policy say.
+        Index of each job's partition, whatever the rules of the policy say; -1 for none.
     constraint : Labels, optional
         Feature or type of GPU that the nodes of each job must have, whatever the rules of the policy say.
     open_pools : bool
@@ -442,8 +442,8 @@ def _billing(policy: Policy, jobs: Submissions, assigned: Assigned, extra_names:
 
 
 def _tier(policy: Policy, assigned: Assigned) -> Ints:
-    tiers = np.array([entry.PriorityTier for entry in policy.partitions] or [1], np.int64)
-    return tiers[assigned.partition] if len(set(tiers.tolist())) > 1 else np.zeros(0, np.int64)
+    tiers = np.array([entry.PriorityTier for entry in (*policy.partitions, NOWHERE)], np.int64)[assigned.partition]
+    return tiers if len(np.unique(tiers)) > 1 else np.zeros(0, np.int64)
 
 
 def _static_priority(
@@ -461,7 +461,7 @@ def _static_priority(
     raw_all = "NO_NORMAL_ALL" in flags
     assoc = multifactor.normalized(association_priorities(policy, tree), raw=raw_all or "NO_NORMAL_ASSOC" in flags)
     partition = multifactor.normalized(
-        np.array([entry.PriorityJobFactor for entry in policy.partitions] or [1], np.int64),
+        np.array([entry.PriorityJobFactor for entry in (*policy.partitions, NOWHERE)], np.int64),
         raw=raw_all or "NO_NORMAL_PART" in flags,
     )
     of_qos = multifactor.normalized(
@@ -480,8 +480,12 @@ def _static_priority(
     )
     tres = multifactor.tres_term(
         np.column_stack([jobs.procs, extra]),
-        np.where(plan.capacity >= UNBOUNDED, 0, plan.capacity),
-        plan.pool_of,
+        np.append(
+            np.where(plan.capacity >= UNBOUNDED, 0, plan.capacity),
+            np.zeros((1, plan.capacity.shape[1]), np.int64),
+            axis=0,
+        ),  # last: of no partition
+        np.where(assigned.partition < 0, -1, plan.pool_of),
         _weights(policy.PriorityWeightTRES, extra_names),
         raw=raw_all or "NO_NORMAL_TRES" in flags,
     )

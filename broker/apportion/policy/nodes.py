@@ -10,6 +10,7 @@ from apportion.core import node_tables as tables
 from apportion.core.errors import PolicyError
 from apportion.core.node_sets import WORD
 from apportion.core.node_tables import Holdings, NodeCounts, NodeRows, Nodes, Shapes, WindowSets
+from apportion.policy.assign import NOWHERE
 from apportion.policy.hostlist import expand
 from apportion.policy.model import MEMORY_COUNTS, PLACEMENTS
 
@@ -219,7 +220,7 @@ def _shapes(policy: Policy, jobs: Submissions, assigned: Assigned, entries: list
     procs, gpus, on = jobs.procs, asked("gres/gpu"), asked("node")
     mem = asked("mem") if counts_memory(policy) else nothing
     slices = np.where(on > 0, on, np.where(gpus > 0, gpus, procs))
-    exclusive = [entry.OverSubscribe == "EXCLUSIVE" for entry in policy.partitions] or [False]
+    exclusive = [entry.OverSubscribe == "EXCLUSIVE" for entry in (*policy.partitions, NOWHERE)]
     whole = np.array(exclusive)[assigned.partition] | (policy.SelectType == "select/linear")
     every = (1 << len(entries)) - 1
     masks = [sum(1 << k for k, entry in enumerate(entries) if has(entry, name)) for name in assigned.constraint.names]

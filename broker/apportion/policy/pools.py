@@ -45,7 +45,7 @@ def plan_pools(
     Parameters
     ----------
     partition : int64[n_jobs]
-        Partition of each job.
+        Partition of each job; one that is in none (-1) is in the first pool.
     tres : tuple of str
         TRES that count, ``cpu`` first; billing is not among them.
     accounts : list of str
@@ -83,7 +83,7 @@ def plan_pools(
             )
     names = list(sizes)
     capacity = [[sizes[name].get(t, UNBOUNDED) for t in tres] for name in names]
-    pool_of = np.array(of_partition, np.int64)[partition]
+    pool_of = np.array(of_partition, np.int64)[np.maximum(partition, 0)]
     steps: list[tuple[int, int, tuple[int, ...]]] = []
     first = int(jobs.submit_ms[0]) if len(jobs) else 0
     last = int(jobs.submit_ms[-1]) if len(jobs) else 0

@@ -10,6 +10,7 @@ from apportion.core.checkpoint import Checkpoints, daly_ms
 from apportion.core.codes import CANCEL_MODE, CHECKPOINT_MODE, REQUEUE_MODE, SUSPEND_MODE
 from apportion.core.preempt_tables import CELLS, Preemption, no_preemption
 from apportion.core.tables import NEVER, Ints
+from apportion.policy.assign import NOWHERE
 from apportion.policy.reclaim import has_reclaim
 from apportion.policy.structure import keeps_work
 
@@ -79,9 +80,11 @@ def preemption_of(
         job_class = np.where(qos < 0, len(names), qos)
     else:
         entries = list(policy.partitions)
+        if (assigned.partition < 0).any():
+            entries.append(NOWHERE)
         worth = [entry.PriorityTier for entry in entries]
         may = [[int(a > b) for b in worth] for a in worth]
-        job_class = assigned.partition
+        job_class = assigned.partition % len(entries)
     modes = [(entry.PreemptMode if entry is not None else None) or policy.PreemptMode for entry in entries]
     allowed = np.array(may, np.int64) * np.array([mode != "OFF" for mode in modes])
     exempt = [getattr(entry, "PreemptExemptTime", None) for entry in entries]

@@ -15,10 +15,11 @@ from apportion.core.errors import UserError
 from apportion.core.limit_tables import no_holds
 from apportion.core.tables import NEVER, Ints, Outages, State
 from apportion.policy.assign import assign
+from apportion.policy.budgets import budgets_mention
 from apportion.policy.compile import Compiled, compile_policy
 from apportion.policy.nodes import capacity as capacity_of_nodes
 from apportion.policy.pools import UNBOUNDED
-from apportion.policy.quotas import flavor_index, flavors_of
+from apportion.policy.quotas import flavor_index, flavors_of, quotas_mention
 from apportion.policy.sections import AccountEntry, PartitionEntry
 from apportion.sim.failures import AFTER_MS, FailureSource, Timetable, timetable
 
@@ -76,14 +77,15 @@ def compile_federation(scenario: Scenario, workload: FederationWorkload, moves: 
     PolicyError
         If a policy does not fit the workload.
     UserError
-        If the broker's policy has limits on used minutes: they are not kept across centers.
+        If the broker's policy has limits on used minutes, which are not kept across centers, or quotas or budgets of billing where managed
+        centers have rates of exchange, which these do not know.
     """
     own = [
         _partitions(entry, scenario.policy_of(entry.Center), workload, k) for k, entry in enumerate(scenario.centers)
     ]
     managed = [k for k, entry in enumerate(scenario.centers) if entry.Mode == "managed"]
     shared: list[PartitionEntry] = []
-    partition = np.zeros(len(workload), np.int64)
+    partition = np.full(len(workload), -1, np.int64)  # jobs of autonomous centers are in none of the broker's
     begins = {}
     for k in managed:
         begins[k] = len(shared)
@@ -112,6 +114,12 @@ def compile_federation(scenario: Scenario, workload: FederationWorkload, moves: 
         raise UserError(
             "the policy of the broker limits minutes (GrpTRESMins, GrpTRESRunMins or GrpWall), which is not kept across centers",
             "give these limits to the policies of the centers",
+        )
+    rated = [scenario.centers[k] for k in managed if scenario.centers[k].ExchangeRate != 1]
+    if rated and "billing" in quotas_mention(base) | budgets_mention(base):
+        raise UserError(
+            f"the policy of the broker has quotas or budgets of billing, and {rated[0].Center} an ExchangeRate, which these do not know",
+            "give them in processors, or managed centers an ExchangeRate of 1",
         )
     state.pools.largest[:] = UNBOUNDED  # what is too large for one center may fit another
     state.pools.extra_largest[:] = UNBOUNDED
