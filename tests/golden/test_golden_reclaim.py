@@ -165,6 +165,30 @@ def test_jobs_do_not_stop_each_other_for_ever_by_their_initial_shares(quotas, we
     assert stopped(jobs, 6, tree, PreemptionStrategies=strategies, Backfill="easy") == expected
 
 
+def test_jobs_do_not_stop_each_other_for_ever_by_priority():
+    """Quotas of 2 and 3 of 5 processors: b's narrow job takes back its own from a borrower, a wider one of b stops it, and the borrower that one.
+
+    The borrower, stopped by b after it had stopped a job, takes nothing more by its priority. Under Kueue's rules the three go round each second.
+    """
+    keys = {
+        "ReclaimWithinCohort": ["LowerPriority", "Any"],
+        "BorrowWithinCohort": ["LowerPriority", None],
+        "WithinClusterQueue": [None, "LowerOrNewerEqualPriority"],
+    }
+    jobs = [(0, 1, 4, 0), (0, 1, 3, 0), (0, 0, 4, 1)]
+    assert stopped(jobs, 5, accounts(2, 3, **keys)) == [(1, 0, 2), (2, 2, 1), (3, 1, 0)]
+
+
+def test_a_borrower_does_not_take_for_ever_what_is_filled_again():
+    """Quotas of 2 and 4 of 6: a's two jobs of 2 and 3 are more than its quota. b's job of 5 stops both; the first takes back a's 2, the second fits.
+
+    Without its priority b's job waits from then on.
+    """
+    keys = {"ReclaimWithinCohort": ["Any", "Any"], "BorrowWithinCohort": [None, "LowerPriority"]}
+    jobs = [(0, 0, 2, 0), (0, 0, 3, 1), (0, 1, 5, 2)]
+    assert stopped(jobs, 6, accounts(2, 4, **keys)) == [(1, 0, 2), (1, 1, 2), (2, 2, 0)]
+
+
 def test_a_lease_that_has_ended_is_taken_back_where_there_is_no_room():
     tree = accounts(4, 4, ReclaimWithinCohort=["Any", "Any"], LendUntil=[None, "now+5seconds"])
     assert stopped([(0, 0, 4, 0), (1, 0, 4, 0), (10, 1, 4, 0)], 8, tree) == [(10, 1, 2)]

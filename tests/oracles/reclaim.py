@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,10 @@ class Rules:
     reclaim: str = "Never"
     borrow: bool = False
     threshold: int | None = None
+
+    def without_priority(self) -> Rules:
+        """Those of a job that has stopped others and then gave way to another account: its account's own quota back from others, no more."""
+        return replace(self, within="Never", borrow=False)
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,15 @@ def victims(
     quotas: AccountQuotas,
     how: Reclaim,
     was_stopped: bool = False,
+    has_lost: bool = False,
 ) -> list[Pair]:
-    """Running jobs that go for a pending one; ``safe`` : ids of those that may not. ``was_stopped`` : the pending one was stopped before."""
+    """Running jobs that go for a pending one.
+
+    ``safe`` : ids of those that may not. ``was_stopped`` : the pending one was stopped before; ``has_lost`` : by another account, after it had
+    stopped others.
+    """
     node, rules = quotas.account[job.user], how.rules.get(quotas.account[job.user].name, Rules())
+    rules = rules.without_priority() if has_lost else rules
     asked = quotas.asked(job)
 
     def use(gone: Sequence[Pair]) -> None:

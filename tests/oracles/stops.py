@@ -83,6 +83,8 @@ class Told:
         default_factory=list
     )  # time, class that caused it, class that lost; processor-ms beside
     costs: list[int] = field(default_factory=list)
+    taken: set[int] = field(default_factory=set)  # jobs that have stopped others for quota
+    lost: set[int] = field(default_factory=set)  # of these, those that then gave way to another account
 
 
 def timeline(work: int, restart: int, checkpoint: Checkpoint | None) -> tuple[int, list[tuple[int, int]]]:
@@ -446,6 +448,7 @@ def _take_back(world: World, told: Told, how: lending.Reclaim, stop, wakes: set[
         if not narrower and not all(how.priority[job.id] > how.priority[other.id] for other in mine):
             continue
         rules = how.rules.get(node.name, lending.Rules())
+        rules = rules.without_priority() if job.id in told.lost else rules
         if (rules.within, rules.reclaim) == ("Never", "Never") or node.name in quotas.stopped:
             continue
         mine = [other for other in world.pending if quotas.account.get(other.user) is node]
@@ -463,11 +466,16 @@ def _take_back(world: World, told: Told, how: lending.Reclaim, stop, wakes: set[
             if other.id in safe and of is not None and lending.may_lose(node, of, rules):
                 wakes.add(start + max(how.exempt, 1000))
         was_stopped = any(who == job.id for _, who, *_ in told.stops)
-        chosen = lending.victims(job, world.running, safe, world.free[job.pool], quotas, how, was_stopped)
+        chosen = lending.victims(
+            job, world.running, safe, world.free[job.pool], quotas, how, was_stopped, job.id in told.lost
+        )
         for other, _ in chosen:
             stop(other, job.id, again=other.id not in how.cancel)
             world.free[other.pool] = plus(world.free[other.pool], other.need)
+            if other.id in told.taken and quotas.account[other.user] is not node:
+                told.lost.add(other.id)
         if chosen:
+            told.taken.add(job.id)
             world.start(job)
             return True
     return False

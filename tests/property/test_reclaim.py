@@ -80,6 +80,14 @@ class Machine:
         self.running.remove(j)
         self.stopped.add(j)
 
+    def note(self, j: int, victims: list[int]) -> None:
+        """Remember that a job stops others, and which of them have taken and lose now."""
+        past = self.rules.past
+        past[j] = max(past[j], reclaim.HAS_TAKEN)
+        for other in victims:
+            if past[other] == reclaim.HAS_TAKEN and self.jobs[other][0] != self.jobs[j][0]:
+                past[other] = reclaim.HAS_LOST
+
     def fits(self, j: int) -> bool:
         return cohort.binding(self.Q, self.table, j, ALL_FLAVORS) == 0
 
@@ -173,6 +181,22 @@ def test_borrowing_by_preemption_below_a_threshold():
     assert machine.victims(1) == []
 
 
+def test_who_stopped_others_and_gave_way_to_another_account_takes_only_its_own_back():
+    rules = CLASSIC._replace(borrow_below=9)
+    within = Machine(team(4), [(A, 4, 1), (A, 2, 2)], rules)
+    within.run(0)
+    assert within.victims(1) == [0]
+    below = Machine(team(2, 4), [(B, 6, 1), (A, 4, 2), (A, 2, 2)], rules)
+    below.run(0)
+    assert below.victims(1) == [0]  # it borrows
+    for machine in (within, below):
+        machine.rules.past[1:] = reclaim.HAS_TAKEN
+        assert machine.victims(1) == [0]
+        machine.rules.past[1:] = reclaim.HAS_LOST
+        assert machine.victims(1) == []
+    assert below.victims(2) == [0]
+
+
 @pytest.mark.parametrize(
     ("rule", "wide", "expected"),
     [
@@ -245,6 +269,7 @@ def test_static_demand_comes_to_rest_and_nobody_loses_its_own_to_a_borrower(mach
                     of = machine.jobs[victim][0]
                     above = machine.usage(of) > machine.nodes[of].nominal.get(CPU, 0)
                     assert of == node or above or not borrows
+                machine.note(j, lost)
                 for victim in lost:
                     machine.stop(victim)
                 assert machine.fits(j)

@@ -31,6 +31,7 @@ from apportion.core.codes import (
 from apportion.core.jit import kernel
 from apportion.core.node_tables import POOLED
 from apportion.core.preempt_tables import COUNT, DAY, HOUR, SUSPENDED, WAKE
+from apportion.core.reclaim_tables import HAS_LOST, HAS_TAKEN
 from apportion.core.tables import NEVER, ROW_END, ROW_JOB
 
 if TYPE_CHECKING:
@@ -186,6 +187,8 @@ def carry_out(s: State, now: int, job: int, m: int, for_quota: bool) -> None:
     """Stop the first ``m`` victims, for their quota or by their class, and start the pending job for which they go."""
     p = s.preemption
     p.clock[COUNT] += m
+    if for_quota and s.reclaim.past[job] == 0:
+        s.reclaim.past[job] = HAS_TAKEN
     in_grace = False
     for k in range(m):
         victim = p.victims[k]
@@ -412,6 +415,8 @@ def take_off(s: State, now: int, job: int, by: int, reason: int) -> None:
     queued_again = mode == SUSPEND_MODE or (mode >= REQUEUE_MODE and s.rules.requeue == 1)
     stops.stop(s, now, job, REQUEUED if queued_again else PREEMPTED, by, mode, reason)
     p.last[job] = now
+    if reason == IN_COHORT and s.reclaim.past[job] == HAS_TAKEN:
+        s.reclaim.past[job] = HAS_LOST
     if mode == SUSPEND_MODE:
         p.suspended[p.clock[SUSPENDED]] = job
         p.clock[SUSPENDED] += 1

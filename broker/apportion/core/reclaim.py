@@ -17,6 +17,12 @@ LessThanInitialShare looks at the share that the other account had, so it may ta
 over others fill: two wide jobs could stop each other for ever (kubernetes-sigs/kueue#3779 tells of such). Here, unlike in Kueue, a job that was
 stopped itself borrows nothing by that rule any more, so each job does at most once.
 
+Priority can do the same, also in Kueue, for an account takes back its own from jobs of any priority: a job of A within its quota stops one of B
+that borrows, a job of A that is before it but wider than the quota stops that one, and the first of B by its priority the wide one, each second
+another. Here a job that has stopped others, and then had to give way to another account, stops nobody by priority any more, neither within its
+account nor so as to borrow; it only takes back from others what its account's own quota holds. So what a job takes by priority it loses to
+another account at most once, and within an account a fixed order decides.
+
 Source: Kueue, "Preemption" (kueue.sigs.k8s.io/docs/concepts/preemption); of its fair sharing, the rules LessThanOrEqualToFinalShare and
 LessThanInitialShare.
 """
@@ -34,6 +40,7 @@ from apportion.core.nodes import give_back
 from apportion.core.reclaim_tables import (
     ANY,
     FINAL_SHARE,
+    HAS_LOST,
     INITIAL_SHARE,
     LOWER_OR_NEWER_EQUAL,
     LOWER_PRIORITY,
@@ -148,10 +155,24 @@ def _is_below(Q: Quotas, node: int, above: int) -> bool:
 
 
 @kernel
-def may_lose(Q: Quotas, node: int, other: int, R: Reclaim) -> bool:
-    """Whether jobs of ``other`` are worth a look where ``node`` takes back: those of its own, or of accounts above their nominal quota."""
+def _within(R: Reclaim, node: int, job: int) -> int:
+    """Whose jobs of its own account a job may stop."""
+    return NEVER_PREEMPT if R.past[job] == HAS_LOST else int(R.within[node])
+
+
+@kernel
+def _may_borrow_below(R: Reclaim, node: int, job: int) -> int:
+    """From jobs below which priority a job may borrow; NO_THRESHOLD if from none."""
+    if R.past[job] == HAS_LOST:
+        return NO_THRESHOLD
+    return int(min(R.borrow_below[node], R.priority[job]))
+
+
+@kernel
+def may_lose(Q: Quotas, node: int, job: int, other: int, R: Reclaim) -> bool:
+    """Whether jobs of ``other`` are worth a look where a job of ``node`` takes back: those of its own, or of accounts above their nominal quota."""
     if node == other:
-        return R.within[node] != NEVER_PREEMPT
+        return _within(R, node, job) != NEVER_PREEMPT
     return R.reclaim[node] != NEVER_PREEMPT and is_above_nominal(Q, other)
 
 
@@ -168,11 +189,11 @@ def is_above_nominal(Q: Quotas, node: int) -> bool:
 def is_hopeless(Q: Quotas, jobs: Jobs, job: int, flavor: int, R: Reclaim) -> bool:
     """Whether no job can go for this one, whoever runs: nobody may go, or only for what is within the quota of its account."""
     node = cohort.node_of(Q, jobs, job)
-    if R.within[node] != NEVER_PREEMPT:
+    if _within(R, node, job) != NEVER_PREEMPT:
         return False
     if R.reclaim[node] == NEVER_PREEMPT:
         return True
-    return R.first == 0 and R.borrow_below[node] == NO_THRESHOLD and would_borrow(Q, jobs, node, job, flavor)
+    return R.first == 0 and _may_borrow_below(R, node, job) == NO_THRESHOLD and would_borrow(Q, jobs, node, job, flavor)
 
 
 @kernel
@@ -228,7 +249,7 @@ def candidates(
         How many there are; they are ``out[:n]``.
     """
     node, priority = cohort.node_of(Q, jobs, job), R.priority
-    within, reclaim = R.within[node], R.reclaim[node]
+    within, reclaim = _within(R, node, job), R.reclaim[node]
     in_pieces = not _fits_on_nodes(jobs, job, nodes)
     for cell in range(R.short.size):
         lacks = in_pieces and _asks(Q, jobs, node, job, flavor, cell)
@@ -427,10 +448,10 @@ def victims(
             if n > 0:
                 return n
         return 0
-    below = min(R.borrow_below[node], R.priority[job])
+    below = _may_borrow_below(R, node, job)
     n = candidates(Q, jobs, job, flavor, n_running, start, R, room, nodes, out)
-    n = _take(Q, jobs, job, flavor, out, n, R.borrow_below[node] > NO_THRESHOLD, False, below, 0, R, room, nodes)
-    if n > 0 or R.within[node] == NEVER_PREEMPT:
+    n = _take(Q, jobs, job, flavor, out, n, below > NO_THRESHOLD, False, below, 0, R, room, nodes)
+    if n > 0 or _within(R, node, job) == NEVER_PREEMPT:
         return n
     n = candidates(Q, jobs, job, flavor, n_running, start, R, room, nodes, out)
     return _take(Q, jobs, job, flavor, out, n, True, True, NO_THRESHOLD, 0, R, room, nodes)

@@ -22,6 +22,10 @@ FINAL_SHARE: Final = 1
 INITIAL_SHARE: Final = 2
 OWN_QUOTA: Final = 3  # no strategy of Kueue: by it nobody borrows
 
+# What a job has been through: it has stopped others, and after that it had to give way to another account.
+HAS_TAKEN: Final = 1
+HAS_LOST: Final = 2
+
 NO_THRESHOLD: Final = -(2**62)  # nobody is below it: the account never borrows by preemption
 
 
@@ -32,6 +36,7 @@ class Reclaim(NamedTuple):
     ``priority`` (jobs) : that of the QOS; larger ones go later.
     ``within``, ``reclaim`` (nodes) : whose jobs an account may stop, its own and others', codes above. ``borrow_below`` : it may borrow what
     jobs of less than this, and less than its own, priority have; NO_THRESHOLD.
+    ``past`` (jobs) : what each has been through, 0 or a code above.
     ``first``, ``second`` : rules of fair sharing; with ``first`` 0 none, and ``borrow_below`` counts.
     ``short``, ``incoming`` (cells), ``running``, ``flavors`` (jobs) : scratch. ``round`` : int64[1]. ``tried`` (nodes x pools) :
     last round in which jobs of an account were tried in a pool in vain; ``narrowest``, ``highest`` : fewest processors and highest priority of them.
@@ -41,6 +46,7 @@ class Reclaim(NamedTuple):
     within: Ints
     reclaim: Ints
     borrow_below: Ints
+    past: Ints
     first: int
     second: int
     short: Ints
@@ -70,6 +76,7 @@ def new_reclaim(
         within=within,
         reclaim=reclaim,
         borrow_below=borrow_below,
+        past=np.zeros(n_jobs, np.int64),
         first=strategies[0],
         second=strategies[1],
         short=np.zeros(n_cells, np.int64),

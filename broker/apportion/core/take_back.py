@@ -127,7 +127,7 @@ def _collect(s: State, now: int, job: int) -> int:
             if s.live.state[other] != RUNNING or q.counted[other] == NOT_COUNTED:
                 continue
             of = cohort.node_of(q, s.jobs, other)
-            if of >= 0 and reclaim.may_lose(q, node, of, r) and preempt.may_be_stopped(s, now, other):
+            if of >= 0 and reclaim.may_lose(q, node, job, of, r) and preempt.may_be_stopped(s, now, other):
                 r.running[n] = other
                 n += 1
     return n
