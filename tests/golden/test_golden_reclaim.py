@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from driving import run
-from oracles.jobs import Job
+from oracles.jobs import Job, Pool
 
 S = 1000
 NAMES = "abc"
@@ -187,6 +187,33 @@ def test_a_borrower_does_not_take_for_ever_what_is_filled_again():
     keys = {"ReclaimWithinCohort": ["Any", "Any"], "BorrowWithinCohort": [None, "LowerPriority"]}
     jobs = [(0, 0, 2, 0), (0, 0, 3, 1), (0, 1, 5, 2)]
     assert stopped(jobs, 6, accounts(2, 4, **keys)) == [(1, 0, 2), (1, 1, 2), (2, 2, 0)]
+
+
+def test_what_is_within_a_quota_does_not_go_for_what_else_is_borrowed():
+    """b has its two processors, one of them in p0, where it has no quota; a's job wants 4 in p0.
+
+    b's job in p0 alone would not do, and that in p1 is within b's quota.
+    """
+    tree = [
+        {"Account": "a", "NominalQuota": {"*": {"cpu": 2}, "p0": {"cpu": 4}}, "BorrowWithinCohort": "LowerPriority"},
+        {"Account": "b", "NominalQuota": {"*": {"cpu": 2}, "p0": {"cpu": 0}}},
+    ]
+    tree = [entry | TAKES | {"Cohort": "team"} for entry in tree]
+    table = [
+        Job(0, 0, 900 * S, 900 * S, 1, user=1, pool=1),
+        Job(1, 0, 900 * S, 900 * S, 1, user=1, pool=0),
+        Job(2, 10 * S, 900 * S, 900 * S, 4, user=0, pool=0),
+    ]
+    done = run(
+        table,
+        [Pool(5), Pool(4)],
+        names={"account": lambda job: NAMES[job.user], "qos": lambda job: "high" if job.user == 0 else "low"},
+        accounts=tree,
+        qos=[{"Name": "low"}, {"Name": "high", "Priority": 1}],
+        PreemptMode="REQUEUE",
+    )
+    assert done.state.stops.count[0] == 0
+    assert done.starts == [0, 0, 900 * S]
 
 
 def test_a_lease_that_has_ended_is_taken_back_where_there_is_no_room():

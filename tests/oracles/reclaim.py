@@ -91,13 +91,14 @@ def victims(
         )
 
     def borrows(other: Job, gone: Sequence[Pair]) -> bool:
-        """It is above its quota, and so are all cohorts above it that the job's account is not in."""
+        """Its account is above its quota of something that is short and the job has, and so are all cohorts above that the taker is not in."""
         use(gone)
-        of = quotas.account[other.user]
+        of, has = quotas.account[other.user], quotas.asked(other)
         return any(
             of.own.get(cell, 0) > of.nominal.get(cell, 0)
             and all(n.usage(cell) > n.subtree(cell) for n in line(of) if n not in line(node))
             for cell in short
+            if cell in has
         )
 
     if does([], True):

@@ -134,10 +134,16 @@ def would_borrow(Q: Quotas, jobs: Jobs, node: int, job: int, flavor: int) -> boo
 
 
 @kernel
-def _borrows(Q: Quotas, node: int, other: int, short: Ints) -> bool:
-    """Whether another account uses more than its quota of anything that is short, and so do all cohorts that ``node`` is not in."""
+def _borrows(Q: Quotas, jobs: Jobs, node: int, job: int, short: Ints) -> bool:
+    """Whether the account of a running job uses more than its quota of anything that is short and that the job has.
+
+    So must all cohorts above it that ``node`` is not in.
+    """
+    other = cohort.node_of(Q, jobs, job)
     for cell in range(short.size):
-        if short[cell] == 1 and Q.governed[other, cell] == 1 and Q.own[other, cell] > Q.nominal[other, cell]:
+        if short[cell] == 0 or not _has(Q, jobs, job, cell):
+            continue
+        if Q.governed[other, cell] == 1 and Q.own[other, cell] > Q.nominal[other, cell]:
             above = other
             while not _is_below(Q, node, above) and Q.usage[above, cell] > Q.subtree[above, cell]:
                 above = int(Q.parent[above])
@@ -199,13 +205,17 @@ def is_hopeless(Q: Quotas, jobs: Jobs, job: int, flavor: int, R: Reclaim) -> boo
 @kernel
 def _uses(Q: Quotas, jobs: Jobs, job: int, short: Ints) -> bool:
     """Whether a running job uses anything that is short."""
-    flavor = Q.counted[job]
     for cell in range(short.size):
-        in_flavor = cell // Q.tres.size - 1
-        if short[cell] == 1 and (in_flavor in (ALL_FLAVORS, flavor)):
-            if tres_count(jobs, job, Q.tres[cell % Q.tres.size]) > 0:
-                return True
+        if short[cell] == 1 and _has(Q, jobs, job, cell):
+            return True
     return False
+
+
+@kernel
+def _has(Q: Quotas, jobs: Jobs, job: int, cell: int) -> bool:
+    """Whether a running job uses something."""
+    in_flavor = cell // Q.tres.size - 1
+    return in_flavor in (ALL_FLAVORS, Q.counted[job]) and tres_count(jobs, job, Q.tres[cell % Q.tres.size]) > 0
 
 
 @kernel
@@ -267,7 +277,9 @@ def candidates(
             newer = priority[other] == priority[job] and later
             allowed = within != NEVER_PREEMPT and (lower or (within == LOWER_OR_NEWER_EQUAL and newer))
         else:
-            allowed = (reclaim == ANY or (reclaim == LOWER_PRIORITY and lower)) and _borrows(Q, node, of, R.short)
+            allowed = (reclaim == ANY or (reclaim == LOWER_PRIORITY and lower)) and _borrows(
+                Q, jobs, node, other, R.short
+            )
         if not allowed:
             continue
         k = n
@@ -368,7 +380,7 @@ def _take(
         flavors[k] = NOT_COUNTED
         of = cohort.node_of(Q, jobs, other)
         if of != node:
-            if own_only or not _borrows(Q, node, of, R.short):
+            if own_only or not _borrows(Q, jobs, node, other, R.short):
                 continue
             if rule > 0:
                 over = would_borrow(Q, jobs, node, job, flavor)
