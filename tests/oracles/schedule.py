@@ -79,7 +79,9 @@ def simulate(
     coming = sorted((job for job in jobs if job.id not in follows), key=_by_submit, reverse=True)  # the next one last
     edges = sorted({time for window in windows for time in (window.start, window.end)}, reverse=True)
 
-    while (instant := next_instant(world, scheduler, coming, edges)) is not None:
+    cancels = [job.cancel for job in jobs if job.cancel is not None]
+
+    while (instant := next_instant(world, scheduler, coming, edges, cancels)) is not None:
         world.now = instant
         for round_ in range(len(jobs) + 2):
             news = happen(world, coming, edges, apart, follows)
@@ -102,12 +104,14 @@ def decide(world: World, scheduler: Scheduler, news: News, *, first_round: bool)
         news, first_round = News(), False
 
 
-def next_instant(world: World, scheduler: Scheduler, coming: list[Job], edges: list[int]) -> int | None:
-    """Return the next time at which anything can happen."""
+def next_instant(
+    world: World, scheduler: Scheduler, coming: list[Job], edges: list[int], cancels: list[int]
+) -> int | None:
+    """Return the next time at which anything can happen; to cancel what runs, or is over, comes to nothing, but the scheduler looks."""
     if not coming and not world.running and not world.pending:
         return None
     times = [start + job.run for job, start in world.running]
-    times += [job.cancel for job in world.pending if job.cancel is not None]
+    times += [time for time in cancels if time > world.now]
     times += [job.submit for job in coming[-1:]]
     times += edges[-1:]
     if world.predictions is not None and world.pending:
