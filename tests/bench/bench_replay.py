@@ -1,7 +1,7 @@
 """Speed against its targets, as a table: medians of one run, ours beside an equivalent C loop where the target is a ratio.
 
 ``make bench`` runs it all; ``bench_replay.py [--quick] [WORD...]`` only the rows whose names hold each word. What is a rate or a time
-depends on the machine; a ratio does not, since ours and C's take turns.
+depends on the machine; a ratio does not, since ours and C's take turns on one processor.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -104,7 +105,22 @@ def replay_s(workload: Workload, policy: str, engine: str = "compiled") -> tuple
     return schedule.loop_s, schedule.start_ms
 
 
-def against_c(name: str, policy: str, rounds: int) -> Iterator[Row]:
+@contextmanager
+def on_one_processor() -> Iterator[None]:
+    """Keep this process and those that it starts on one processor: on a shared machine the others may be half as fast, or twice."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@on_one_processor()
+def against_c(name: str, policy: str, rounds: int) -> list[Row]:
     """Compare with the C loops in turns; all must come to the same schedule."""
     if not anchor.has_compiler():
         raise UnmeasuredError("no C compiler (cc)")
@@ -124,10 +140,12 @@ def against_c(name: str, policy: str, rounds: int) -> Iterator[Row]:
             if not np.array_equal(starts[fits], measured.starts):
                 raise UnmeasuredError(f"{kind} in C comes to another schedule")
     own = len(fits) / statistics.median(ours)
+    rows = []
     for kind, of_kind in theirs.items():
         ratio = statistics.median(mine / c for mine, c in zip(ours, of_kind, strict=True))  # a slow spell meets both
         figure = f"{ratio:.2f}x C's `{kind}` ({own:,.0f} against {len(fits) / statistics.median(of_kind):,.0f} jobs/s)"
-        yield Row(figure, "<= 1.5x", ratio <= 1.5) if kind == policy else Row(figure)
+        rows.append(Row(figure, "<= 1.5x", ratio <= 1.5) if kind == policy else Row(figure))
+    return rows
 
 
 def rate(name: str, policy: str, engine: str, target: int | None, rounds: int) -> Iterator[Row]:
