@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from apportion.policy.sections import AssignMatch
     from apportion.policy.workload import Submissions
 
-NOWHERE = PartitionEntry(
-    PartitionName="none"
-)  # what jobs in no partition (-1) have of partitions: what is so where nothing is said
+# What jobs in no partition (-1) have of partitions: what is so where nothing is said.
+NOWHERE = PartitionEntry(PartitionName="none")
 
 
 @dataclass(frozen=True)
